@@ -1,0 +1,62 @@
+package isa
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Size is the size of one instruction slot in bytes.
+const Size = 8
+
+// Instruction is one raw instruction slot. A 64-bit immediate load (LDDW) takes
+// two; the second holds the upper half of the value in Imm and nothing else.
+type Instruction struct {
+	Op  uint8
+	Dst uint8 // 0..15 as encoded; only 0..10 are registers
+	Src uint8
+	Off int16
+	Imm int32
+}
+
+// Class is the instruction's class, one of the Class constants.
+func (i Instruction) Class() uint8 { return i.Op & 0x07 }
+
+// IsWide reports whether the instruction takes two slots.
+func (i Instruction) IsWide() bool { return i.Op == OpLDDW }
+
+// IsCall reports whether the instruction is a call of the given kind, one of
+// the CallX constants.
+func (i Instruction) IsCall(kind uint8) bool {
+	return i.Op == ClassJMP|JmpCALL && i.Src == kind
+}
+
+// Decode reads little-endian instruction slots. It fails only where b is not a
+// whole number of slots: what the bytes mean is for the verifier and the
+// machine to judge.
+func Decode(b []byte) ([]Instruction, error) {
+	if len(b)%Size != 0 {
+		return nil, fmt.Errorf("%d bytes are not a whole number of %d-byte instructions", len(b), Size)
+	}
+	insns := make([]Instruction, 0, len(b)/Size)
+	for ; len(b) > 0; b = b[Size:] {
+		insns = append(insns, Instruction{
+			Op:  b[0],
+			Dst: b[1] & 0x0f,
+			Src: b[1] >> 4,
+			Off: int16(binary.LittleEndian.Uint16(b[2:])),
+			Imm: int32(binary.LittleEndian.Uint32(b[4:])),
+		})
+	}
+	return insns, nil
+}
+
+// Encode is the inverse of [Decode].
+func Encode(insns []Instruction) []byte {
+	b := make([]byte, 0, len(insns)*Size)
+	for _, i := range insns {
+		b = append(b, i.Op, i.Dst&0x0f|i.Src<<4)
+		b = binary.LittleEndian.AppendUint16(b, uint16(i.Off))
+		b = binary.LittleEndian.AppendUint32(b, uint32(i.Imm))
+	}
+	return b
+}

@@ -1,0 +1,51 @@
+package program
+
+import (
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/isa"
+)
+
+// Image is one program ready for a machine.
+type Image struct {
+	Name     string
+	Type     ebpf.ProgramType
+	Attach   ebpf.AttachType
+	AttachTo string
+	Section  string
+	Flags    uint32
+
+	// Insns is the entry function and behind it every function that it reaches.
+	// Jumps and calls between functions are resolved. Imm of a map load
+	// (isa.PseudoMapFD, isa.PseudoMapValue) is an index into Maps.
+	Insns []isa.Instruction
+	// Funcs are the functions by their first instruction; the entry is Funcs[0].
+	Funcs []Function
+	// Lines are the source lines by their first instruction; may be empty.
+	Lines []Line
+	// Maps are the names of the maps that Insns refers to.
+	Maps []string
+	// Kfuncs are the calls of kernel functions, by instruction.
+	Kfuncs map[int]*btf.Func
+	// Poisoned says why an instruction must not be reached, by instruction: a
+	// CO-RE relocation for which the target has no counterpart, or a weak extern
+	// that it lacks.
+	Poisoned map[int]string
+}
+
+// Function is one function of an Image.
+type Function struct {
+	Name  string
+	Start int       // its first instruction
+	Type  *btf.Func // nil without BTF
+}
+
+// Line is a place in the source, true from instruction Start on.
+type Line struct {
+	Start  int
+	File   string
+	Number int // from 1
+	Column int
+	Text   string
+}

@@ -1,0 +1,57 @@
+package exec
+
+import "github.com/skep-ebpf/skep/vm/maps"
+
+// Prov is where a register's value came from, for checked mode: the region that
+// a pointer may reach in the upper half, and which element of it in the lower.
+// The zero Prov is a number.
+type Prov uint64
+
+// RegionID names a region. The fixed ones come first; each map's values follow,
+// by handle.
+type RegionID uint32
+
+// The fixed regions.
+const (
+	RegionNone      RegionID = iota // a number
+	RegionCtx                       // the context; accesses are converted
+	RegionPacket                    // data .. data_end
+	RegionMeta                      // data_meta .. data
+	RegionPacketEnd                 // comparable, not accessible
+	RegionStale                     // was a packet pointer until a helper moved the packet
+	RegionMap                       // a map itself; element: its handle
+	RegionFunc                      // a function; element: its first instruction
+	RegionRecord                    // memory that a helper lent; element: its number
+	RegionStack                     // the first of MaxFrames, by call depth
+	regionMaps      = RegionStack + 8
+)
+
+// Make builds a Prov.
+func Make(r RegionID, elem uint32) Prov { return Prov(r)<<32 | Prov(elem) }
+
+// MapValue is the Prov of a pointer to value elem of a map.
+func MapValue(h maps.Handle, elem uint32) Prov { return Make(regionMaps+RegionID(h), elem) }
+
+// Region is the pointer's region.
+func (p Prov) Region() RegionID { return RegionID(p >> 32) }
+
+// Elem is the element of the region that the pointer may reach.
+func (p Prov) Elem() uint32 { return uint32(p) }
+
+// Handle is the map whose values the region is, or 0.
+func (r RegionID) Handle() maps.Handle {
+	if r < regionMaps {
+		return 0
+	}
+	return maps.Handle(r - regionMaps)
+}
+
+// Region is memory that a pointer may reach: Size bytes at Base + elem*Stride.
+type Region struct {
+	Base   uintptr
+	Stride uintptr
+	Size   uintptr
+	// ReadOnly refuses writes, WriteOnly reads (BPF_F_RDONLY_PROG and
+	// BPF_F_WRONLY_PROG).
+	ReadOnly, WriteOnly bool
+}

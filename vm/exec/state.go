@@ -1,0 +1,222 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+// Memory of a State, in bytes. The block is laid out as
+//
+//	stack (8 frames) | guard | context | scratch | headroom, packet, tailroom
+//
+// and backed by the system only where it is touched.
+const (
+	stackBytes   = isa.MaxFrames * isa.StackSize
+	ctxOffset    = 8192
+	ctxBytes     = 4096
+	packetOffset = 16384
+
+	// Headroom is the room before a packet, which programs may grow into.
+	Headroom = 4096
+	// MaxPacket is the longest packet that a run takes.
+	MaxPacket = 256 << 10
+	// Tailroom is the room behind the longest packet.
+	Tailroom = 4096
+
+	stateBytes = packetOffset + Headroom + MaxPacket + Tailroom
+)
+
+// State is one CPU of the machine: all that a run needs.
+type State struct {
+	// CPU is this state's number: what bpf_get_smp_processor_id gives, and which
+	// value of a per-CPU map a program sees.
+	CPU int
+
+	// Checked says that the running engine follows pointers: Prov, ArgProv and
+	// Regions are valid.
+	Checked bool
+	// ArgProv is where the arguments of the helper being called came from (R1 is
+	// element 0). A helper that returns a pointer sets RetProv.
+	ArgProv [5]Prov
+	RetProv Prov
+
+	// Engine runs callbacks for helpers such as bpf_loop.
+	Engine Engine
+
+	// Packet is the packet of this run, for program types that see one.
+	Packet Packet
+
+	// Budget is how many instructions may still run; an engine may notice its
+	// end late, at the next backward jump or call. Context ends a run early.
+	Budget  int64
+	Context context.Context
+
+	// Env is what lies outside the machine.
+	Env *Env
+
+	// Acquired is memory lent to the program until it gives it back.
+	Acquired []Record
+
+	regions []Region
+	maps    *[]maps.Map // what regions was made from
+	block   *mem.Block
+}
+
+// Record is memory that a helper lent (a ring buffer's record).
+type Record struct {
+	Addr uintptr
+	Size uintptr
+	Map  maps.Handle
+	Live bool
+}
+
+// Engine is what a helper needs of the engine that called it.
+type Engine interface {
+	// Callback runs the function at instruction fn on s, with up to five
+	// arguments and where they came from, and gives its R0.
+	Callback(s *State, fn uint32, args *[5]uint64, prov *[5]Prov) (uint64, error)
+}
+
+// Env is what lies outside the machine: the clock, randomness, and where
+// output goes. Its zero value is the host's clock and randomness, and silence.
+type Env struct {
+	// Now is the time since boot (bpf_ktime_get_ns).
+	Now func() time.Duration
+	// Wall is the time since the epoch.
+	Wall func() time.Time
+	// Rand gives a random number (bpf_get_prandom_u32).
+	Rand func() uint32
+	// Printk takes one message of bpf_trace_printk, without its newline.
+	Printk func(msg string)
+	// Net answers questions about the network around a packet. May be nil.
+	Net Net
+}
+
+var boot = time.Now()
+
+// Defaults fills what is unset.
+func (e *Env) Defaults() *Env {
+	if e.Now == nil {
+		e.Now = func() time.Duration { return time.Since(boot) }
+	}
+	if e.Wall == nil {
+		e.Wall = time.Now
+	}
+	if e.Rand == nil {
+		e.Rand = rand.Uint32
+	}
+	if e.Printk == nil {
+		e.Printk = func(string) {}
+	}
+	return e
+}
+
+// NewState reserves a state for a CPU.
+func NewState(cpu int) (*State, error) {
+	block, err := mem.New(stateBytes)
+	if err != nil {
+		return nil, fmt.Errorf("memory of CPU %d: %w", cpu, err)
+	}
+	s := &State{CPU: cpu, block: block, Env: new(Env).Defaults(), Context: context.Background()}
+	s.Packet.hardStart = block.Addr() + packetOffset
+	return s, nil
+}
+
+// Stack is the address of frame 0's stack; frame i is isa.StackSize further up.
+func (s *State) Stack() uintptr { return s.block.Addr() }
+
+// Ctx is the address of the context.
+func (s *State) Ctx() uintptr { return s.block.Addr() + ctxOffset }
+
+// CtxBytes is the context's memory.
+func (s *State) CtxBytes() []byte { return s.block.Bytes()[ctxOffset : ctxOffset+ctxBytes] }
+
+// SetPlainCtx makes the first size bytes of the context plain memory, as for
+// types whose context has no fields.
+func (s *State) SetPlainCtx(size int) {
+	s.regions[RegionCtx] = Region{Base: s.Ctx(), Size: uintptr(size)}
+}
+
+// ResetRegions makes the region table true for the run that begins: the
+// packet's bounds, the stack frames, and the maps that are open.
+func (s *State) ResetRegions() {
+	s.Acquired = s.Acquired[:0]
+	if len(s.regions) < int(regionMaps) {
+		s.regions = make([]Region, regionMaps, 64)
+	}
+	s.regions[RegionCtx] = Region{}
+	for i := range isa.MaxFrames {
+		s.regions[int(RegionStack)+i] = Region{Base: s.Stack() + uintptr(i)*isa.StackSize, Size: isa.StackSize}
+	}
+	s.PacketMoved()
+	s.addMaps()
+}
+
+// PacketMoved makes the packet regions true again after a helper moved or
+// resized the packet. The engine turns older packet pointers stale.
+func (s *State) PacketMoved() {
+	if len(s.regions) < int(regionMaps) {
+		return
+	}
+	p := &s.Packet
+	s.regions[RegionPacket] = Region{Base: p.Data, Size: p.DataEnd - p.Data, ReadOnly: p.ReadOnly}
+	s.regions[RegionMeta] = Region{}
+	if p.Meta < p.Data && p.Meta != 0 {
+		s.regions[RegionMeta] = Region{Base: p.Meta, Size: p.Data - p.Meta}
+	}
+}
+
+// addMaps makes the table cover the maps that are open now.
+func (s *State) addMaps() {
+	snapshot := maps.Snapshot()
+	if snapshot == s.maps {
+		return
+	}
+	s.maps = snapshot
+	all := *snapshot
+	for len(s.regions) < int(regionMaps)+len(all) {
+		s.regions = append(s.regions, Region{})
+	}
+	for h, m := range all {
+		r := &s.regions[int(regionMaps)+h]
+		if m == nil {
+			*r = Region{}
+			continue
+		}
+		info := m.Info()
+		*r = Region{
+			Base: info.Values.Base, Stride: info.Values.Stride, Size: info.Values.Size,
+			ReadOnly:  info.Flags&maps.FlagRdonlyProg != 0,
+			WriteOnly: info.Flags&maps.FlagWronlyProg != 0,
+		}
+	}
+}
+
+// Region is what a pointer of this provenance may reach.
+func (s *State) Region(p Prov) Region {
+	id := p.Region()
+	if id == RegionRecord {
+		if i := int(p.Elem()); i < len(s.Acquired) && s.Acquired[i].Live {
+			return Region{Base: s.Acquired[i].Addr, Size: s.Acquired[i].Size}
+		}
+		return Region{}
+	}
+	if int(id) >= len(s.regions) {
+		s.addMaps() // a map that was made while this run went on
+		if int(id) >= len(s.regions) {
+			return Region{}
+		}
+	}
+	r := s.regions[id]
+	r.Base += uintptr(p.Elem()) * r.Stride
+	return r
+}
+
+// Regions is the table itself, for an engine's fast path.
+func (s *State) Regions() []Region { return s.regions }

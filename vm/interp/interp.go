@@ -1,0 +1,49 @@
+package interp
+
+import (
+	"fmt"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// Mode selects the loop that runs a program.
+type Mode uint8
+
+// The modes.
+const (
+	Checked Mode = iota // every access is tested
+	Fast                // for verified programs only
+)
+
+// Input is what Compile needs of a program.
+type Input struct {
+	Name  string
+	Type  *progtype.Type
+	Insns []isa.Instruction // calls, functions and jumps resolved
+	Maps  []maps.Map        // what Imm of a map load is an index into
+	// Poisoned gives the reason why an instruction must not be reached: a CO-RE
+	// relocation that the target has nothing for.
+	Poisoned map[int]string
+	// Where describes an instruction's source position for a person, such as
+	// "firewall.bpf.c:42: if (ip + 1 > end)"; nil or "" where unknown.
+	Where func(insn int) string
+}
+
+// Fault is a run that was ended because the program did what it must not.
+type Fault struct {
+	Prog   string
+	Insn   int    // index of the instruction
+	Text   string // the instruction
+	Where  string // source position, may be empty
+	Reason string
+}
+
+func (f *Fault) Error() string {
+	msg := fmt.Sprintf("program %s, instruction %d (%s): %s", f.Prog, f.Insn, f.Text, f.Reason)
+	if f.Where != "" {
+		msg += "\n  at " + f.Where
+	}
+	return msg
+}
