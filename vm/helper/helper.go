@@ -23,51 +23,51 @@ type Helper struct {
 	Ret  Ret
 	// Types are the program types that have the helper; empty: all.
 	Types []ebpf.ProgramType
-	// FixedSize is the size in bytes of the PtrToFixedMem arguments.
+	// FixedSize is the size in bytes of the ArgPtrToFixedMem arguments.
 	FixedSize int
 	// MovesPacket says that packet pointers are stale after the call.
 	MovesPacket bool
 }
 
 // Arg is the kind of an argument, named as the kernel names it (enum
-// bpf_arg_type, without ARG_).
+// bpf_arg_type).
 type Arg uint8
 
 // The kinds of arguments.
 const (
-	Anything             Arg = iota // a number, or a pointer used as one
-	PtrToCtx                        // the program's context
-	ConstMapPtr                     // a map
-	PtrToMapKey                     // key_size bytes to read; the map is an earlier argument
-	PtrToMapValue                   // value_size bytes to read
-	PtrToUninitMapValue             // value_size bytes to write
-	PtrToMem                        // memory to read; the next argument is its size
-	PtrToMemOrNull                  // the same, or NULL with size 0
-	PtrToUninitMem                  // memory to write; the next argument is its size
-	PtrToUninitMemOrNull            // the same, or NULL with size 0
-	ConstSize                       // size of the memory before, not 0
-	ConstSizeOrZero                 // size of the memory before
-	ConstAllocSize                  // size of the memory returned
-	PtrToInt                        // 4 bytes to read and write
-	PtrToLong                       // 8 bytes to read and write
-	PtrToConstStr                   // a NUL-terminated string in a read-only map
-	PtrToFunc                       // a function of the program
-	PtrToStackOrNull                // memory for a callback, or NULL
-	PtrToRingbufMem                 // a record that bpf_ringbuf_reserve gave
-	PtrToFixedMem                   // memory to read and write whose size the helper knows: Helper.FixedSize
+	ArgAnything             Arg = iota // a number, or a pointer used as one
+	ArgPtrToCtx                        // the program's context
+	ArgConstMapPtr                     // a map
+	ArgPtrToMapKey                     // key_size bytes to read; the map is an earlier argument
+	ArgPtrToMapValue                   // value_size bytes to read
+	ArgPtrToUninitMapValue             // value_size bytes to write
+	ArgPtrToMem                        // memory to read; the next argument is its size
+	ArgPtrToMemOrNull                  // the same, or NULL with size 0
+	ArgPtrToUninitMem                  // memory to write; the next argument is its size
+	ArgPtrToUninitMemOrNull            // the same, or NULL with size 0
+	ArgConstSize                       // size of the memory before, not 0
+	ArgConstSizeOrZero                 // size of the memory before
+	ArgConstAllocSize                  // size of the memory returned
+	ArgPtrToInt                        // 4 bytes to read and write
+	ArgPtrToLong                       // 8 bytes to read and write
+	ArgPtrToConstStr                   // a NUL-terminated string in a read-only map
+	ArgPtrToFunc                       // a function of the program
+	ArgPtrToStackOrNull                // memory for a callback, or NULL
+	ArgPtrToRingbufMem                 // a record that bpf_ringbuf_reserve gave
+	ArgPtrToFixedMem                   // memory to read and write whose size the helper knows: Helper.FixedSize
 )
 
 // Ret is what a helper returns, named as the kernel names it (enum
-// bpf_return_type, without RET_).
+// bpf_return_type).
 type Ret uint8
 
 // The kinds of results.
 const (
-	Integer Ret = iota
-	Void
-	PtrToMapValueOrNull // the machine derives its Prov from the map and address
-	PtrToMemOrNull      // the helper sets State.RetProv
-	PtrToMem            // the helper sets State.RetProv
+	RetInteger Ret = iota
+	RetVoid
+	RetPtrToMapValueOrNull // the machine derives its Prov from the map and address
+	RetPtrToMemOrNull      // the helper sets State.RetProv
+	RetPtrToMem            // the helper sets State.RetProv
 )
 
 var table []*Helper
