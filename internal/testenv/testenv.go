@@ -1,0 +1,61 @@
+// Package testenv tells tests what there is to test with, and skips them, saying
+// so, where something is missing.
+package testenv
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+)
+
+// Root is the project's root directory.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatal("no go.mod above the working directory")
+		}
+		dir = parent
+	}
+}
+
+// Data gives the path of an external test suite: a directory of $SKEP_DATA,
+// which is ../shared/data beside the project where it is not set.
+func Data(t testing.TB, suite string) string {
+	t.Helper()
+	root := os.Getenv("SKEP_DATA")
+	if root == "" {
+		root = filepath.Join(Root(t), "..", "shared", "data")
+	}
+	path := filepath.Join(root, suite)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("external suite %s is not there (set SKEP_DATA to the directory that holds it): %v", suite, err)
+	}
+	return path
+}
+
+// Kernel skips a test where this process may not load a program into the
+// running kernel.
+func Kernel(t testing.TB) {
+	t.Helper()
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type:         ebpf.SocketFilter,
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+		License:      "MIT",
+	})
+	if err != nil {
+		t.Skipf("the running kernel cannot serve as oracle: %v", err)
+	}
+	prog.Close()
+}
