@@ -1,0 +1,121 @@
+package examples_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"github.com/skep-ebpf/skep/internal/testenv"
+)
+
+var update = flag.Bool("update", false, "rewrite verdicts.json from what the running kernel says")
+
+// totals is how often a program gave each return value.
+type totals map[uint32]int
+
+// TestVerdicts runs each example over its capture in the running kernel and
+// holds the totals against verdicts.json.
+func TestVerdicts(t *testing.T) {
+	testenv.Kernel(t)
+	got := map[string]totals{}
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) { got[name] = run(t, name) })
+	}
+	if t.Failed() {
+		return
+	}
+	if *update {
+		text, err := json.MarshalIndent(got, "", "\t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("verdicts.json", append(text, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]totals{}
+	text, err := os.ReadFile("verdicts.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("verdicts differ from verdicts.json (-want +got; -update rewrites it):\n%s", diff)
+	}
+}
+
+// names gives the examples: the folders that hold a program.
+func names(t *testing.T) []string {
+	t.Helper()
+	sources, err := filepath.Glob("*/*.bpf.c")
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no examples found: %v", err)
+	}
+	var all []string
+	for _, s := range sources {
+		all = append(all, filepath.Dir(s))
+	}
+	return all
+}
+
+// run loads an example into the running kernel and gives it each packet.
+func run(t *testing.T, name string) totals {
+	t.Helper()
+	spec, err := ebpf.LoadCollectionSpec(filepath.Join(name, name+".bpf.o"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	defer coll.Close()
+	prog := coll.Programs[name]
+	if prog == nil {
+		t.Fatalf("no program is called %s, as its folder is", name)
+	}
+	sum := totals{}
+	for i, pkt := range packets(t, filepath.Join(name, "traffic.pcap")) {
+		verdict, err := prog.Run(&ebpf.RunOptions{Data: pkt})
+		if err != nil {
+			t.Fatalf("packet %d: %v", i+1, err)
+		}
+		sum[verdict]++
+	}
+	return sum
+}
+
+func packets(t *testing.T, path string) [][]byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := pcapgo.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	for {
+		data, _, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(fmt.Errorf("packet %d of %s: %w", len(all)+1, path, err))
+		}
+		all = append(all, data)
+	}
+}
