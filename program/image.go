@@ -24,8 +24,10 @@ type Image struct {
 	Funcs []Function
 	// Lines are the source lines by their first instruction; may be empty.
 	Lines []Line
-	// Maps are the names of the maps that Insns refers to.
+	// Maps are the names of the maps that Insns refers to, in the spec or in Data.
 	Maps []string
+	// Data are maps that linking made, by their names: ".kconfig".
+	Data map[string]*ebpf.MapSpec
 	// Kfuncs are the calls of kernel functions, by instruction.
 	Kfuncs map[int]*btf.Func
 	// Poisoned says why an instruction must not be reached, by instruction: a

@@ -1,0 +1,161 @@
+package program
+
+import (
+	"bytes"
+	"debug/elf"
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+)
+
+// ExternKind is what an extern symbol of a program stands for.
+type ExternKind uint8
+
+// The kinds of externs.
+const (
+	ExternUnresolved ExternKind = iota // nothing that skep knows
+	ExternKconfig                      // a variable in .kconfig
+	ExternKsym                         // the address of a kernel variable
+	ExternKfunc                        // a kernel function, called or its address
+)
+
+// Extern is a symbol that an object uses and does not define.
+type Extern struct {
+	Name string
+	Kind ExternKind
+	Weak bool
+	// Type is a *btf.Func for ExternKfunc, a *btf.Var for ExternKsym and
+	// ExternKconfig, and nil otherwise.
+	Type btf.Type
+
+	kconfig *kconfig
+}
+
+type externKey struct{}
+
+// ExternOf gives the extern that an instruction refers to, or nil. Only
+// instructions of a spec that [Open] or [Read] gave know theirs.
+func ExternOf(ins *asm.Instruction) *Extern {
+	ext, _ := ins.Metadata.Get(externKey{}).(*Extern)
+	return ext
+}
+
+// annotate attaches to the spec's instructions the externs that they refer to.
+func (o *object) annotate(spec *ebpf.CollectionSpec) error {
+	refs, err := o.undefined()
+	if err != nil || len(refs) == 0 {
+		return err
+	}
+	externs, err := classify(refs, spec.Types)
+	if err != nil {
+		return err
+	}
+	funcs := o.functions()
+	for _, prog := range spec.Programs {
+		var at place // of the instruction that iter is at
+		iter := prog.Instructions.Iterate()
+		for iter.Next() {
+			if name := iter.Ins.Symbol(); name != "" {
+				at = funcs[name]
+			}
+			if sym, ok := refs[at]; ok {
+				iter.Ins.Metadata.Set(externKey{}, externs[sym.Name])
+			}
+			at.offset += iter.Ins.Size()
+		}
+	}
+	return nil
+}
+
+// classify finds out from the object's types what each undefined symbol is.
+func classify(refs map[place]elf.Symbol, types *btf.Spec) (map[string]*Extern, error) {
+	externs := make(map[string]*Extern)
+	for _, sym := range refs {
+		externs[sym.Name] = &Extern{Name: sym.Name, Weak: elf.ST_BIND(sym.Info) == elf.STB_WEAK}
+	}
+	config, err := datasec(types, ".kconfig")
+	if err != nil {
+		return nil, err
+	}
+	kc := &kconfig{datasec: config, externs: externs}
+	for name, v := range variables(config) {
+		if ext := externs[name]; ext != nil {
+			ext.Kind, ext.Type, ext.kconfig = ExternKconfig, v.Type, kc
+		}
+	}
+	syms, err := datasec(types, ".ksyms")
+	if err != nil {
+		return nil, err
+	}
+	for name, v := range variables(syms) {
+		ext := externs[name]
+		if ext == nil {
+			continue
+		}
+		ext.Kind, ext.Type = ExternKsym, v.Type
+		if _, ok := v.Type.(*btf.Func); ok {
+			ext.Kind = ExternKfunc
+		}
+	}
+	return externs, nil
+}
+
+// datasec gives a section of variables from the object's types, or nil.
+func datasec(types *btf.Spec, name string) (*btf.Datasec, error) {
+	if types == nil {
+		return nil, nil
+	}
+	var ds *btf.Datasec
+	if err := types.TypeByName(name, &ds); err != nil && !errors.Is(err, btf.ErrNotFound) {
+		return nil, fmt.Errorf("read types of section %s: %w", name, sentence(err))
+	}
+	return ds, nil
+}
+
+// variables gives the variables and functions of a section by their names.
+func variables(ds *btf.Datasec) map[string]btf.VarSecinfo {
+	vars := make(map[string]btf.VarSecinfo)
+	if ds != nil {
+		for _, v := range ds.Vars {
+			vars[v.Type.TypeName()] = v
+		}
+	}
+	return vars
+}
+
+// strengthenKconfig makes weak .kconfig symbols global in the object's bytes,
+// because cilium/ebpf refuses the weak ones. That they are weak stays known from
+// the symbols read before.
+func (o *object) strengthenKconfig() error {
+	var weak []int
+	for i, sym := range o.symbols {
+		if sym.Section == elf.SHN_UNDEF && elf.ST_BIND(sym.Info) == elf.STB_WEAK {
+			weak = append(weak, i)
+		}
+	}
+	table := o.file.SectionByType(elf.SHT_SYMTAB)
+	if len(weak) == 0 || table == nil || o.file.Section(".BTF") == nil {
+		return nil
+	}
+	types, err := btf.LoadSpecFromReader(bytes.NewReader(o.data))
+	if err != nil {
+		return fmt.Errorf("read types: %w", sentence(err))
+	}
+	ds, err := datasec(types, ".kconfig")
+	if err != nil {
+		return err
+	}
+	vars := variables(ds)
+	for _, i := range weak {
+		if _, ok := vars[o.symbols[i].Name]; !ok {
+			continue
+		}
+		const infoOffset = 4 // st_info in struct elf64_sym
+		info := table.Offset + uint64(i+1)*elf.Sym64Size + infoOffset
+		o.data[info] = elf.ST_INFO(elf.STB_GLOBAL, elf.ST_TYPE(o.symbols[i].Info))
+	}
+	return nil
+}

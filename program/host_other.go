@@ -1,0 +1,7 @@
+//go:build !linux
+
+package program
+
+func hostRelease() string { return "" }
+
+func hostVersion() uint32 { return otherVersion }
