@@ -1,9 +1,11 @@
 package exec
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // Packet is where a run's packet lies. All fields are addresses.
@@ -16,11 +18,59 @@ type Packet struct {
 	// ReadOnly refuses direct writes, as for socket filters.
 	ReadOnly bool
 
-	hardStart uintptr
+	// HardStart is the beginning of the room before the packet.
+	HardStart uintptr
 }
 
-// HardStart is the beginning of the room before the packet.
-func (p *Packet) HardStart() uintptr { return p.hardStart }
+// PacketPointers lead the context of every type that sees a packet, so that a
+// program's loads of data, data_end and data_meta find what [Packet] says.
+// [State.PacketMoved] keeps them true.
+type PacketPointers struct {
+	Data, DataEnd, Meta uint64
+	Len                 uint32
+	_                   uint32
+}
+
+// Redirect is where a program sent its packet: what the redirect helpers of this
+// run recorded last. It takes effect only with the verdict that they returned.
+type Redirect struct {
+	Kind    RedirectKind
+	Ifindex uint32
+	Map     maps.Handle // the target lies at Key of this map
+	Key     uint64
+	Flags   uint64
+	Nexthop netip.Addr // of bpf_redirect_neigh; may be unset
+}
+
+// RedirectKind is which helper sent a packet elsewhere.
+type RedirectKind uint8
+
+// The kinds of redirects.
+const (
+	RedirectNone      RedirectKind = iota
+	RedirectInterface              // bpf_redirect
+	RedirectPeer                   // bpf_redirect_peer
+	RedirectNeigh                  // bpf_redirect_neigh
+	RedirectMap                    // bpf_redirect_map
+)
+
+// SetPacket lays data into the state, with room before and behind it, all in
+// bytes. What the room before it holds is zeroed; what lies behind is not.
+// The packet has no metadata yet.
+func (s *State) SetPacket(data []byte, headroom, tailroom int) error {
+	if len(data) > MaxPacket {
+		return fmt.Errorf("lay out a packet of %d bytes: the machine takes at most %d", len(data), MaxPacket)
+	}
+	first := packetOffset + Headroom
+	b := s.block.Bytes()
+	clear(b[first-headroom : first])
+	copy(b[first:], data)
+	start := s.block.Addr() + uintptr(first)
+	end := start + uintptr(len(data))
+	s.Packet = Packet{Data: start, DataEnd: end, HardStart: start - uintptr(headroom), HardEnd: end + uintptr(tailroom)}
+	s.Redirect = Redirect{}
+	return nil
+}
 
 // Len is the packet's length in bytes, without metadata.
 func (p *Packet) Len() int { return int(p.DataEnd - p.Data) }

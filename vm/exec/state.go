@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+	"unsafe"
 
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/isa"
@@ -13,7 +14,7 @@ import (
 
 // Memory of a State, in bytes. The block is laid out as
 //
-//	stack (8 frames) | guard | context | scratch | headroom, packet, tailroom
+//	stack (8 frames) | guard | context | headroom, packet, tailroom
 //
 // and backed by the system only where it is touched.
 const (
@@ -28,6 +29,9 @@ const (
 	MaxPacket = 256 << 10
 	// Tailroom is the room behind the longest packet.
 	Tailroom = 4096
+	// MaxPlainCtx is the longest context that is plain memory. It may lie over
+	// the packet's place, as such types see no packet.
+	MaxPlainCtx = 64<<10 - 1
 
 	stateBytes = packetOffset + Headroom + MaxPacket + Tailroom
 )
@@ -51,6 +55,8 @@ type State struct {
 
 	// Packet is the packet of this run, for program types that see one.
 	Packet Packet
+	// Redirect is where the program sent its packet.
+	Redirect Redirect
 
 	// Budget is how many instructions may still run; an engine may notice its
 	// end late, at the next backward jump or call. Context ends a run early.
@@ -63,9 +69,10 @@ type State struct {
 	// Acquired is memory lent to the program until it gives it back.
 	Acquired []Record
 
-	regions []Region
-	maps    *[]maps.Map // what regions was made from
-	block   *mem.Block
+	regions  []Region
+	plainCtx int         // bytes of the context that are plain memory
+	maps     *[]maps.Map // what regions was made from
+	block    *mem.Block
 }
 
 // Record is memory that a helper lent (a ring buffer's record).
@@ -96,6 +103,9 @@ type Env struct {
 	Printk func(msg string)
 	// Net answers questions about the network around a packet. May be nil.
 	Net Net
+	// Clone takes a packet that bpf_clone_redirect sends; it must not keep it.
+	// May be nil.
+	Clone func(ifindex uint32, flags uint64, packet []byte)
 }
 
 var boot = time.Now()
@@ -124,7 +134,6 @@ func NewState(cpu int) (*State, error) {
 		return nil, fmt.Errorf("memory of CPU %d: %w", cpu, err)
 	}
 	s := &State{CPU: cpu, block: block, Env: new(Env).Defaults(), Context: context.Background()}
-	s.Packet.hardStart = block.Addr() + packetOffset
 	return s, nil
 }
 
@@ -137,11 +146,16 @@ func (s *State) Ctx() uintptr { return s.block.Addr() + ctxOffset }
 // CtxBytes is the context's memory.
 func (s *State) CtxBytes() []byte { return s.block.Bytes()[ctxOffset : ctxOffset+ctxBytes] }
 
-// SetPlainCtx makes the first size bytes of the context plain memory, as for
-// types whose context has no fields.
-func (s *State) SetPlainCtx(size int) {
-	s.regions[RegionCtx] = Region{Base: s.Ctx(), Size: uintptr(size)}
+// SetPlainCtx makes the context size bytes of plain memory, at most
+// [MaxPlainCtx], and gives them. A size of 0 is for types whose context has
+// fields. It holds for all runs until it is called again.
+func (s *State) SetPlainCtx(size int) []byte {
+	s.plainCtx = size
+	return s.PlainCtx()
 }
+
+// PlainCtx is the part of the context that is plain memory.
+func (s *State) PlainCtx() []byte { return s.block.Bytes()[ctxOffset : ctxOffset+s.plainCtx] }
 
 // ResetRegions makes the region table true for the run that begins: the
 // packet's bounds, the stack frames, and the maps that are open.
@@ -150,7 +164,7 @@ func (s *State) ResetRegions() {
 	if len(s.regions) < int(regionMaps) {
 		s.regions = make([]Region, regionMaps, 64)
 	}
-	s.regions[RegionCtx] = Region{}
+	s.regions[RegionCtx] = Region{Base: s.Ctx(), Size: uintptr(s.plainCtx)}
 	for i := range isa.MaxFrames {
 		s.regions[int(RegionStack)+i] = Region{Base: s.Stack() + uintptr(i)*isa.StackSize, Size: isa.StackSize}
 	}
@@ -158,13 +172,19 @@ func (s *State) ResetRegions() {
 	s.addMaps()
 }
 
-// PacketMoved makes the packet regions true again after a helper moved or
-// resized the packet. The engine turns older packet pointers stale.
+// PacketMoved makes the context's [PacketPointers] and the packet regions true
+// again after a helper moved or resized the packet. The engine turns older
+// packet pointers stale.
 func (s *State) PacketMoved() {
+	p := &s.Packet
+	if p.Data != 0 {
+		*(*PacketPointers)(unsafe.Pointer(unsafe.SliceData(s.CtxBytes()))) = PacketPointers{
+			Data: uint64(p.Data), DataEnd: uint64(p.DataEnd), Meta: uint64(p.Meta), Len: uint32(p.Len()),
+		}
+	}
 	if len(s.regions) < int(regionMaps) {
 		return
 	}
-	p := &s.Packet
 	s.regions[RegionPacket] = Region{Base: p.Data, Size: p.DataEnd - p.Data, ReadOnly: p.ReadOnly}
 	s.regions[RegionMeta] = Region{}
 	if p.Meta < p.Data && p.Meta != 0 {

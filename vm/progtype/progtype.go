@@ -61,6 +61,7 @@ type Field struct {
 	Width uint8 // 1, 2, 4, 8; 0: raw bytes laid out as programs see them
 	Kind  Kind
 	Write bool // programs may store
+	Whole bool // only loads and stores of Size bytes
 }
 
 var types = map[ebpf.ProgramType]*Type{}
@@ -87,8 +88,8 @@ func (t *Type) Access(off, size int, write bool) (f *Field, err error) {
 		if write && !f.Write {
 			return nil, fmt.Errorf("field %s of %s is read-only", f.Name, t.CtxName)
 		}
-		if f.Kind != Scalar && size != int(f.Size) {
-			return nil, fmt.Errorf("field %s of %s must be read whole, as %d bytes", f.Name, t.CtxName, f.Size)
+		if size != int(f.Size) && (f.Whole || f.Kind != Scalar || write && f.Width != 0) {
+			return nil, fmt.Errorf("field %s of %s must be accessed whole, as %d bytes", f.Name, t.CtxName, f.Size)
 		}
 		if off%size != 0 {
 			return nil, fmt.Errorf("access of %d bytes at offset %d of %s is misaligned", size, off, t.CtxName)
