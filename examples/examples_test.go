@@ -17,16 +17,19 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
-var update = flag.Bool("update", false, "rewrite verdicts.json from what the running kernel says")
+var update = flag.Bool("update", false, "rewrite results.json from what the running kernel says")
 
-// totals is how often a program gave each return value.
-type totals map[uint32]int
+// result is what an example makes of its capture.
+type result struct {
+	Verdicts map[uint32]int // how often the program gave each return value
+	Entries  map[string]int // how many elements its maps hold at the end
+}
 
-// TestVerdicts runs each example over its capture in the running kernel and
-// holds the totals against verdicts.json.
-func TestVerdicts(t *testing.T) {
+// TestKernel runs each example over its capture in the running kernel and holds
+// the results against results.json.
+func TestKernel(t *testing.T) {
 	testenv.Kernel(t)
-	got := map[string]totals{}
+	got := map[string]result{}
 	for _, name := range names(t) {
 		t.Run(name, func(t *testing.T) { got[name] = run(t, name) })
 	}
@@ -38,12 +41,12 @@ func TestVerdicts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile("verdicts.json", append(text, '\n'), 0o644); err != nil {
+		if err := os.WriteFile("results.json", append(text, '\n'), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := map[string]totals{}
-	text, err := os.ReadFile("verdicts.json")
+	want := map[string]result{}
+	text, err := os.ReadFile("results.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +54,7 @@ func TestVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("verdicts differ from verdicts.json (-want +got; -update rewrites it):\n%s", diff)
+		t.Errorf("results differ from results.json (-want +got; -update rewrites it):\n%s", diff)
 	}
 }
 
@@ -70,7 +73,7 @@ func names(t *testing.T) []string {
 }
 
 // run loads an example into the running kernel and gives it each packet.
-func run(t *testing.T, name string) totals {
+func run(t *testing.T, name string) result {
 	t.Helper()
 	spec, err := ebpf.LoadCollectionSpec(filepath.Join(name, name+".bpf.o"))
 	if err != nil {
@@ -85,15 +88,33 @@ func run(t *testing.T, name string) totals {
 	if prog == nil {
 		t.Fatalf("no program is called %s, as its folder is", name)
 	}
-	sum := totals{}
+	r := result{Verdicts: map[uint32]int{}, Entries: map[string]int{}}
 	for i, pkt := range packets(t, filepath.Join(name, "traffic.pcap")) {
 		verdict, err := prog.Run(&ebpf.RunOptions{Data: pkt})
 		if err != nil {
 			t.Fatalf("packet %d: %v", i+1, err)
 		}
-		sum[verdict]++
+		r.Verdicts[verdict]++
 	}
-	return sum
+	for name, m := range coll.Maps {
+		if m.Type() == ebpf.RingBuf {
+			continue // read, not iterated
+		}
+		n, err := entries(m)
+		if err != nil {
+			t.Fatalf("map %s: %v", name, err)
+		}
+		r.Entries[name] = n
+	}
+	return r
+}
+
+func entries(m *ebpf.Map) (n int, err error) {
+	key, err := m.NextKeyBytes(nil)
+	for ; key != nil && err == nil; n++ {
+		key, err = m.NextKeyBytes(key)
+	}
+	return n, err
 }
 
 func packets(t *testing.T, path string) [][]byte {

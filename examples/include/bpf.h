@@ -33,6 +33,9 @@ enum bpf_map_type {
 enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST };
 
+/* Where bpf_skb_load_bytes_relative counts from. */
+enum bpf_hdr_start_off { BPF_HDR_START_MAC, BPF_HDR_START_NET };
+
 enum xdp_action { XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT };
 
 /* What a tcx program returns. */

@@ -15,7 +15,6 @@ enum ethertype {
 };
 
 enum ip_protocol {
-	IPPROTO_HOPOPTS = 0,
 	IPPROTO_ICMP = 1,
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
