@@ -3,9 +3,6 @@ package maps
 import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-
-	"github.com/skep-ebpf/skep/internal/errno"
-	"github.com/skep-ebpf/skep/internal/mem"
 )
 
 // Flags of an update.
@@ -18,13 +15,18 @@ const (
 
 // Map is one map. Its methods may be called from any number of goroutines.
 //
-// Keys and values that are passed in are exactly as long as [Info] says. The
-// errors are [errno.Errno] values, the kernel's for the same call.
+// Keys and values that are passed in are exactly as long as [Info] says; user
+// space's methods give EINVAL otherwise. The errors are [errno.Errno] values,
+// the kernel's for the same call.
+//
+// Where Linux's user space passes a file descriptor (of a map into a map of
+// maps, of a program into a prog array) it passes the handle here, and a lookup
+// gives the same number back, where Linux gives the object's id.
 type Map interface {
 	Info() *Info
 
 	// Lookup gives the address of the value that a program sees on a CPU, or 0
-	// where there is none.
+	// where there is none. For a map of maps it is the inner map's [Handle].
 	Lookup(cpu int, key []byte) uintptr
 	// Update is bpf_map_update_elem on a CPU.
 	Update(cpu int, key, value []byte, flags uint64) error
@@ -37,16 +39,40 @@ type Map interface {
 	UserUpdate(key, value []byte, flags uint64) error
 	// UserDelete is BPF_MAP_DELETE_ELEM.
 	UserDelete(key []byte) error
+	// LookupAndDelete is BPF_MAP_LOOKUP_AND_DELETE_ELEM: UserLookup and
+	// UserDelete in one step.
+	LookupAndDelete(key, value []byte, flags uint64) error
 	// NextKey writes the key after key into next; a nil key, or one that is not
 	// in the map, gives the first. ENOENT after the last.
 	NextKey(key, next []byte) error
+	// Freeze ends user space's updates and deletions (EPERM from then on).
+	// Programs go on writing.
+	Freeze() error
 
-	// Close gives the map's memory back. No program may run on it any more.
+	// Close gives the map's memory back, once no map of maps holds it either. No
+	// program may run on it any more.
 	Close() error
+}
+
+// Keyless is a map without keys: a queue, a stack or a bloom filter.
+type Keyless interface {
+	Map
+	// Push adds a value. With UpdateExist a full queue or stack drops its oldest
+	// one; E2BIG otherwise.
+	Push(value []byte, flags uint64) error
+	// Pop takes the next value out. ENOENT where there is none.
+	Pop(value []byte) error
+	// Peek reads the next value. For a bloom filter it reports whether value may
+	// have been pushed: nil or ENOENT.
+	Peek(value []byte) error
 }
 
 // Slab is the memory that a map's values live in: N values of Size bytes, the
 // i-th at Base + i*Stride.
+//
+// The numbering is the map's own: every value that a program may hold the
+// address of has one number, and not every number has a value. In particular a
+// per-CPU map's values of one key have unrelated numbers.
 type Slab struct {
 	Base   uintptr
 	Stride uintptr
@@ -69,6 +95,7 @@ type Info struct {
 	ValueSize  uint32 // bytes, for one CPU
 	MaxEntries uint32
 	Flags      uint32
+	Extra      uint64   // map_extra
 	Key, Value btf.Type // may be nil
 	CPUs       int      // CPUs that a per-CPU map has values for
 	Values     Slab     // the zero Slab where programs never see a value's address
@@ -89,32 +116,7 @@ func (i *Info) UserValueSize() int {
 	if !i.PerCPU() {
 		return int(i.ValueSize)
 	}
-	return roundUp(int(i.ValueSize), 8) * i.CPUs
+	return int(roundUp(uint64(i.ValueSize), 8)) * i.CPUs
 }
 
-// common is what all maps share: the static part, and answers for operations
-// that a type does not have.
-type common struct {
-	info Info
-	mem  *mem.Block
-}
-
-func (c *common) Info() *Info                            { return &c.info }
-func (*common) Lookup(int, []byte) uintptr               { return 0 }
-func (*common) Update(int, []byte, []byte, uint64) error { return errno.EOPNOTSUPP }
-func (*common) Delete([]byte) error                      { return errno.EOPNOTSUPP }
-func (*common) UserLookup([]byte, []byte, uint64) error  { return errno.EOPNOTSUPP }
-func (*common) UserUpdate([]byte, []byte, uint64) error  { return errno.EOPNOTSUPP }
-func (*common) UserDelete([]byte) error                  { return errno.EOPNOTSUPP }
-func (*common) NextKey([]byte, []byte) error             { return errno.EOPNOTSUPP }
-
-// Close implements Map.
-func (c *common) Close() error {
-	Unregister(c.info.Handle)
-	if c.mem == nil {
-		return nil
-	}
-	return c.mem.Free()
-}
-
-func roundUp(n, to int) int { return (n + to - 1) / to * to }
+func roundUp(n, to uint64) uint64 { return (n + to - 1) / to * to }

@@ -1,0 +1,248 @@
+package maps
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/skep-ebpf/skep/internal/testenv"
+)
+
+var (
+	sequences = flag.Int("sequences", 300, "random sequences of operations for each map type")
+	seed      = flag.Uint64("seed", 0, "seed of the first sequence; 0: a random one")
+)
+
+// userMap is the half of Map that the kernel has, too.
+type userMap interface {
+	UserLookup(key, value []byte, flags uint64) error
+	UserUpdate(key, value []byte, flags uint64) error
+	UserDelete(key []byte) error
+	LookupAndDelete(key, value []byte, flags uint64) error
+	NextKey(key, next []byte) error
+	Freeze() error
+	Close() error
+}
+
+// trial is how a type is tested.
+type trial struct {
+	name      string
+	specs     []ebpf.MapSpec
+	keys      func(*ebpf.MapSpec, *rand.Rand) [][]byte // what keys are drawn from
+	unordered bool                                     // NextKey's order is the map's own
+}
+
+func variants(typ ebpf.MapType, change ...func(*ebpf.MapSpec)) []ebpf.MapSpec {
+	specs := []ebpf.MapSpec{goodSpec(typ)}
+	for _, f := range change {
+		s := goodSpec(typ)
+		f(&s)
+		specs = append(specs, s)
+	}
+	return specs
+}
+
+// withFlags are the variants that every type should have: what user space may
+// not do.
+func withFlags(specs []ebpf.MapSpec) []ebpf.MapSpec {
+	for _, f := range []uint32{FlagRdonly, FlagWronly} {
+		s := specs[0]
+		s.Flags |= f
+		specs = append(specs, s)
+	}
+	return specs
+}
+
+func sizes(key, value, entries uint32) func(*ebpf.MapSpec) {
+	return func(s *ebpf.MapSpec) { s.KeySize, s.ValueSize, s.MaxEntries = key, value, entries }
+}
+
+func indexes(s *ebpf.MapSpec, _ *rand.Rand) (keys [][]byte) {
+	for _, i := range []uint32{0, 1, s.MaxEntries / 2, s.MaxEntries - 1, s.MaxEntries, ^uint32(0)} {
+		keys = append(keys, binary.NativeEndian.AppendUint32(nil, i))
+	}
+	return keys
+}
+
+func bytesKeys(s *ebpf.MapSpec, r *rand.Rand) (keys [][]byte) {
+	for range 7 {
+		keys = append(keys, randomBytes(r, int(s.KeySize)))
+	}
+	return append(keys, make([]byte, s.KeySize))
+}
+
+func noKeys(*ebpf.MapSpec, *rand.Rand) [][]byte { return [][]byte{nil} }
+
+func randomBytes(r *rand.Rand, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+// hashes are the shapes of hash maps; the LRU ones are so large that nothing is
+// evicted.
+func hashes(typ ebpf.MapType) []ebpf.MapSpec {
+	n := uint32(4)
+	if typ == ebpf.LRUHash || typ == ebpf.LRUCPUHash {
+		n = 1024
+	}
+	return withFlags(variants(typ,
+		sizes(4, 4, n), sizes(8, 8, n), sizes(1, 1, n), sizes(16, 24, n), sizes(13, 7, n), sizes(40, 12, n), sizes(3, 9, max(n/4, 1)),
+	))
+}
+
+func trials() []trial {
+	noPrealloc := func(typ ebpf.MapType) []ebpf.MapSpec {
+		specs := hashes(typ)
+		for _, s := range specs[:3] {
+			s.Flags |= FlagNoPrealloc
+			specs = append(specs, s)
+		}
+		return specs
+	}
+	return []trial{
+		{"array", withFlags(variants(ebpf.Array, sizes(4, 1, 1), sizes(4, 9, 5), sizes(4, 64, 300))), indexes, false},
+		{"percpu_array", withFlags(variants(ebpf.PerCPUArray, sizes(4, 1, 1), sizes(4, 9, 5), sizes(4, 64, 30))), indexes, false},
+		{"hash", noPrealloc(ebpf.Hash), bytesKeys, true},
+		{"percpu_hash", noPrealloc(ebpf.PerCPUHash), bytesKeys, true},
+	}
+}
+
+// TestLikeTheKernel runs the same random operations on a map of the kernel and
+// on ours.
+func TestLikeTheKernel(t *testing.T) {
+	testenv.Kernel(t)
+	first := *seed
+	if first == 0 {
+		first = rand.Uint64N(1 << 32)
+	}
+	for _, tr := range trials() {
+		t.Run(tr.name, func(t *testing.T) {
+			for i := range *sequences {
+				s := first + uint64(i)
+				if diff := tr.run(t, s); diff != "" {
+					t.Fatalf("seed %d (-seed %[1]d -sequences 1):\n%s", s, diff)
+				}
+			}
+		})
+	}
+}
+
+// run is one sequence; it gives what was done where the maps differ.
+func (tr *trial) run(t *testing.T, seed uint64) string {
+	r := rand.New(rand.NewPCG(seed, 0))
+	spec := tr.specs[r.IntN(len(tr.specs))]
+	kernel, err := newOracle(&spec, -1)
+	if err != nil {
+		t.Fatalf("%v: %v", &spec, err)
+	}
+	defer kernel.Close()
+	ours, err := New(&spec, possibleCPUs())
+	if err != nil {
+		t.Fatalf("%v: %v", &spec, err)
+	}
+	defer ours.Close()
+
+	s := &sequence{trial: tr, r: r, kernel: kernel, ours: ours, keys: tr.keys(&spec, r)}
+	fmt.Fprintf(&s.log, "%v\n", &spec)
+	for range 50 {
+		if s.step() {
+			return s.log.String()
+		}
+	}
+	want, got := s.all(kernel), s.all(ours)
+	if diff := cmp.Diff(want, got); diff != "" {
+		fmt.Fprintf(&s.log, "contents (-kernel +ours):\n%s", diff)
+		return s.log.String()
+	}
+	return ""
+}
+
+type sequence struct {
+	*trial
+	r      *rand.Rand
+	kernel *oracle
+	ours   Map
+	keys   [][]byte
+	log    strings.Builder
+}
+
+// step does one operation on both maps and reports whether they differ.
+func (s *sequence) step() bool {
+	key := s.keys[s.r.IntN(len(s.keys))]
+	size := s.ours.Info().UserValueSize()
+	flags := uint64(0)
+	if s.r.IntN(3) == 0 {
+		flags = []uint64{1, 2, 3, 4, 5, 6, 8, 1 << 32}[s.r.IntN(8)]
+	}
+	out := max(size, len(key))
+	a, b := make([]byte, out), make([]byte, out)
+	var op string
+	var do func(m userMap, buf []byte) error
+	switch n := s.r.IntN(100); {
+	case n < 40:
+		op = "update"
+		value := randomBytes(s.r, size)
+		do = func(m userMap, _ []byte) error { return m.UserUpdate(key, value, flags) }
+	case n < 60:
+		op = "lookup"
+		flags = flags / 2 // most often 0
+		do = func(m userMap, buf []byte) error { return m.UserLookup(key, buf[:size], flags) }
+	case n < 75:
+		op = "delete"
+		do = func(m userMap, _ []byte) error { return m.UserDelete(key) }
+	case n < 87:
+		op = "lookup and delete"
+		flags = flags / 2
+		do = func(m userMap, buf []byte) error { return m.LookupAndDelete(key, buf[:size], flags) }
+	case n < 99 || s.r.IntN(3) != 0:
+		op = "next key"
+		if s.r.IntN(4) == 0 || s.unordered {
+			key = nil
+		}
+		do = func(m userMap, buf []byte) error {
+			err := m.NextKey(key, buf[:s.ours.Info().KeySize])
+			if s.unordered {
+				clear(buf)
+			}
+			return err
+		}
+	default:
+		op = "freeze"
+		do = func(m userMap, _ []byte) error { return m.Freeze() }
+	}
+	want, got := do(s.kernel, a), do(s.ours, b)
+	fmt.Fprintf(&s.log, "%s key %x flags %d: kernel %v %x, ours %v %x\n", op, key, flags, want, a, got, b)
+	return errnoOf(want) != errnoOf(got) || want == nil && !bytes.Equal(a, b)
+}
+
+// all reads a map key by key.
+func (s *sequence) all(m userMap) (content []string) {
+	info := s.ours.Info()
+	var key []byte
+	for range 10000 {
+		next := make([]byte, info.KeySize)
+		if err := m.NextKey(key, next); err != nil {
+			content = append(content, fmt.Sprintf("then %v", err))
+			break
+		}
+		value := make([]byte, info.UserValueSize())
+		err := m.UserLookup(next, value, 0)
+		content = append(content, fmt.Sprintf("%x: %x %v", next, value, err))
+		key = next
+	}
+	if s.unordered {
+		slices.Sort(content)
+	}
+	return content
+}

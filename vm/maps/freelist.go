@@ -1,0 +1,49 @@
+package maps
+
+import "sync/atomic"
+
+// freeList hands out elements 1 to n of a table. What was given back is handed
+// out first, the last one first, as in Linux; elements that were never used stay
+// untouched memory.
+type freeList struct {
+	head  atomic.Uint64 // link of the first free element, and above it a count of changes
+	fresh atomic.Uint32 // elements handed out for the first time
+	n     uint32
+}
+
+// pop gives a free element, or 0.
+func (t *table) pop() uint32 {
+	f := &t.free
+	for {
+		head := f.head.Load()
+		link := uint32(head)
+		if link == 0 {
+			break
+		}
+		next := uint64(loadU32(t.elem(link) + offFree))
+		if f.head.CompareAndSwap(head, (head>>32+1)<<32|next) {
+			return link
+		}
+	}
+	for {
+		used := f.fresh.Load()
+		if used >= f.n {
+			return 0
+		}
+		if f.fresh.CompareAndSwap(used, used+1) {
+			return used + 1
+		}
+	}
+}
+
+// push gives an element back.
+func (t *table) push(link uint32) {
+	f := &t.free
+	for {
+		head := f.head.Load()
+		storeU32(t.elem(link)+offFree, uint32(head))
+		if f.head.CompareAndSwap(head, (head>>32+1)<<32|uint64(link)) {
+			return
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package maps
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/internal/mem"
+)
+
+// hash is BPF_MAP_TYPE_HASH and BPF_MAP_TYPE_PERCPU_HASH.
+//
+// As in Linux an update of a key that exists does not write into its value: it
+// links a new element with the new value, and a program that holds the old value's
+// address keeps the old value for a while. Each CPU has one spare element for
+// that, and user space uses CPU 0's. Per-CPU values, and all under BPF_F_LOCK,
+// are updated in place.
+type hash struct {
+	common
+	*table
+	percpu bool
+	spare  []atomic.Uint32 // by CPU: its spare element, 0 while in use
+}
+
+func newHash(info Info) (Map, error) {
+	h := &hash{}
+	h.init(info, h)
+	return h, h.open()
+}
+
+func (h *hash) open() (err error) {
+	info := &h.info
+	h.percpu = info.PerCPU()
+	h.table, err = newTable(&h.common, info.MaxEntries, uint32(info.CPUs))
+	if err != nil {
+		return err
+	}
+	h.spare = make([]atomic.Uint32, info.CPUs)
+	for cpu := range h.spare {
+		h.spare[cpu].Store(info.MaxEntries + 1 + uint32(cpu))
+	}
+	return nil
+}
+
+// Lookup implements Map.
+func (h *hash) Lookup(cpu int, key []byte) uintptr {
+	link := h.find(key, h.hash(key))
+	if link == 0 {
+		return 0
+	}
+	return h.value(link, cpu)
+}
+
+// Update implements Map.
+func (h *hash) Update(cpu int, key, value []byte, flags uint64) error {
+	return h.update(cpu, key, value, flags, false)
+}
+
+// update is an update by a program, or by user space, which gives a per-CPU
+// map's values for all CPUs.
+func (h *hash) update(cpu int, key, value []byte, flags uint64, user bool) error {
+	if err := h.checkUpdate(flags); err != nil {
+		return err
+	}
+	hash := h.hash(key)
+	h.lock(hash)
+	defer h.unlock(hash)
+	old := h.find(key, hash)
+	if err := checkExist(old != 0, flags); err != nil {
+		return err
+	}
+	if old != 0 {
+		h.replace(old, hash, cpu, key, value, flags, user)
+		return nil
+	}
+	link := h.pop()
+	if link == 0 {
+		return errno.E2BIG
+	}
+	h.insert(link, hash, cpu, key, value, user)
+	return nil
+}
+
+// checkUpdate tests flags alone.
+func (h *hash) checkUpdate(flags uint64) error {
+	if flags&^FlagLock > UpdateExist || flags&FlagLock != 0 && h.spin < 0 {
+		return errno.EINVAL
+	}
+	return nil
+}
+
+// checkExist tests flags against whether the key is in the map.
+func checkExist(exists bool, flags uint64) error {
+	switch flags &^ FlagLock {
+	case UpdateNoExist:
+		if exists {
+			return errno.EEXIST
+		}
+	case UpdateExist:
+		if !exists {
+			return errno.ENOENT
+		}
+	}
+	return nil
+}
+
+// insert links a key with its first value; the caller holds the bucket's lock.
+func (h *hash) insert(link, hash uint32, cpu int, key, value []byte, user bool) {
+	h.fill(link, key, hash)
+	h.put(link, cpu, value, 0, user, true)
+	h.link(link, hash)
+}
+
+// replace gives a key that is in the map a new value; the caller holds the
+// bucket's lock. It returns the element that the key has now.
+func (h *hash) replace(old, hash uint32, cpu int, key, value []byte, flags uint64, user bool) uint32 {
+	if h.percpu || flags&FlagLock != 0 {
+		h.put(old, cpu, value, flags, user, false)
+		return old
+	}
+	link := h.takeSpare(cpu)
+	h.insert(link, hash, cpu, key, value, user)
+	h.unlink(old, hash)
+	h.spare[cpu].Store(old)
+	return link
+}
+
+// takeSpare waits for a CPU's spare element. Who has it needs nothing that the
+// caller holds.
+func (h *hash) takeSpare(cpu int) uint32 {
+	for {
+		if link := h.spare[cpu].Swap(0); link != 0 {
+			return link
+		}
+		runtime.Gosched()
+	}
+}
+
+// put writes a value into an element: user space's for all CPUs, a program's for
+// its own CPU. The others' values of a fresh element are zero then.
+func (h *hash) put(link uint32, cpu int, value []byte, flags uint64, user, fresh bool) {
+	switch {
+	case h.percpu && user:
+		h.writeCPUs(h.value(link, 0), h.row, value)
+		return
+	case h.percpu && fresh:
+		for other := range h.info.CPUs {
+			if other != cpu {
+				clear(mem.View(h.value(link, other), len(value)))
+			}
+		}
+	case fresh && h.spin >= 0:
+		storeU32(h.value(link, cpu)+uintptr(h.spin), 0)
+	}
+	h.write(h.value(link, cpu), value, flags)
+}
+
+// get copies an element's value to user space.
+func (h *hash) get(link uint32, value []byte, flags uint64) {
+	if h.percpu {
+		h.readCPUs(value, h.value(link, 0), h.row)
+		return
+	}
+	h.read(value, h.value(link, 0), flags)
+}
+
+// Delete implements Map.
+func (h *hash) Delete(key []byte) error { return h.remove(key, nil, 0) }
+
+// remove deletes a key, and copies its value first where value is not nil.
+func (h *hash) remove(key, value []byte, flags uint64) error {
+	hash := h.hash(key)
+	h.lock(hash)
+	defer h.unlock(hash)
+	link := h.find(key, hash)
+	if link == 0 {
+		return errno.ENOENT
+	}
+	if value != nil {
+		h.get(link, value, flags)
+	}
+	h.unlink(link, hash)
+	h.push(link)
+	return nil
+}
+
+// userLookup holds the bucket's lock, so that the element stays the key's while
+// its value is copied.
+func (h *hash) userLookup(key, value []byte, flags uint64) error {
+	hash := h.hash(key)
+	h.lock(hash)
+	defer h.unlock(hash)
+	link := h.find(key, hash)
+	if link == 0 {
+		return errno.ENOENT
+	}
+	h.get(link, value, flags)
+	return nil
+}
+
+func (h *hash) userUpdate(key, value []byte, flags uint64) error {
+	return h.update(0, key, value, flags, true)
+}
+
+func (h *hash) userDelete(key []byte) error { return h.remove(key, nil, 0) }
+
+func (h *hash) userTake(key, value []byte, flags uint64) error { return h.remove(key, value, flags) }
+
+func (h *hash) nextKey(key, next []byte) error { return h.next(key, next) }

@@ -1,0 +1,240 @@
+package maps
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"math/rand/v2"
+	"runtime"
+
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/internal/mem"
+)
+
+// table is the hash table under all hash maps. Its memory is
+//
+//	buckets   at buckets: nBuckets x { link u32; lock u32 }
+//	elements  at elems + link*stride, link from 1:
+//	            next u32    the link after this element
+//	            hash u32    of the key, with the top bit set; 0 while the key changes
+//	            free u32    the link after this element in the list of free ones
+//	            state u32   linked, referenced (LRU only)
+//	            key         rounded up to 8 bytes
+//	            value       rounded up to 8 bytes, unless the map is per-CPU
+//	values    at values + link*valueStride + cpu*row
+//
+// For a map that is not per-CPU row is 0, and values and valueStride point into
+// the elements. nBuckets is a power of two; a key's bucket is the lower bits of
+// its hash.
+//
+// A link is the number of an element, or the end of a list: end with the bucket's
+// number, or 0 in a bucket that never had an element (so that a new table is all
+// zeroes and costs nothing).
+//
+// Writers hold the bucket's lock. Readers hold nothing: an element's memory stays
+// an element's memory, but it may be given to another key while a reader looks at
+// it. The reader notices: the hash is 0 or changes during the comparison, or the
+// list ends in another bucket's end. Then it starts again. So that this is enough
+// a writer fills an element in the order hash = 0, next, key, value, hash, and
+// links it at the head of its bucket before it unlinks the key's old element; an
+// unlinked element keeps its next.
+type table struct {
+	buckets     uintptr
+	mask        uint32
+	seed        uint64
+	keySize     int
+	elems       uintptr
+	stride      uintptr
+	values      uintptr
+	valueStride uintptr
+	row         uintptr
+	free        freeList
+}
+
+const (
+	end     = 1 << 31 // of a list, with the bucket's number
+	hashBit = 1 << 31 // in every hash
+
+	offNext   = 0
+	offHash   = 4
+	offFree   = 8
+	offState  = 12
+	offKey    = 16
+	bucketLen = 8
+)
+
+// newTable lays a table out for n elements that hold keys at the same time, and
+// spare ones.
+func newTable(c *common, n, spare uint32) (*table, error) {
+	info := &c.info
+	nBuckets := uint64(1) << bits.Len32(info.MaxEntries-1)
+	key := roundUp(uint64(info.KeySize), 8)
+	value := roundUp(uint64(info.ValueSize), 8)
+	total := uint64(n) + uint64(spare)
+
+	stride, row, rows := offKey+key+value, uint64(0), uint64(0)
+	if info.PerCPU() {
+		stride = offKey + key
+		row = rowOf(total, value)
+		rows = row * uint64(info.CPUs)
+	}
+	if err := c.reserve(nBuckets*bucketLen + total*stride + rows*value); err != nil {
+		return nil, err
+	}
+	first := c.mem.Addr() + uintptr(nBuckets*bucketLen) // element 1
+	t := &table{
+		buckets: c.mem.Addr(),
+		mask:    uint32(nBuckets - 1),
+		keySize: int(info.KeySize),
+		elems:   first - uintptr(stride),
+		stride:  uintptr(stride),
+		free:    freeList{n: n},
+	}
+	if info.Flags&FlagZeroSeed == 0 {
+		t.seed = rand.Uint64()
+	}
+	base := first + offKey + uintptr(key)
+	t.valueStride = t.stride
+	if rows != 0 {
+		base = first + uintptr(total*stride)
+		t.valueStride = uintptr(value)
+		t.row = uintptr(row * value)
+		total = rows
+	}
+	t.values = base - t.valueStride
+	return t, c.setValues(base, t.valueStride, total)
+}
+
+func (t *table) elem(link uint32) uintptr { return t.elems + uintptr(link)*t.stride }
+
+func (t *table) bucket(b uint32) uintptr { return t.buckets + uintptr(b)*bucketLen }
+
+func (t *table) value(link uint32, cpu int) uintptr {
+	return t.values + uintptr(link)*t.valueStride + uintptr(cpu)*t.row
+}
+
+func (t *table) keyOf(link uint32) []byte { return mem.View(t.elem(link)+offKey, t.keySize) }
+
+func (t *table) hash(key []byte) uint32 { return uint32(hashOf(key, t.seed)) | hashBit }
+
+// isElem tells a link to an element from a list's end.
+func isElem(link uint32) bool { return int32(link) > 0 }
+
+// find gives the element of a key, or 0. It takes no lock.
+func (t *table) find(key []byte, hash uint32) uint32 {
+	for {
+		if link, ok := t.walk(key, hash); ok {
+			return link
+		}
+		runtime.Gosched() // a writer is in our way; let it finish
+	}
+}
+
+// walk is one attempt at find; false where a writer got in the way.
+func (t *table) walk(key []byte, hash uint32) (uint32, bool) {
+	b := hash & t.mask
+	link := loadU32(t.bucket(b))
+	for isElem(link) {
+		e := t.elem(link)
+		switch loadU32(e + offHash) {
+		case hash:
+			same := equal(key, e+offKey)
+			if loadU32(e+offHash) != hash {
+				return 0, false
+			}
+			if same {
+				return link, true
+			}
+		case 0:
+			return 0, false
+		}
+		link = loadU32(e + offNext)
+	}
+	return 0, link == 0 || link == end|b
+}
+
+// equal compares a key with the one at addr.
+func equal(key []byte, addr uintptr) bool {
+	switch len(key) {
+	case 4:
+		return binary.NativeEndian.Uint32(key) == *(*uint32)(mem.At(addr))
+	case 8:
+		return binary.NativeEndian.Uint64(key) == *(*uint64)(mem.At(addr))
+	}
+	return bytes.Equal(key, mem.View(addr, len(key)))
+}
+
+func (t *table) lock(hash uint32)   { spinLock(t.bucket(hash&t.mask) + 4) }
+func (t *table) unlock(hash uint32) { spinUnlock(t.bucket(hash&t.mask) + 4) }
+
+// fill gives an element that is in no list to a key. The caller writes the value
+// and then calls link, under the lock of the key's bucket.
+func (t *table) fill(link uint32, key []byte, hash uint32) {
+	e, b := t.elem(link), hash&t.mask
+	storeU32(e+offHash, 0)
+	head := loadU32(t.bucket(b))
+	if head == 0 {
+		head = end | b
+	}
+	storeU32(e+offNext, head)
+	copy(mem.View(e+offKey, len(key)), key)
+}
+
+// link puts a filled element at the head of its bucket.
+func (t *table) link(link, hash uint32) {
+	storeU32(t.elem(link)+offHash, hash)
+	storeU32(t.bucket(hash&t.mask), link)
+}
+
+// unlink takes an element out of its bucket, under the bucket's lock.
+func (t *table) unlink(link, hash uint32) {
+	at := t.bucket(hash & t.mask)
+	for {
+		next := loadU32(at)
+		if next == link {
+			storeU32(at, loadU32(t.elem(link)+offNext))
+			return
+		}
+		at = t.elem(next) + offNext
+	}
+}
+
+// next writes the key after key: in its bucket, then in the buckets behind it.
+func (t *table) next(key, next []byte) error {
+	b := uint32(0)
+	if key != nil {
+		hash := t.hash(key)
+		t.lock(hash)
+		link := t.find(key, hash)
+		if link != 0 {
+			b = hash&t.mask + 1
+			if link = loadU32(t.elem(link) + offNext); isElem(link) {
+				copy(next, t.keyOf(link))
+				t.unlock(hash)
+				return nil
+			}
+		}
+		t.unlock(hash)
+	}
+	for ; b <= t.mask; b++ {
+		if t.first(b, next) {
+			return nil
+		}
+	}
+	return errno.ENOENT
+}
+
+// first writes the first key of a bucket; false where it has none.
+func (t *table) first(b uint32, key []byte) bool {
+	if !isElem(loadU32(t.bucket(b))) {
+		return false
+	}
+	t.lock(b)
+	defer t.unlock(b)
+	link := loadU32(t.bucket(b))
+	if !isElem(link) {
+		return false
+	}
+	copy(key, t.keyOf(link))
+	return true
+}

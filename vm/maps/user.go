@@ -1,0 +1,90 @@
+package maps
+
+import "github.com/skep-ebpf/skep/internal/errno"
+
+// UserLookup implements Map.
+func (c *common) UserLookup(key, value []byte, flags uint64) error {
+	if err := c.checkUser(flags, FlagLock, true, false); err != nil {
+		return err
+	}
+	if !c.sized(key, value) {
+		return errno.EINVAL
+	}
+	return c.ops.userLookup(key, value, flags)
+}
+
+// UserUpdate implements Map.
+func (c *common) UserUpdate(key, value []byte, flags uint64) error {
+	if err := c.checkUser(flags, ^uint64(0), false, true); err != nil {
+		return err
+	}
+	if !c.sized(key, value) {
+		return errno.EINVAL
+	}
+	return c.ops.userUpdate(key, value, flags)
+}
+
+// UserDelete implements Map.
+func (c *common) UserDelete(key []byte) error {
+	if err := c.checkUser(0, 0, false, true); err != nil {
+		return err
+	}
+	if len(key) != int(c.info.KeySize) {
+		return errno.EINVAL
+	}
+	return c.ops.userDelete(key)
+}
+
+// LookupAndDelete implements Map.
+func (c *common) LookupAndDelete(key, value []byte, flags uint64) error {
+	if err := c.checkUser(flags, FlagLock, true, true); err != nil {
+		return err
+	}
+	if !c.sized(key, value) {
+		return errno.EINVAL
+	}
+	return c.ops.userTake(key, value, flags)
+}
+
+// NextKey implements Map.
+func (c *common) NextKey(key, next []byte) error {
+	if err := c.checkUser(0, 0, true, false); err != nil {
+		return err
+	}
+	if key != nil && len(key) != int(c.info.KeySize) || len(next) != int(c.info.KeySize) {
+		return errno.EINVAL
+	}
+	return c.ops.nextKey(key, next)
+}
+
+// Freeze implements Map.
+func (c *common) Freeze() error {
+	if c.spin >= 0 {
+		return errno.ENOTSUPP
+	}
+	if !c.writable() {
+		return errno.EPERM
+	}
+	c.frozen.Store(true)
+	return nil
+}
+
+// checkUser refuses a call with flags beyond allowed, for access that user space
+// does not have, or with a lock where the value has none.
+func (c *common) checkUser(flags, allowed uint64, read, write bool) error {
+	switch {
+	case flags&^allowed != 0:
+		return errno.EINVAL
+	case read && c.info.Flags&FlagWronly != 0, write && !c.writable():
+		return errno.EPERM
+	case flags&FlagLock != 0 && c.spin < 0:
+		return errno.EINVAL
+	}
+	return nil
+}
+
+func (c *common) writable() bool { return c.info.Flags&FlagRdonly == 0 && !c.frozen.Load() }
+
+func (c *common) sized(key, value []byte) bool {
+	return len(key) == int(c.info.KeySize) && len(value) == c.info.UserValueSize()
+}
