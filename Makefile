@@ -1,12 +1,56 @@
+# Everything here needs Go and nothing else, except generate, which needs clang,
+# and race, which needs a C compiler.
+
+GO         ?= go
 CLANG      ?= clang
 LLVM_STRIP ?= llvm-strip
 
-# Line information names files relative to the root, and nothing else of the
-# machine that builds gets into an object.
-BPF_CFLAGS := -target bpfel -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-const-variable \
-	-Wno-gnu -nostdinc -Iexamples/include -fdebug-compilation-dir=.
+# How long each fuzz target runs, and each benchmark.
+FUZZTIME  ?= 60s
+BENCHTIME ?= 1s
 
-objects := $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c))
+export CGO_ENABLED ?= 0
+
+.PHONY: build install demo test race bench fuzz cross lint generate
+
+build:
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/skep
+
+install:
+	$(GO) install -trimpath -ldflags '-s -w' ./cmd/skep
+
+demo: build
+	bin/skep run examples/firewall/firewall.bpf.o --pcap examples/firewall/traffic.pcap
+
+test:
+	$(GO) test ./...
+
+# The race detector needs cgo, the project does not.
+race:
+	CGO_ENABLED=1 $(GO) test -race ./vm/...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
+
+fuzz:
+	GO=$(GO) FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+# Builds for every system and processor that skep supports.
+cross:
+	CI=1 $(GO) test -run '^TestBuildsEverywhere$$' -v .
+
+lint:
+	GO=$(GO) scripts/lint
+
+# The objects and captures of the examples are committed, so that nobody needs
+# clang to begin. Line information names files relative to the root; nothing else
+# of the machine that builds gets into an object.
+BPF_CFLAGS := -target bpfel -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-gnu -Wno-unused-const-variable \
+	-nostdinc -Iexamples/include -fdebug-compilation-dir=.
+
+generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c))
+	$(GO) run ./examples/internal/traffic
+	$(GO) generate ./...
 
 examples/%.bpf.o: examples/%.bpf.c $(wildcard examples/include/*.h)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
