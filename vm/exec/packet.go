@@ -4,12 +4,17 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // Packet is where a run's packet lies. All fields are addresses.
 type Packet struct {
+	// Type is the program type that sees the packet: some helpers do for one
+	// what they do not for another.
+	Type          ebpf.ProgramType
 	Data, DataEnd uintptr
 	// Meta is data_meta, at most Data; 0 where the program type has none.
 	Meta uintptr
@@ -54,10 +59,10 @@ const (
 	RedirectMap                    // bpf_redirect_map
 )
 
-// SetPacket lays data into the state, with room before and behind it, all in
-// bytes. What the room before it holds is zeroed; what lies behind is not.
+// SetPacket lays data into the state for a program of type t, with room before
+// and behind it, all in bytes. What the room before it holds is zeroed; what lies behind is not.
 // The packet has no metadata yet.
-func (s *State) SetPacket(data []byte, headroom, tailroom int) error {
+func (s *State) SetPacket(t ebpf.ProgramType, data []byte, headroom, tailroom int) error {
 	if len(data) > MaxPacket {
 		return fmt.Errorf("lay out a packet of %d bytes: the machine takes at most %d", len(data), MaxPacket)
 	}
@@ -67,7 +72,11 @@ func (s *State) SetPacket(data []byte, headroom, tailroom int) error {
 	copy(b[first:], data)
 	start := s.block.Addr() + uintptr(first)
 	end := start + uintptr(len(data))
-	s.Packet = Packet{Data: start, DataEnd: end, HardStart: start - uintptr(headroom), HardEnd: end + uintptr(tailroom)}
+	s.Packet = Packet{
+		Type: t,
+		Data: start, DataEnd: end,
+		HardStart: start - uintptr(headroom), HardEnd: end + uintptr(tailroom),
+	}
 	s.Redirect = Redirect{}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 // Memory of a State, in bytes. The block is laid out as
 //
-//	stack (8 frames) | guard | context | headroom, packet, tailroom
+//	stack (8 frames) | guard | context | headroom, packet, tailroom | scratch
 //
 // and backed by the system only where it is touched.
 const (
@@ -33,7 +33,9 @@ const (
 	// the packet's place, as such types see no packet.
 	MaxPlainCtx = 64<<10 - 1
 
-	stateBytes = packetOffset + Headroom + MaxPacket + Tailroom
+	scratchOffset = packetOffset + Headroom + MaxPacket + Tailroom
+	scratchBytes  = 16 << 10
+	stateBytes    = scratchOffset + scratchBytes
 )
 
 // State is one CPU of the machine: all that a run needs.
@@ -71,6 +73,7 @@ type State struct {
 
 	regions  []Region
 	plainCtx int         // bytes of the context that are plain memory
+	scratch  int         // bytes of the scratch memory that are lent
 	maps     *[]maps.Map // what regions was made from
 	block    *mem.Block
 }
@@ -157,10 +160,88 @@ func (s *State) SetPlainCtx(size int) []byte {
 // PlainCtx is the part of the context that is plain memory.
 func (s *State) PlainCtx() []byte { return s.block.Bytes()[ctxOffset : ctxOffset+s.plainCtx] }
 
+// Lend gives n bytes of memory that the program may be shown, and where
+// pointers to it come from, until Return is called in the reverse order; nil
+// where there is no more.
+func (s *State) Lend(n int) ([]byte, Prov) {
+	rounded := (n + 7) &^ 7
+	if rounded > scratchBytes-s.scratch {
+		return nil, 0
+	}
+	b := s.block.Bytes()[scratchOffset+s.scratch:][:n]
+	s.scratch += rounded
+	return b, s.Acquire(Record{Addr: Addr(b), Size: uintptr(n)})
+}
+
+// Return takes back what Lend gave.
+func (s *State) Return(b []byte, p Prov) {
+	s.scratch -= (len(b) + 7) &^ 7
+	s.Acquired[p.Elem()].Live = false
+}
+
+// Acquire notes memory that is lent to the program, and gives where pointers to
+// it come from.
+func (s *State) Acquire(r Record) Prov {
+	r.Live = true
+	for i := range s.Acquired {
+		if !s.Acquired[i].Live {
+			s.Acquired[i] = r
+			return Make(RegionRecord, uint32(i))
+		}
+	}
+	s.Acquired = append(s.Acquired, r)
+	return Make(RegionRecord, uint32(len(s.Acquired)-1))
+}
+
+// Release ends the loan of the record at addr, and gives it.
+func (s *State) Release(addr uintptr) (Record, bool) {
+	for i := range s.Acquired {
+		if r := &s.Acquired[i]; r.Live && r.Addr == addr {
+			r.Live = false
+			return *r, true
+		}
+	}
+	return Record{}, false
+}
+
+// Readable is how many bytes from addr on are memory of this run: its own, an
+// open map's values, or lent. It serves helpers that read where a number says,
+// as Linux's reads that may fault.
+func (s *State) Readable(addr uintptr) uintptr {
+	in := func(base, size uintptr) uintptr {
+		if addr < base || addr-base >= size {
+			return 0
+		}
+		return size - (addr - base)
+	}
+	if n := in(s.block.Addr(), stateBytes); n > 0 {
+		return n
+	}
+	for _, m := range maps.All() {
+		if m == nil {
+			continue
+		}
+		v := &m.Info().Values
+		if n := in(v.Base, v.Stride*uintptr(v.N)); n > 0 {
+			return n
+		}
+	}
+	for _, r := range s.Acquired {
+		if n := in(r.Addr, r.Size); r.Live && n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// Addr is the address of memory outside the Go heap.
+func Addr(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
 // ResetRegions makes the region table true for the run that begins: the
 // packet's bounds, the stack frames, and the maps that are open.
 func (s *State) ResetRegions() {
 	s.Acquired = s.Acquired[:0]
+	s.scratch = 0
 	if len(s.regions) < int(regionMaps) {
 		s.regions = make([]Region, regionMaps, 64)
 	}

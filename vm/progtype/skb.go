@@ -169,7 +169,8 @@ func init() {
 			Prog: prog, Name: name,
 			CtxName: "struct __sk_buff", CtxSize: skbSize,
 			Fields: tcFields, Verdicts: tcVerdicts,
-			Setup: setupTC, Finish: finishSKB, Packet: true,
+			Setup: func(s *exec.State, in *Input) error { return setupSKB(s, in, prog, true) }, Finish: finishSKB,
+			Packet: true,
 		})
 	}
 	register(&Type{
@@ -180,7 +181,8 @@ func init() {
 		}, socketFields...), []string{"cb"}),
 		// A socket filter returns how many bytes to keep.
 		Verdicts: map[uint32]string{0: "drop"},
-		Setup:    setupSocket, Finish: finishSKB, Packet: true,
+		Setup:    func(s *exec.State, in *Input) error { return setupSKB(s, in, ebpf.SocketFilter, false) }, Finish: finishSKB,
+		Packet: true,
 	})
 	register(&Type{
 		Prog: ebpf.CGroupSKB, Name: "cgroup_skb",
@@ -188,17 +190,15 @@ func init() {
 		Fields: skbFieldsFor([]string{"tc_classid", "data_meta", "wire_len", "tstamp_type"},
 			[]string{"mark", "priority", "cb", "tstamp"}),
 		Verdicts: map[uint32]string{0: "drop", 1: "pass"},
-		Setup:    setupCgroup, Finish: finishSKB, Packet: true,
+		Setup:    func(s *exec.State, in *Input) error { return setupSKB(s, in, ebpf.CGroupSKB, false) }, Finish: finishSKB,
+		Packet: true,
 	})
 }
 
-func setupTC(s *exec.State, in *Input) error     { return setupSKB(s, in, true, false) }
-func setupSocket(s *exec.State, in *Input) error { return setupSKB(s, in, false, true) }
-func setupCgroup(s *exec.State, in *Input) error { return setupSKB(s, in, false, true) }
-
 // setupSKB is bpf_prog_test_run_skb up to the run: a type that works at layer 2
-// sees the packet from its Ethernet header, the others from the header behind.
-func setupSKB(s *exec.State, in *Input, l2, readOnly bool) error {
+// sees the packet from its Ethernet header and may write to it, the others see
+// it from the header behind.
+func setupSKB(s *exec.State, in *Input, t ebpf.ProgramType, l2 bool) error {
 	ctx, err := readCtx(in.Ctx, skbSize)
 	if err != nil {
 		return err
@@ -207,7 +207,7 @@ func setupSKB(s *exec.State, in *Input, l2, readOnly bool) error {
 		return refuse("packet has %d bytes, which is less than an Ethernet header", len(in.Data))
 	}
 	s.SetPlainCtx(0)
-	if err := s.SetPacket(in.Data, exec.Headroom, exec.Tailroom); err != nil {
+	if err := s.SetPacket(t, in.Data, exec.Headroom, exec.Tailroom); err != nil {
 		return err
 	}
 	c := SKB(s)
@@ -216,7 +216,7 @@ func setupSKB(s *exec.State, in *Input, l2, readOnly bool) error {
 		return err
 	}
 	p := &s.Packet
-	p.ReadOnly = readOnly
+	p.ReadOnly = !l2
 	if l2 {
 		c.L2 = 1
 		p.Meta = p.Data

@@ -97,7 +97,7 @@ func setupXDP(s *exec.State, in *Input) error {
 
 	s.SetPlainCtx(0)
 	packet := in.Data[data:]
-	if err := s.SetPacket(packet, XDPHeadroom, xdpTailroom(len(packet))); err != nil {
+	if err := s.SetPacket(ebpf.XDP, packet, XDPHeadroom, xdpTailroom(len(packet))); err != nil {
 		return err
 	}
 	p := &s.Packet

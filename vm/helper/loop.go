@@ -1,0 +1,61 @@
+package helper
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/exec"
+)
+
+// maxLoops is the most iterations that bpf_loop takes on (BPF_MAX_LOOPS).
+const maxLoops = 8 << 20
+
+func init() {
+	register(
+		&Helper{ID: 93, Name: "bpf_spin_lock", Func: spinLock, Args: []Arg{ArgPtrToInt}, Ret: RetVoid},
+		&Helper{ID: 94, Name: "bpf_spin_unlock", Func: spinUnlock, Args: []Arg{ArgPtrToInt}, Ret: RetVoid},
+		&Helper{ID: 181, Name: "bpf_loop", Func: loop,
+			Args: []Arg{ArgAnything, ArgPtrToFunc, ArgPtrToStackOrNull, ArgAnything}},
+	)
+}
+
+// loop calls a function with 0, 1, .. and the caller's context until it returns
+// other than 0, and gives the number of calls. A fault ends the run: the engine
+// that met it knows.
+func loop(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
+	n := uint32(r1)
+	if r4 != 0 {
+		return errno.EINVAL.Ret()
+	}
+	if n > maxLoops {
+		return errno.E2BIG.Ret()
+	}
+	provs := [5]exec.Prov{1: s.ArgProv[2]}
+	for i := range n {
+		args := [5]uint64{uint64(i), r3}
+		stop, fault := s.Engine.Callback(s, uint32(r2), &args, &provs)
+		if fault != nil || stop != 0 {
+			return uint64(i) + 1
+		}
+	}
+	return uint64(n)
+}
+
+// spinLock takes the lock word in a map's value: 0 is free, 1 is held. Whoever
+// waits in vain leaves when the run's context ends.
+func spinLock(s *exec.State, r1, _, _, _, _ uint64) uint64 {
+	lock := at[uint32](r1)
+	for !atomic.CompareAndSwapUint32(lock, 0, 1) {
+		if s.Context.Err() != nil {
+			return 0
+		}
+		runtime.Gosched()
+	}
+	return 0
+}
+
+func spinUnlock(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
+	atomic.StoreUint32(at[uint32](r1), 0)
+	return 0
+}
