@@ -45,7 +45,7 @@ lint:
 # The objects and captures of the examples are committed, so that nobody needs
 # clang to begin. Line information names files relative to the root; nothing else
 # of the machine that builds gets into an object.
-BPF_CFLAGS := -target bpfel -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-gnu -Wno-unused-const-variable \
+BPF_CFLAGS := -target bpfel -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-gnu -Wno-unused-const-variable \
 	-nostdinc -Iexamples/include -fdebug-compilation-dir=.
 
 generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c))

@@ -46,7 +46,8 @@ struct {
 
 __u64 not_ip; /* packets that belong to no flow */
 
-static __always_inline __u32 log2(__u32 n)
+/* The logarithm of n, rounded down. */
+static __always_inline __u32 log2_floor(__u32 n)
 {
 	__u32 log = 0;
 
@@ -61,7 +62,7 @@ static __always_inline __u32 log2(__u32 n)
 
 static __always_inline void count_size(__u32 length)
 {
-	__u32 slot = log2(length);
+	__u32 slot = log2_floor(length);
 	__u64 *n;
 
 	if (slot >= SLOTS)
