@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/pcapgo"
 
@@ -22,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite results.json from what the runn
 // result is what an example makes of its capture.
 type result struct {
 	Verdicts map[uint32]int // how often the program gave each return value
-	Entries  map[string]int // how many elements its maps hold at the end
+	Entries  map[string]int // how many elements its maps hold at the end, or records
 }
 
 // TestKernel runs each example over its capture in the running kernel and holds
@@ -97,10 +99,11 @@ func run(t *testing.T, name string) result {
 		r.Verdicts[verdict]++
 	}
 	for name, m := range coll.Maps {
+		count := entries
 		if m.Type() == ebpf.RingBuf {
-			continue // read, not iterated
+			count = records
 		}
-		n, err := entries(m)
+		n, err := count(m)
 		if err != nil {
 			t.Fatalf("map %s: %v", name, err)
 		}
@@ -115,6 +118,23 @@ func entries(m *ebpf.Map) (n int, err error) {
 		key, err = m.NextKeyBytes(key)
 	}
 	return n, err
+}
+
+// records counts what lies in a ring buffer.
+func records(m *ebpf.Map) (n int, err error) {
+	r, err := ringbuf.NewReader(m)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	r.SetDeadline(time.Now())
+	for ; err == nil; n++ {
+		_, err = r.Read()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return n - 1, err
 }
 
 func packets(t *testing.T, path string) [][]byte {
