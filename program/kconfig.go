@@ -112,6 +112,11 @@ func (o *LinkOptions) config(name string) (string, bool) {
 	return text, ok
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 func yes(b bool) string {
 	if b {
 		return "y"

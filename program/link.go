@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path"
 	"slices"
 	"strings"
 
@@ -22,9 +23,10 @@ const maxInsns = 1_000_000
 // running system as far as there is one.
 type LinkOptions struct {
 	// KernelTypes are the types that CO-RE relocations aim at. Nil: the running
-	// kernel's, and where it has none the program's own.
+	// kernel's with its modules', and where it has none the program's own.
 	KernelTypes *btf.Spec
-	// NoHostTypes makes nil KernelTypes mean the program's own types.
+	// NoHostTypes makes nil KernelTypes mean the program's own types, with which
+	// everything is where the compiler saw it.
 	NoHostTypes bool
 	// KernelVersion is LINUX_KERNEL_VERSION, as KERNEL_VERSION(a, b, c) in C.
 	// 0: the running kernel's, and elsewhere than on Linux 6.12's.
@@ -46,8 +48,7 @@ type LinkOptions struct {
 func Link(spec *ebpf.CollectionSpec, prog string, opts *LinkOptions) (*Image, error) {
 	p, ok := spec.Programs[prog]
 	if !ok {
-		names := slices.Sorted(maps.Keys(spec.Programs))
-		return nil, fmt.Errorf("there is no program %s; there is %s", prog, list(names))
+		return nil, noProgram(spec, prog)
 	}
 	if opts == nil {
 		opts = &LinkOptions{}
@@ -55,9 +56,17 @@ func Link(spec *ebpf.CollectionSpec, prog string, opts *LinkOptions) (*Image, er
 	l := &linker{spec: spec, prog: p, opts: opts, insns: slices.Clone(p.Instructions)}
 	img, err := l.link(prog)
 	if err != nil {
-		return nil, fmt.Errorf("link program %s: %w", prog, err)
+		return nil, fmt.Errorf("link program %s (section %s): %w", prog, p.SectionName, err)
 	}
 	return img, nil
+}
+
+// noProgram says that a spec does not have a program.
+func noProgram(spec *ebpf.CollectionSpec, name string) error {
+	if len(spec.Programs) == 0 {
+		return errors.New(`the object has no programs: a function becomes one by SEC("xdp") or another section's name`)
+	}
+	return fmt.Errorf("there is no program %s%s", name, suggest(name, slices.Collect(maps.Keys(spec.Programs))))
 }
 
 // linker is the state of one Link.
@@ -91,6 +100,9 @@ func (l *linker) link(name string) (*Image, error) {
 	if err := l.findSymbols(); err != nil {
 		return nil, err
 	}
+	if err := l.relocateTypes(); err != nil {
+		return nil, err
+	}
 	for iter := l.insns.Iterate(); iter.Next(); {
 		if err := l.resolve(iter.Ins, int(iter.Offset)); err != nil {
 			return nil, fmt.Errorf("%s: %w", l.at(iter), err)
@@ -110,7 +122,7 @@ func (l *linker) at(iter *asm.InstructionIterator) string {
 		where += " in function " + l.img.FuncAt(int(iter.Offset)).Name
 	}
 	if line, ok := iter.Ins.Source().(*btf.Line); ok {
-		where += fmt.Sprintf(" (%s:%d)", line.FileName(), line.LineNumber())
+		where += fmt.Sprintf(" (%s:%d)", path.Base(line.FileName()), line.LineNumber())
 	}
 	return where
 }
@@ -281,6 +293,7 @@ func (l *linker) resolveKsym(ins *asm.Instruction, ext *Extern) error {
 func (l *linker) resolveKfunc(ins *asm.Instruction, slot int, ext *Extern) {
 	if ext.Weak && !l.hasKfunc(ext.Name) {
 		l.img.Poisoned[slot] = fmt.Sprintf("call of kernel function %s, which this machine does not have", ext.Name)
+		poison(ins)
 		return
 	}
 	if fn, ok := ext.Type.(*btf.Func); ok {
@@ -290,12 +303,4 @@ func (l *linker) resolveKfunc(ins *asm.Instruction, slot int, ext *Extern) {
 
 func (l *linker) hasKfunc(name string) bool {
 	return l.opts.HasKfunc != nil && l.opts.HasKfunc(name)
-}
-
-// list joins names for a sentence.
-func list(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }

@@ -46,7 +46,10 @@ func parse(data []byte) (*object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read symbol table: %w", err)
 	}
-	return obj, obj.checkSymbols()
+	if err := obj.checkSymbols(); err != nil {
+		return nil, err
+	}
+	return obj, obj.checkMaps()
 }
 
 // checkIdent tells apart the files that people pass by mistake.
@@ -114,6 +117,28 @@ func (o *object) checkSymbols() error {
 	return nil
 }
 
+// checkMaps refuses map definitions that nothing says the size or types of.
+func (o *object) checkMaps() error {
+	if o.file.Section(".maps") != nil && o.file.Section(".BTF") == nil {
+		return errors.New("object declares maps in .maps and has no types: build it with clang -g, and strip it with llvm-strip -g only")
+	}
+	for _, sym := range o.symbols {
+		if sym.Name == "" || int(sym.Section) >= len(o.file.Sections) {
+			continue
+		}
+		typ, section := elf.ST_TYPE(sym.Info), o.file.Sections[sym.Section].Name
+		legacy := strings.HasPrefix(section, "maps") && (typ == elf.STT_OBJECT || typ == elf.STT_NOTYPE)
+		if legacy && sym.Size < legacyMapSize {
+			return fmt.Errorf(`map %s in section %s is defined in the legacy way (struct bpf_map_def) without a usable size: define it in SEC(".maps") and build with clang -g`, sym.Name, section)
+		}
+	}
+	return nil
+}
+
+// legacyMapSize is the size of struct bpf_map_def in bytes: type, key size, value
+// size, entries, flags.
+const legacyMapSize = 20
+
 func isCode(s *elf.Section) bool {
 	return s.Type == elf.SHT_PROGBITS && s.Flags&elf.SHF_EXECINSTR != 0
 }
@@ -167,7 +192,11 @@ func (o *object) undefined() (map[place]elf.Symbol, error) {
 
 // sentence makes a reader's error one line.
 func sentence(err error) error {
-	if text := err.Error(); strings.ContainsAny(text, "\n\t") {
+	text := err.Error()
+	if where, _, ok := strings.Cut(text, ": unsupported value type {UNRECOGNIZED"); ok {
+		return fmt.Errorf("%s: its values are neither of a map's struct type nor functions: name the struct itself, not a typedef of it", where)
+	}
+	if strings.ContainsAny(text, "\n\t") {
 		return errors.New(strings.Join(strings.Fields(text), " "))
 	}
 	return err

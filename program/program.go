@@ -59,6 +59,9 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, sentence(err)
 	}
+	if err := checkTypes(spec.Types); err != nil {
+		return nil, err
+	}
 	if err := obj.annotate(spec); err != nil {
 		return nil, err
 	}

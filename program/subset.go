@@ -1,12 +1,6 @@
 package program
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-
-	"github.com/cilium/ebpf"
-)
+import "github.com/cilium/ebpf"
 
 // Subset gives the part of a spec that some programs need: they, the programs
 // in the program arrays that they use, and all these programs' maps with their
@@ -21,7 +15,7 @@ func Subset(spec *ebpf.CollectionSpec, progs ...string) (*ebpf.CollectionSpec, e
 	}}
 	for _, name := range progs {
 		if spec.Programs[name] == nil {
-			return nil, fmt.Errorf("there is no program %s%s", name, suggest(name, slices.Collect(maps.Keys(spec.Programs))))
+			return nil, noProgram(spec, name)
 		}
 		s.addProgram(name)
 	}

@@ -2,11 +2,11 @@ package program
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"path"
 	"sort"
 
-	"encoding/binary"
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/isa"
@@ -28,11 +28,21 @@ func (img *Image) Text(i int) string {
 	if err := ins.Unmarshal(bytes.NewReader(raw), binary.LittleEndian, "linux"); err != nil {
 		return fmt.Sprintf("% x", raw)
 	}
-	if name := img.reference(i); name != "" {
-		ins = ins.WithReference(name)
+	if name := img.reference(i); name != "" && ins.AssociateMap(mapName(name)) != nil {
+		ins = ins.WithReference(name) // not a map
 	}
-	return fmt.Sprint(ins)
+	text := fmt.Sprint(ins)
+	if ins.OpCode.Class().IsALU() && ins.Offset != 0 {
+		text += fmt.Sprintf(" off: %d", ins.Offset) // which cilium/ebpf leaves out
+	}
+	return text
 }
+
+// mapName stands for a map in the text of an instruction.
+type mapName string
+
+func (m mapName) FD() int        { return -1 }
+func (m mapName) String() string { return string(m) }
 
 // secondSlot reports whether i is the second slot of a wide instruction.
 func (img *Image) secondSlot(i int) bool {
