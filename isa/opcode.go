@@ -107,12 +107,20 @@ const (
 	CallKfunc  = 2
 )
 
-// Registers by their role.
+// Registers. R0 is the result, R1 to R5 are arguments, a call preserves R6 to R9,
+// and R10 is the frame pointer.
 const (
-	R0  = 0 // result
-	R1  = 1 // first of five arguments
-	R6  = 6 // first of four that a call preserves
-	R10 = 10
+	R0 = iota
+	R1
+	R2
+	R3
+	R4
+	R5
+	R6
+	R7
+	R8
+	R9
+	R10
 )
 
 // Limits that every Linux kernel since 5.2 has.
