@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -17,8 +18,7 @@ type common struct {
 	spin int // offset of the value's bpf_spin_lock, or -1
 
 	mem    *mem.Block
-	refs   atomic.Int32 // the creator, and every map of maps that holds the map
-	closed atomic.Bool  // the creator has let go
+	closed atomic.Bool
 	frozen atomic.Bool
 }
 
@@ -29,15 +29,12 @@ type ops interface {
 	userDelete(key []byte) error
 	userTake(key, value []byte, flags uint64) error
 	nextKey(key, next []byte) error
-	// release gives back what the type holds besides its memory.
-	release()
 }
 
 // init fills in what does not depend on the type.
 func (c *common) init(info Info, o ops) {
 	c.info, c.ops = info, o
 	c.spin = spinLockOffset(info.Value)
-	c.refs.Store(1)
 }
 
 // reserve gets the map's memory.
@@ -53,8 +50,7 @@ func (c *common) reserve(size uint64) error {
 // setValues says where the values are.
 func (c *common) setValues(base, stride uintptr, n uint64) error {
 	if n > math.MaxUint32 {
-		c.drop()
-		return fmt.Errorf("%d values are more than the machine can number: %w", n, errno.ENOMEM)
+		return errors.Join(c.Close(), fmt.Errorf("%d values are more than the machine can number: %w", n, errno.ENOMEM))
 	}
 	c.info.Values = Slab{Base: base, Stride: stride, Size: uintptr(c.info.ValueSize), N: uint32(n)}
 	return nil
@@ -72,26 +68,13 @@ func (*common) userUpdate([]byte, []byte, uint64) error  { return errno.ENOTSUPP
 func (*common) userDelete([]byte) error                  { return errno.ENOTSUPP }
 func (*common) userTake([]byte, []byte, uint64) error    { return errno.ENOTSUPP }
 func (*common) nextKey([]byte, []byte) error             { return errno.ENOTSUPP }
-func (*common) release()                                 {}
 
 // Close implements Map.
 func (c *common) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	return c.drop()
-}
-
-// hold adds a reference.
-func (c *common) hold() { c.refs.Add(1) }
-
-// drop takes a reference away; the last one frees the map.
-func (c *common) drop() error {
-	if c.refs.Add(-1) > 0 {
-		return nil
-	}
 	Unregister(c.info.Handle)
-	c.ops.release()
 	if c.mem == nil {
 		return nil
 	}

@@ -89,6 +89,30 @@ func randomBytes(r *rand.Rand, n int) []byte {
 	return b
 }
 
+// prefixes are keys of an LPM trie that cover one another, and one that is too
+// long.
+func prefixes(s *ebpf.MapSpec, r *rand.Rand) (keys [][]byte) {
+	n := s.KeySize - 4
+	base := randomBytes(r, int(n))
+	for i := range 12 {
+		key := binary.NativeEndian.AppendUint32(nil, r.Uint32N(n*8+1))
+		key = append(key, base...)
+		for range r.IntN(3) {
+			bit := r.IntN(int(n * 8))
+			key[4+bit/8] ^= 1 << (bit % 8)
+		}
+		if i == 0 && r.IntN(2) == 0 {
+			binary.NativeEndian.PutUint32(key, n*8+1)
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func queues(typ ebpf.MapType) []ebpf.MapSpec {
+	return withFlags(variants(typ, sizes(0, 1, 1), sizes(0, 9, 3), sizes(0, 100, 2)))
+}
+
 // hashes are the shapes of hash maps; the LRU ones are so large that nothing is
 // evicted.
 func hashes(typ ebpf.MapType) []ebpf.MapSpec {
@@ -97,8 +121,8 @@ func hashes(typ ebpf.MapType) []ebpf.MapSpec {
 		n = 1024
 	}
 	return withFlags(variants(typ,
-		sizes(4, 4, n), sizes(8, 8, n), sizes(1, 1, n), sizes(16, 24, n), sizes(13, 7, n), sizes(40, 12, n), sizes(3, 9, max(n/4, 1)),
-	))
+		sizes(4, 4, n), sizes(8, 8, n), sizes(1, 1, n), sizes(16, 24, n), sizes(13, 7, n), sizes(40, 12, n), sizes(3, 9, n/4),
+	)[1:])
 }
 
 func trials() []trial {
@@ -115,6 +139,14 @@ func trials() []trial {
 		{"percpu_array", withFlags(variants(ebpf.PerCPUArray, sizes(4, 1, 1), sizes(4, 9, 5), sizes(4, 64, 30))), indexes, false},
 		{"hash", noPrealloc(ebpf.Hash), bytesKeys, true},
 		{"percpu_hash", noPrealloc(ebpf.PerCPUHash), bytesKeys, true},
+		{"lru_hash", hashes(ebpf.LRUHash), bytesKeys, true},
+		{"lru_percpu_hash", hashes(ebpf.LRUCPUHash), bytesKeys, true},
+		{"lpm_trie", withFlags(variants(ebpf.LPMTrie, sizes(5, 1, 2), sizes(8, 8, 100), sizes(8, 4, 6), sizes(20, 3, 50), sizes(29, 30, 9))), prefixes, false},
+		{"queue", queues(ebpf.Queue), noKeys, true},
+		{"stack", queues(ebpf.Stack), noKeys, true},
+		{"prog_array", withFlags(variants(ebpf.ProgramArray)), indexes, false},
+		{"perf_event_array", withFlags(variants(ebpf.PerfEventArray)), indexes, false},
+		{"ringbuf", variants(ebpf.RingBuf), noKeys, false},
 	}
 }
 

@@ -49,8 +49,8 @@ type Map interface {
 	// Programs go on writing.
 	Freeze() error
 
-	// Close gives the map's memory back, once no map of maps holds it either. No
-	// program may run on it any more.
+	// Close gives the map's memory back. No program may run on it any more, and
+	// no map of maps may hold it.
 	Close() error
 }
 

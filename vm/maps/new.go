@@ -55,23 +55,43 @@ type kind struct {
 }
 
 // accessFlags are taken by almost all types.
-const accessFlags = FlagRdonly | FlagWronly | FlagRdonlyProg | FlagWronlyProg
+const (
+	accessFlags = FlagRdonly | FlagWronly | progAccess
+	progAccess  = FlagRdonlyProg | FlagWronlyProg
+)
 
 func kindOf(t ebpf.MapType) (kind, error) {
 	const (
-		array  = FlagNumaNode | accessFlags
-		hash   = FlagNoPrealloc | FlagNumaNode | FlagZeroSeed | accessFlags
-		shared = FlagMmapable | FlagInnerMap
+		array = FlagNumaNode | accessFlags
+		hash  = FlagNoPrealloc | FlagNumaNode | FlagZeroSeed | accessFlags
 	)
 	switch t {
 	case ebpf.Array:
-		return kind{array | shared, checkArray, newArray}, nil
+		return kind{array | FlagMmapable | FlagInnerMap, checkArray, newArray}, nil
 	case ebpf.PerCPUArray:
 		return kind{array &^ FlagNumaNode, checkPerCPUArray, newArray}, nil
 	case ebpf.Hash:
 		return kind{hash, checkHash, newHash}, nil
 	case ebpf.PerCPUHash:
 		return kind{hash &^ FlagNumaNode, checkHash, newHash}, nil
+	case ebpf.LRUHash, ebpf.LRUCPUHash:
+		return kind{hash | FlagNoCommonLRU, checkLRU, newLRU}, nil
+	case ebpf.LPMTrie:
+		return kind{FlagNoPrealloc | array, checkTrie, newTrie}, nil
+	case ebpf.ProgramArray:
+		return kind{array &^ progAccess, checkHandles, newProgArray}, nil
+	case ebpf.PerfEventArray:
+		return kind{array&^progAccess | FlagPreserve, checkHandles, newPerfEventArray}, nil
+	case ebpf.ArrayOfMaps:
+		return kind{array &^ progAccess, checkArrayOfMaps, newArrayOfMaps}, nil
+	case ebpf.HashOfMaps:
+		return kind{hash, checkHashOfMaps, newHashOfMaps}, nil
+	case ebpf.RingBuf:
+		return kind{FlagNumaNode, checkRingbuf, newRingbuf}, nil
+	case ebpf.Queue, ebpf.Stack:
+		return kind{array, checkQueue, newQueue}, nil
+	case ebpf.BloomFilter:
+		return kind{array | FlagZeroSeed, checkBloom, newBloom}, nil
 	}
 	return kind{}, refuse(errno.EINVAL, "the user-space machine has no maps of type %s", t)
 }
@@ -95,70 +115,4 @@ func check(spec *ebpf.MapSpec, k kind) error {
 		return refuse(errno.EINVAL, "type %s does not take flags %#x", spec.Type, spec.Flags&^k.flags)
 	}
 	return k.check(spec)
-}
-
-// Limits of Linux, in bytes.
-const (
-	maxAlloc  = 4 << 20  // one piece of kernel memory
-	maxPerCPU = 32 << 10 // a per-CPU value
-	maxInt    = 1<<31 - 1
-)
-
-// checkSizes asks for at least one entry, and a key and a value.
-func checkSizes(spec *ebpf.MapSpec) error {
-	switch {
-	case spec.MaxEntries == 0:
-		return refuse(errno.EINVAL, "max_entries is 0, and must be at least 1")
-	case spec.KeySize == 0:
-		return refuse(errno.EINVAL, "key_size is 0, and must be at least 1")
-	case spec.ValueSize == 0:
-		return refuse(errno.EINVAL, "value_size is 0, and must be at least 1")
-	}
-	return nil
-}
-
-func checkArray(spec *ebpf.MapSpec) error {
-	if err := checkSizes(spec); err != nil {
-		return err
-	}
-	switch {
-	case spec.KeySize != 4:
-		return refuse(errno.EINVAL, "key_size is %d, and an array's index has 4 bytes", spec.KeySize)
-	case spec.ValueSize > maxInt:
-		return refuse(errno.E2BIG, "value_size is %d, and may be at most %d", spec.ValueSize, maxInt)
-	}
-	return nil
-}
-
-func checkPerCPUArray(spec *ebpf.MapSpec) error {
-	if err := checkArray(spec); err != nil {
-		return err
-	}
-	return checkPerCPU(spec)
-}
-
-func checkPerCPU(spec *ebpf.MapSpec) error {
-	if roundUp(uint64(spec.ValueSize), 8) > maxPerCPU {
-		return refuse(errno.E2BIG, "value_size is %d, and a per-CPU value may have at most %d bytes", spec.ValueSize, maxPerCPU)
-	}
-	return nil
-}
-
-func checkHash(spec *ebpf.MapSpec) error {
-	if err := checkSizes(spec); err != nil {
-		return err
-	}
-	const header = 48 // what Linux puts before an element's key
-	switch size := uint64(spec.KeySize) + uint64(spec.ValueSize); {
-	case size >= maxAlloc-header:
-		return refuse(errno.E2BIG, "key and value have %d bytes together, and may have at most %d", size, maxAlloc-header-1)
-	case spec.MaxEntries > 1<<31:
-		return refuse(errno.E2BIG, "max_entries is %d, and may be at most %d", spec.MaxEntries, 1<<31)
-	case spec.MaxEntries > 1<<27:
-		return refuse(errno.E2BIG, "max_entries is %d, and Linux has room for the buckets of %d", spec.MaxEntries, 1<<27)
-	}
-	if spec.Type == ebpf.PerCPUHash || spec.Type == ebpf.LRUCPUHash {
-		return checkPerCPU(spec)
-	}
-	return nil
 }

@@ -98,7 +98,9 @@ func (o *oracle) Close() error { return unix.Close(o.fd) }
 func TestNewLikeTheKernel(t *testing.T) {
 	testenv.Kernel(t)
 	types := []ebpf.MapType{
-		ebpf.Hash, ebpf.Array, ebpf.PerCPUHash, ebpf.PerCPUArray,
+		ebpf.Hash, ebpf.Array, ebpf.PerCPUHash, ebpf.PerCPUArray, ebpf.LRUHash, ebpf.LRUCPUHash,
+		ebpf.LPMTrie, ebpf.ProgramArray, ebpf.PerfEventArray, ebpf.RingBuf, ebpf.Queue, ebpf.Stack,
+		ebpf.BloomFilter, ebpf.ArrayOfMaps, ebpf.HashOfMaps,
 	}
 	keys := []uint32{0, 1, 4, 8, 20, 260, 261, 600}
 	values := []uint32{0, 1, 4, 8, 17, 32 << 10, 32<<10 + 1}

@@ -18,7 +18,7 @@ import (
 //	            next u32    the link after this element
 //	            hash u32    of the key, with the top bit set; 0 while the key changes
 //	            free u32    the link after this element in the list of free ones
-//	            state u32   linked, referenced (LRU only)
+//	            state u32   linked; referenced (set by lookups in an LRU map)
 //	            key         rounded up to 8 bytes
 //	            value       rounded up to 8 bytes, unless the map is per-CPU
 //	values    at values + link*valueStride + cpu*row
@@ -43,12 +43,10 @@ type table struct {
 	mask        uint32
 	seed        uint64
 	keySize     int
-	elems       uintptr
-	stride      uintptr
 	values      uintptr
 	valueStride uintptr
 	row         uintptr
-	free        freeList
+	freeList    // elems, stride
 }
 
 const (
@@ -57,10 +55,12 @@ const (
 
 	offNext   = 0
 	offHash   = 4
-	offFree   = 8
 	offState  = 12
 	offKey    = 16
 	bucketLen = 8
+
+	linked     = 1 // the element is in a bucket
+	referenced = 2 // and was used since the eviction's hand last passed
 )
 
 // newTable lays a table out for n elements that hold keys at the same time, and
@@ -86,10 +86,8 @@ func newTable(c *common, n, spare uint32) (*table, error) {
 		buckets: c.mem.Addr(),
 		mask:    uint32(nBuckets - 1),
 		keySize: int(info.KeySize),
-		elems:   first - uintptr(stride),
-		stride:  uintptr(stride),
-		free:    freeList{n: n},
 	}
+	t.elems, t.stride, t.n = first-uintptr(stride), uintptr(stride), n
 	if info.Flags&FlagZeroSeed == 0 {
 		t.seed = rand.Uint64()
 	}
@@ -104,8 +102,6 @@ func newTable(c *common, n, spare uint32) (*table, error) {
 	t.values = base - t.valueStride
 	return t, c.setValues(base, t.valueStride, total)
 }
-
-func (t *table) elem(link uint32) uintptr { return t.elems + uintptr(link)*t.stride }
 
 func (t *table) bucket(b uint32) uintptr { return t.buckets + uintptr(b)*bucketLen }
 
@@ -184,6 +180,7 @@ func (t *table) fill(link uint32, key []byte, hash uint32) {
 func (t *table) link(link, hash uint32) {
 	storeU32(t.elem(link)+offHash, hash)
 	storeU32(t.bucket(hash&t.mask), link)
+	storeU32(t.elem(link)+offState, linked)
 }
 
 // unlink takes an element out of its bucket, under the bucket's lock.
@@ -193,6 +190,7 @@ func (t *table) unlink(link, hash uint32) {
 		next := loadU32(at)
 		if next == link {
 			storeU32(at, loadU32(t.elem(link)+offNext))
+			storeU32(t.elem(link)+offState, 0)
 			return
 		}
 		at = t.elem(next) + offNext
