@@ -34,6 +34,9 @@ type Extern struct {
 	kconfig *kconfig
 }
 
+// ksymsName is the section of kernel symbols, which exists in types only.
+const ksymsName = ".ksyms"
+
 type externKey struct{}
 
 // ExternOf gives the extern that an instruction refers to, or nil. Only
@@ -76,7 +79,7 @@ func classify(refs map[place]elf.Symbol, types *btf.Spec) (map[string]*Extern, e
 	for _, sym := range refs {
 		externs[sym.Name] = &Extern{Name: sym.Name, Weak: elf.ST_BIND(sym.Info) == elf.STB_WEAK}
 	}
-	config, err := datasec(types, ".kconfig")
+	config, err := datasec(types, kconfigName)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +89,7 @@ func classify(refs map[place]elf.Symbol, types *btf.Spec) (map[string]*Extern, e
 			ext.Kind, ext.Type, ext.kconfig = ExternKconfig, v.Type, kc
 		}
 	}
-	syms, err := datasec(types, ".ksyms")
+	syms, err := datasec(types, ksymsName)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +147,7 @@ func (o *object) strengthenKconfig() error {
 	if err != nil {
 		return fmt.Errorf("read types: %w", sentence(err))
 	}
-	ds, err := datasec(types, ".kconfig")
+	ds, err := datasec(types, kconfigName)
 	if err != nil {
 		return err
 	}

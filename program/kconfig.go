@@ -178,8 +178,8 @@ func putConfig(dst []byte, typ btf.Type, text string) error {
 		return putInt(dst, uint64(i))
 	case *btf.Int:
 		switch {
-		case t.Encoding == btf.Bool && (text == "y" || text == "n"):
-			return putInt(dst, uint64(strings.Index("ny", text)))
+		case t.Encoding == btf.Bool:
+			return putBool(dst, text)
 		case t.Encoding == btf.Char && len(text) == 1 || t.Size == 1 && strings.Contains("ynm", text):
 			return putInt(dst, uint64(text[0]))
 		}

@@ -198,7 +198,7 @@ func (l *linker) resolve(ins *asm.Instruction, slot int) error {
 		ins.Offset = int16(distance)
 		return err
 	case ins.OpCode.IsDWordLoad() && ins.Src == asm.R0:
-		return unresolved("load of", ref)
+		return l.unresolved("load of", ref)
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (l *linker) resolve(ins *asm.Instruction, slot int) error {
 func (l *linker) distance(symbol string, slot int) (int, error) {
 	start, ok := l.starts[symbol]
 	if !ok {
-		return 0, unresolved("call of", symbol)
+		return 0, l.unresolved("reference to", symbol)
 	}
 	return start - slot - 1, nil
 }
@@ -215,8 +215,12 @@ func (l *linker) distance(symbol string, slot int) (int, error) {
 // libcalls are what compilers call on their own account.
 var libcalls = []string{"memcpy", "memset", "memmove", "memcmp", "bcmp", "bzero", "strlen", "abort"}
 
-func unresolved(what, symbol string) error {
+// unresolved says why a symbol has no value.
+func (l *linker) unresolved(what, symbol string) error {
+	_, kernels := l.sectionVariables(ksymsName)[symbol]
 	switch {
+	case kernels:
+		return fmt.Errorf("%s kernel symbol %s, of which the spec does not say more: load the object with program.Open", what, symbol)
 	case slices.Contains(libcalls, symbol):
 		return fmt.Errorf("%s %s, which the compiler put in for a large or variable size: use __builtin_%[2]s with a small constant size, or a loop", what, symbol)
 	case strings.HasPrefix(symbol, "__"):
@@ -230,7 +234,7 @@ func (l *linker) resolveMap(ins *asm.Instruction, name string) error {
 	switch {
 	case ins.Map() != nil:
 		return fmt.Errorf("%v is a map of the kernel: refer to it by name instead (Instruction.WithReference)", ins.Map())
-	case name == "" && ins.Src == asm.PseudoMapValue && l.hasKconfig():
+	case name == "" && ins.Src == asm.PseudoMapValue && len(l.sectionVariables(kconfigName)) > 0:
 		return errors.New("load of a .kconfig variable, of which the spec does not say more: load the object with program.Open")
 	case name == "":
 		return fmt.Errorf("load of the map with file descriptor %d: refer to it by name instead (Instruction.WithReference)", int32(ins.Constant))
@@ -253,9 +257,13 @@ func (l *linker) setMap(ins *asm.Instruction, name string, offset uint32) {
 	ins.Constant = int64(uint64(offset)<<32 | uint64(index)&math.MaxUint32)
 }
 
-func (l *linker) hasKconfig() bool {
-	ds, err := datasec(l.spec.Types, kconfigName)
-	return err == nil && ds != nil
+// sectionVariables gives the variables of a section that exists in types only.
+func (l *linker) sectionVariables(name string) map[string]btf.VarSecinfo {
+	ds, err := datasec(l.spec.Types, name)
+	if err != nil {
+		return nil
+	}
+	return variables(ds)
 }
 
 // resolveExtern gives an extern its value, or says why there is none.
@@ -283,7 +291,10 @@ func (l *linker) resolveKsym(ins *asm.Instruction, ext *Extern) error {
 	if l.opts.Ksym != nil {
 		addr, ok = l.opts.Ksym(ext.Name)
 	}
-	if !ok && !ext.Weak {
+	switch {
+	case !ok && ext.Weak:
+		addr = 0
+	case !ok:
 		return fmt.Errorf("load of kernel variable %s, which this machine does not have: declare it __weak and test its address, or run in a kernel that has it", ext.Name)
 	}
 	ins.Src, ins.Constant = 0, int64(addr)

@@ -13,7 +13,7 @@ func suggest(name string, known []string) string {
 	}
 	slices.Sort(known)
 	nearest := slices.MinFunc(known, func(a, b string) int { return edits(name, a) - edits(name, b) })
-	if edits(name, nearest) <= max(len(name)/3, 1) {
+	if edits(name, nearest) <= (len(name)+2)/3 {
 		return "; did you mean " + nearest + "?"
 	}
 	const few = 12

@@ -60,13 +60,7 @@ func isText(typ btf.Type) bool {
 func putNumber(dst []byte, typ btf.Type, t *btf.Int, text string) error {
 	switch {
 	case t.Encoding == btf.Bool:
-		switch text {
-		case "true", "y", "1":
-			return putInt(dst, 1)
-		case "false", "n", "0":
-			return putInt(dst, 0)
-		}
-		return fmt.Errorf("%q is neither true nor false", text)
+		return putBool(dst, text)
 	case t.Size > 8:
 		return fmt.Errorf("numbers of %d bytes are not supported", t.Size)
 	}
@@ -81,6 +75,16 @@ func putNumber(dst []byte, typ btf.Type, t *btf.Int, text string) error {
 		slices.Reverse(dst)
 	}
 	return nil
+}
+
+func putBool(dst []byte, text string) error {
+	switch text {
+	case "true", "y", "1":
+		return putInt(dst, 1)
+	case "false", "n", "0":
+		return putInt(dst, 0)
+	}
+	return fmt.Errorf("%q is neither y nor n", text)
 }
 
 // isNetworkOrder reports whether a type is one of the kernel's big-endian ones.
