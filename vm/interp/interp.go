@@ -17,6 +17,8 @@ const (
 	Fast                // for verified programs only
 )
 
+//go:generate go run ./gen
+
 // Input is what Compile needs of a program.
 type Input struct {
 	Name  string
@@ -26,6 +28,8 @@ type Input struct {
 	// Poisoned gives the reason why an instruction must not be reached: a CO-RE
 	// relocation that the target has nothing for.
 	Poisoned map[int]string
+	// Text gives an instruction as a person reads it; nil: cilium/ebpf's form of it.
+	Text func(insn int) string
 	// Where describes an instruction's source position for a person, such as
 	// "firewall.bpf.c:42: if (ip + 1 > end)"; nil or "" where unknown.
 	Where func(insn int) string

@@ -1,0 +1,215 @@
+package interp
+
+import (
+	"fmt"
+
+	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// access is what an instruction does with memory.
+type access uint8
+
+const (
+	loads access = iota
+	stores
+	updates // atomically
+)
+
+// admit judges an access that the loop could not admit at once. It gives true
+// where the loop may go on with it; otherwise the access was one of a context
+// field and is done, or m.err says what is wrong.
+func (m *machine) admit(o *op, from exec.Prov, a, n uintptr, kind access) bool {
+	if from.Region() == exec.RegionCtx && len(m.prog.in.Type.Fields) > 0 && kind != updates {
+		m.accessCtx(o)
+		return false
+	}
+	reg := o.src
+	if kind != loads && !isLoadAcquire(m.insn(o)) {
+		reg = o.dst
+	}
+	reason := m.refuses(from, a, n, kind)
+	if reason == "" && m.insn(o).Op&0xe0 == isa.ModeATOMIC && a%n != 0 {
+		reason = fmt.Sprintf("may be used for an atomic access of %d bytes only where its address is a multiple of that; this is 0x%x", n, a)
+	}
+	if reason != "" {
+		m.fail(o, fmt.Sprintf("R%d %s", reg, reason))
+		return false
+	}
+	return true
+}
+
+// insn is the instruction that an op stands for.
+func (m *machine) insn(o *op) isa.Instruction { return m.prog.in.Insns[m.index(o)] }
+
+func isLoadAcquire(ins isa.Instruction) bool {
+	return ins.Op&0xe7 == isa.ClassSTX|isa.ModeATOMIC && ins.Imm == isa.AtomicLoadAcq
+}
+
+// refuses says why a pointer must not be used for n bytes at a, or "".
+func (m *machine) refuses(from exec.Prov, a, n uintptr, kind access) string {
+	r := m.state.Region(from)
+	at := a - r.Base
+	switch {
+	case at >= r.Size || r.Size-at < n:
+		return m.describe(from, r, a, n)
+	case kind == loads && r.WriteOnly:
+		return "points into " + m.regionName(from) + ", which programs may not read (BPF_F_WRONLY_PROG)"
+	case kind != loads && r.ReadOnly && from.Region() == exec.RegionPacket:
+		return fmt.Sprintf("points into the packet, which programs of type %s may not write", m.prog.in.Type.Name)
+	case kind != loads && r.ReadOnly:
+		return "points into " + m.regionName(from) + ", which programs may not write (BPF_F_RDONLY_PROG)"
+	}
+	return ""
+}
+
+// describe says what a pointer may be used for, where an access of n bytes at a
+// is not that.
+func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
+	at := int64(a - r.Base)
+	wants := fmt.Sprintf("the access wants bytes %d..%d", at, at+int64(n))
+	switch from.Region() {
+	case exec.RegionNone:
+		s := fmt.Sprintf("is a number (0x%x), not a pointer", uint64(a))
+		if from.Elem() != 0 {
+			call := int(from.Elem()) - 1
+			s += fmt.Sprintf(": test the result of %s (instruction %d) before use", m.calledAt(call), call)
+		}
+		return s
+	case exec.RegionCtx:
+		if len(m.prog.in.Type.Fields) > 0 {
+			return fmt.Sprintf("points to the context, which is not memory: its fields are loaded and stored one by one (%s)", m.prog.in.Type.CtxName)
+		}
+		return fmt.Sprintf("may reach %d bytes from the context's first byte, %s", r.Size, wants)
+	case exec.RegionPacket:
+		return fmt.Sprintf("may reach %d bytes from the packet's first byte, %s", r.Size, wants)
+	case exec.RegionMeta:
+		return fmt.Sprintf("may reach %d bytes from the metadata's first byte, %s", r.Size, wants)
+	case exec.RegionPacketEnd:
+		return "is the packet's end: it may be compared with, not accessed"
+	case exec.RegionStale:
+		return fmt.Sprintf("pointed into the packet until %s (instruction %d) moved it: load data and data_end again, and test them", m.calledAt(int(from.Elem())), from.Elem())
+	case exec.RegionMap:
+		return fmt.Sprintf("is %s itself, not a value in it: look one up with bpf_map_lookup_elem", m.regionName(from))
+	case exec.RegionFunc:
+		return fmt.Sprintf("is the function at instruction %d: it may be called back, not accessed", from.Elem())
+	case exec.RegionRecord:
+		if r.Size == 0 {
+			return "points into a record that was submitted or discarded"
+		}
+		return fmt.Sprintf("may reach %d bytes from the record's first byte, %s", r.Size, wants)
+	}
+	if depth := int(from.Region()) - int(exec.RegionStack); depth < isa.MaxFrames {
+		if r.Size == 0 {
+			return "points into the stack of a function that has returned"
+		}
+		return fmt.Sprintf("may reach bytes -%d..0 of its function's stack, the access wants bytes %d..%d",
+			isa.StackSize, at-isa.StackSize, at-isa.StackSize+int64(n))
+	}
+	if r.Size == 0 {
+		return fmt.Sprintf("points into %s, which is closed", m.regionName(from))
+	}
+	return fmt.Sprintf("may reach %d bytes from the first byte of %s, %s", r.Size, m.regionName(from), wants)
+}
+
+// regionName names the map that a pointer belongs to, or the memory.
+func (m *machine) regionName(from exec.Prov) string {
+	h, what := from.Region().Handle(), "a value of map "
+	if from.Region() == exec.RegionMap {
+		h, what = maps.Handle(from.Elem()), "map "
+	}
+	if h == 0 {
+		return "memory"
+	}
+	if mp := maps.Get(h); mp != nil {
+		return what + mp.Info().Name
+	}
+	return "a map that is closed"
+}
+
+// calledAt names the helper that an instruction of the program calls.
+func (m *machine) calledAt(i int) string {
+	if i < len(m.prog.in.Insns) && m.prog.in.Insns[i].IsCall(isa.CallHelper) {
+		return helperName(uint32(m.prog.in.Insns[i].Imm))
+	}
+	return "a helper"
+}
+
+// accessCtx does a load or store of a context field, which lies elsewhere than
+// the program sees it.
+func (m *machine) accessCtx(o *op) {
+	ins, t := m.insn(o), m.prog.in.Type
+	size, write := isa.SizeOf(ins.Op), ins.Class() != isa.ClassLDX && !isLoadAcquire(ins)
+	reg := ins.Src
+	if write {
+		reg = ins.Dst
+	}
+	off := int(int64(m.reg[reg]) + int64(ins.Off) - int64(m.state.Ctx()))
+	f, err := t.Access(off, size, write)
+	if err != nil {
+		m.fail(o, fmt.Sprintf("R%d points to the context: %v", reg, err))
+		return
+	}
+	at := m.state.Ctx() + uintptr(f.At) + uintptr(off-int(f.Off))
+	if !write {
+		width := size
+		shift := 0
+		if f.Width != 0 {
+			at, width, shift = m.state.Ctx()+uintptr(f.At), int(f.Width), (off-int(f.Off))*8
+		}
+		v := loadWidth(at, width) >> shift
+		if f.Kind == progtype.Scalar {
+			v &= ^uint64(0) >> (64 - size*8)
+		}
+		if ins.Class() == isa.ClassLDX && ins.Op&0xe0 == isa.ModeMEMSX {
+			v = uint64(int64(v<<(64-size*8)) >> (64 - size*8))
+		}
+		m.reg[ins.Dst] = v
+		m.prov[ins.Dst] = ctxProv[f.Kind]
+		return
+	}
+	v := uint64(int64(ins.Imm))
+	if ins.Class() == isa.ClassSTX {
+		v = m.reg[ins.Src]
+	}
+	if f.Width != 0 && size == int(f.Size) {
+		v, size = v&(^uint64(0)>>(64-size*8)), int(f.Width)
+	}
+	storeWidth(at, size, v)
+}
+
+// ctxProv is where the value of a context field points.
+var ctxProv = [...]exec.Prov{
+	progtype.Scalar:    0,
+	progtype.PacketPtr: exec.Make(exec.RegionPacket, 0),
+	progtype.MetaPtr:   exec.Make(exec.RegionMeta, 0),
+	progtype.PacketEnd: exec.Make(exec.RegionPacketEnd, 0),
+}
+
+func loadWidth(a uintptr, width int) uint64 {
+	switch width {
+	case 1:
+		return uint64(*(*uint8)(mem.At(a)))
+	case 2:
+		return uint64(*(*uint16)(mem.At(a)))
+	case 4:
+		return uint64(*(*uint32)(mem.At(a)))
+	}
+	return *(*uint64)(mem.At(a))
+}
+
+func storeWidth(a uintptr, width int, v uint64) {
+	switch width {
+	case 1:
+		*(*uint8)(mem.At(a)) = uint8(v)
+	case 2:
+		*(*uint16)(mem.At(a)) = uint16(v)
+	case 4:
+		*(*uint32)(mem.At(a)) = uint32(v)
+	default:
+		*(*uint64)(mem.At(a)) = v
+	}
+}

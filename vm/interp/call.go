@@ -1,0 +1,155 @@
+package interp
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/helper"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+// helper calls a helper in checked mode.
+func (m *machine) helper(o *op, h *helper.Helper) {
+	s := m.state
+	copy(s.ArgProv[:], m.prov[isa.R1:isa.R6])
+	if reason := m.arguments(h); reason != "" {
+		m.fail(o, reason)
+		return
+	}
+	s.RetProv = 0
+	r0 := h.Func(s, m.reg[1], m.reg[2], m.reg[3], m.reg[4], m.reg[5])
+	if m.err != nil {
+		return
+	}
+	m.reg[isa.R0], m.prov[isa.R0] = r0, m.result(o, h, r0)
+	clear(m.prov[isa.R1:isa.R6])
+	if h.MovesPacket {
+		m.packetMoved(m.index(o))
+	}
+}
+
+// result is where a helper's result came from.
+func (m *machine) result(o *op, h *helper.Helper, r0 uint64) exec.Prov {
+	switch h.Ret {
+	case helper.RetPtrToMapValueOrNull, helper.RetPtrToMemOrNull, helper.RetPtrToMem:
+		if r0 == 0 { // a number, and which call gave it
+			return exec.Make(exec.RegionNone, uint32(m.index(o))+1)
+		}
+		if h.Ret != helper.RetPtrToMapValueOrNull || m.state.RetProv != 0 {
+			return m.state.RetProv
+		}
+		info := maps.Get(maps.Handle(m.reg[isa.R1])).Info()
+		if info.Type == ebpf.ArrayOfMaps || info.Type == ebpf.HashOfMaps {
+			return exec.Make(exec.RegionMap, uint32(r0))
+		}
+		return exec.MapValue(info.Handle, info.Values.Index(uintptr(r0)))
+	}
+	return 0
+}
+
+// callx calls the helper whose number a register holds.
+func (m *machine) callx(o *op) {
+	id := uint32(m.reg[o.dst])
+	h := helper.ByID(id)
+	switch {
+	case m.checked && m.prov[o.dst].Region() != exec.RegionNone:
+		m.fail(o, fmt.Sprintf("R%d is a pointer, and a call by register wants the number of a helper", o.dst))
+	case id == tailCallID:
+		m.fail(o, "bpf_tail_call (helper 12) cannot be called by register")
+	case h == nil || uint64(id) != m.reg[o.dst]:
+		m.fail(o, fmt.Sprintf("R%d is %d, and there is no helper of this number", o.dst, int64(m.reg[o.dst])))
+	case !h.AllowedIn(m.prog.in.Type.Prog):
+		m.fail(o, fmt.Sprintf("R%d is %d, and programs of type %s may not call %s", o.dst, id, m.prog.in.Type.Name, h.Name))
+	case m.checked:
+		m.helper(o, h)
+	default:
+		m.reg[isa.R0] = h.Func(m.state, m.reg[1], m.reg[2], m.reg[3], m.reg[4], m.reg[5])
+	}
+}
+
+// tailCall replaces the current frame's program by another, or goes on where
+// there is none or too many were called before.
+func (m *machine) tailCall(pc *op, limit uintptr, o *op) (*op, uintptr) {
+	if m.checked {
+		if reason := m.tailCallArguments(); reason != "" {
+			m.fail(o, reason)
+			return pc, limit
+		}
+		m.prov[isa.R0] = 0
+		clear(m.prov[isa.R1:isa.R6])
+	}
+	array, ok := maps.Get(maps.Handle(m.reg[isa.R2])).(maps.ProgArray)
+	index := uint32(m.reg[isa.R3])
+	if !ok || index >= array.Info().MaxEntries || m.tails >= isa.MaxTailCalls {
+		return pc, limit
+	}
+	next, ok := array.Prog(index).(*Program)
+	if !ok {
+		return pc, limit
+	}
+	if !m.checked && next.fast == nil {
+		m.fail(o, fmt.Sprintf("tail call of program %s, which can only run checked: the run has to begin so", next.in.Name))
+		return pc, limit
+	}
+	m.tails++
+	m.prog = next
+	m.frames[m.depth].mayGoto = mayGotoLimit
+	if m.checked {
+		m.prov[isa.R1] = exec.Make(exec.RegionCtx, 0)
+	}
+	target := next.entry(m.checked)
+	return m.resume(target, limit+addr(target)-addr(pc))
+}
+
+func (m *machine) tailCallArguments() string {
+	if m.prov[isa.R1].Region() != exec.RegionCtx || m.reg[isa.R1] != uint64(m.state.Ctx()) {
+		return "R1 (argument 1 of bpf_tail_call) is not the context"
+	}
+	mp, reason := m.mapArgument(isa.R2)
+	if reason != "" {
+		return "R2 (argument 2 of bpf_tail_call) " + reason
+	}
+	if _, ok := mp.(maps.ProgArray); !ok {
+		return fmt.Sprintf("R2 (argument 2 of bpf_tail_call) is map %s of type %s, not a program array", mp.Info().Name, mp.Info().Type)
+	}
+	return ""
+}
+
+// loadPacket is LD_ABS and LD_IND: R0 becomes bytes of the packet, in network
+// order. It gives false where the function ends: at bytes outside the packet,
+// with R0 = 0.
+func (m *machine) loadPacket(o *op) bool {
+	ins := m.insn(o)
+	if m.checked {
+		if m.prov[isa.R6].Region() != exec.RegionCtx {
+			m.fail(o, "R6 is not the context, as packet loads want it")
+			return false
+		}
+		clear(m.prov[isa.R0:isa.R6])
+	}
+	at := ins.Imm
+	if ins.Op&0xe0 == isa.ModeIND {
+		at += int32(m.reg[ins.Src])
+	}
+	size := isa.SizeOf(ins.Op)
+	m.reg[isa.R0] = 0
+	p := &m.state.Packet
+	if at < 0 || int64(at)+int64(size) > int64(p.Len()) {
+		return false
+	}
+	b := mem.View(p.Data+uintptr(at), size)
+	switch size {
+	case 1:
+		m.reg[isa.R0] = uint64(b[0])
+	case 2:
+		m.reg[isa.R0] = uint64(binary.BigEndian.Uint16(b))
+	case 4:
+		m.reg[isa.R0] = uint64(binary.BigEndian.Uint32(b))
+	}
+	return true
+}

@@ -1,0 +1,453 @@
+package interp
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/helper"
+)
+
+// tailCallID is the helper that the engine does itself.
+const tailCallID = 12
+
+// Compile decodes a program. It refuses what no machine could run, with
+// Linux's rules: opcodes that are none, reserved fields that are not 0, jumps
+// that lead nowhere, helpers that the program's type does not have. Unlike
+// Linux it takes divisions by a constant 0 and shifts by too large a constant,
+// which RFC 9669 defines.
+func Compile(in *Input) (*Program, error) {
+	c := compiler{in: in, prog: &Program{in: *in}}
+	if err := c.compile(); err != nil {
+		return nil, err
+	}
+	if c.readsContext() {
+		c.prog.fast = c.convertContext()
+	} else {
+		c.prog.fast = c.prog.ops
+	}
+	return c.prog, nil
+}
+
+type compiler struct {
+	in   *Input
+	prog *Program
+	// second marks the second slots of wide loads, starts the first instructions
+	// of functions.
+	second, starts []bool
+	calls          map[uint32]int32 // helper to its index
+}
+
+func (c *compiler) compile() error {
+	n := len(c.in.Insns)
+	if n == 0 {
+		return fmt.Errorf("program %s has no instructions", c.in.Name)
+	}
+	c.second, c.starts = make([]bool, n), make([]bool, n)
+	c.calls = map[uint32]int32{}
+	c.prog.ops = make([]op, n+1)
+	if err := c.layout(); err != nil {
+		return err
+	}
+	for i := 0; i < n; i++ {
+		if c.second[i] {
+			c.prog.ops[i] = c.trap("the second half of a wide load is not an instruction")
+			continue
+		}
+		o, err := c.decode(i)
+		if err != nil {
+			return c.refuse(i, err)
+		}
+		if why, ok := c.in.Poisoned[i]; ok {
+			o = c.trap(why)
+		}
+		c.prog.ops[i] = o
+	}
+	c.prog.ops[n] = c.trap("the program has no instruction here")
+	if err := c.ends(); err != nil {
+		return err
+	}
+	return c.unset()
+}
+
+// refuse is the error of an instruction.
+func (c *compiler) refuse(i int, err error) error {
+	where := ""
+	if c.in.Where != nil {
+		if where = c.in.Where(i); where != "" {
+			where = "\n  at " + where
+		}
+	}
+	return fmt.Errorf("program %s, instruction %d (%s): %w%s", c.in.Name, i, c.in.text(i), err, where)
+}
+
+// trap is an op that ends the run with a reason.
+func (c *compiler) trap(why string) op {
+	if i := slices.Index(c.prog.traps, why); i >= 0 {
+		return op{code: codeTrap, off: int32(i)}
+	}
+	c.prog.traps = append(c.prog.traps, why)
+	return op{code: codeTrap, off: int32(len(c.prog.traps) - 1)}
+}
+
+// layout finds the slots that are no instructions, and where functions begin.
+func (c *compiler) layout() error {
+	insns := c.in.Insns
+	for i := 0; i < len(insns); i++ {
+		if !insns[i].IsWide() {
+			continue
+		}
+		if i+1 == len(insns) {
+			return c.refuse(i, fmt.Errorf("the second half of the wide load is missing"))
+		}
+		if next := insns[i+1]; next.Op != 0 || next.Dst != 0 || next.Src != 0 || next.Off != 0 {
+			return c.refuse(i, fmt.Errorf("the second half of the wide load has fields other than imm"))
+		}
+		i++
+		c.second[i] = true
+	}
+	c.starts[0] = true
+	for i, ins := range insns {
+		if c.second[i] || !ins.IsCall(isa.CallLocal) && !(ins.IsWide() && ins.Src == isa.PseudoFunc) {
+			continue
+		}
+		target, err := c.target(i, int64(ins.Imm))
+		if err != nil {
+			return c.refuse(i, err)
+		}
+		c.starts[target] = true
+	}
+	return nil
+}
+
+// target is the instruction at a distance from the one after i.
+func (c *compiler) target(i int, distance int64) (int, error) {
+	to := int64(i) + 1 + distance
+	if to < 0 || to >= int64(len(c.in.Insns)) {
+		return 0, fmt.Errorf("leads to instruction %d, and the program has %d", to, len(c.in.Insns))
+	}
+	if c.second[to] {
+		return 0, fmt.Errorf("leads into the middle of the wide load at instruction %d", to-1)
+	}
+	return int(to), nil
+}
+
+// ends refuses functions that may run on behind their last instruction, or jump
+// out of themselves.
+func (c *compiler) ends() error {
+	n := len(c.in.Insns)
+	start := 0
+	for i, ins := range c.in.Insns {
+		if c.starts[i] {
+			start = i
+		}
+		if c.second[i] {
+			continue
+		}
+		if distance, ok := jumpDistance(ins); ok {
+			to := i + 1 + int(distance)
+			if to < start || slices.Contains(c.starts[min(i, to)+1:max(i, to)+1], true) {
+				return c.refuse(i, fmt.Errorf("jumps to instruction %d, which is in another function", to))
+			}
+		}
+		next := i + 1
+		if ins.IsWide() {
+			next++
+		}
+		if next < n && !c.starts[next] {
+			continue
+		}
+		switch ins.Op {
+		case isa.ClassJMP | isa.JmpEXIT, isa.ClassJMP | isa.JmpJA, isa.ClassJMP32 | isa.JmpJA:
+		default:
+			return c.refuse(i, fmt.Errorf("the function may run on behind its last instruction: it must end in exit or a jump"))
+		}
+	}
+	return nil
+}
+
+// jumpDistance is how far a jump leads, from the next instruction.
+func jumpDistance(ins isa.Instruction) (int64, bool) {
+	switch ins.Class() {
+	case isa.ClassJMP:
+		if op := ins.Op & 0xf0; op == isa.JmpCALL || op == isa.JmpEXIT {
+			return 0, false
+		}
+	case isa.ClassJMP32:
+		if ins.Op&0xf0 == isa.JmpJA {
+			return int64(ins.Imm), true
+		}
+	default:
+		return 0, false
+	}
+	return int64(ins.Off), true
+}
+
+// decode gives the op of an instruction.
+func (c *compiler) decode(i int) (op, error) {
+	ins := c.in.Insns[i]
+	if ins.Dst > isa.R10 {
+		return op{}, fmt.Errorf("there is no register R%d", ins.Dst)
+	}
+	o := op{dst: ins.Dst, src: ins.Src, imm: uint64(int64(ins.Imm))}
+	if err := reserved(ins); err != nil {
+		return op{}, err
+	}
+	switch ins.Class() {
+	case isa.ClassLD:
+		return c.decodeLD(i, o)
+	case isa.ClassJMP, isa.ClassJMP32:
+		return c.decodeJump(i, o)
+	}
+	if ins.Src > isa.R10 {
+		return op{}, fmt.Errorf("there is no register R%d", ins.Src)
+	}
+	variant := int32(0)
+	switch ins.Class() {
+	case isa.ClassALU, isa.ClassALU64:
+		switch ins.Op & 0xf0 {
+		case isa.AluEND:
+			variant = ins.Imm
+		case isa.AluMOV:
+			if ins.Off == 1 && ins.Op == isa.ClassALU64|isa.SrcX|isa.AluMOV {
+				return c.decodeCast(o, ins)
+			}
+			fallthrough
+		default:
+			variant = int32(ins.Off)
+		}
+		ins.Op, o.imm = c.canonical(ins, o.imm)
+	default:
+		o.off = int32(ins.Off)
+		if ins.Op&0xe7 == isa.ClassSTX|isa.ModeATOMIC {
+			variant = ins.Imm
+		}
+	}
+	code, ok := codeOf(ins.Op, variant)
+	if !ok {
+		return op{}, fmt.Errorf("unknown instruction: opcode 0x%02x, off %d, imm 0x%x", ins.Op, ins.Off, uint32(ins.Imm))
+	}
+	o.code = code
+	if writesDst(ins) && ins.Dst == isa.R10 || fetches(ins) && ins.Src == isa.R10 {
+		return op{}, fmt.Errorf("writes to R10, the frame pointer")
+	}
+	return o, nil
+}
+
+// canonical folds opcodes that do the same on a little-endian machine: a 32-bit
+// move of a constant is a 64-bit one of the constant cut to 32 bits, and an
+// unconditional byte swap is one to big endian.
+func (c *compiler) canonical(ins isa.Instruction, imm uint64) (uint8, uint64) {
+	switch ins.Op {
+	case isa.ClassALU | isa.SrcK | isa.AluMOV:
+		return isa.ClassALU64 | isa.SrcK | isa.AluMOV, uint64(uint32(ins.Imm))
+	case isa.ClassALU64 | isa.SrcK | isa.AluEND:
+		return isa.ClassALU | isa.SrcX | isa.AluEND, imm
+	}
+	return ins.Op, imm
+}
+
+// writesDst reports whether the instruction changes its destination register.
+func writesDst(ins isa.Instruction) bool {
+	switch ins.Class() {
+	case isa.ClassALU, isa.ClassALU64, isa.ClassLDX:
+		return true
+	}
+	return isLoadAcquire(ins)
+}
+
+// fetches reports whether an atomic instruction changes its source register.
+func fetches(ins isa.Instruction) bool {
+	return ins.Op&0xe7 == isa.ClassSTX|isa.ModeATOMIC && ins.Imm&isa.AtomicFetch != 0 && ins.Imm != isa.AtomicCMPXCHG
+}
+
+// decodeCast is the arena's address-space cast.
+func (c *compiler) decodeCast(o op, ins isa.Instruction) (op, error) {
+	switch ins.Imm {
+	case 1: // from user space's addresses to the machine's
+		o.code = codeCastKernel
+	case 1 << 16:
+		o.code = codeCastUser
+	default:
+		return op{}, fmt.Errorf("casts between address spaces %d and %d; there are 0 and 1", uint32(ins.Imm)>>16, uint16(ins.Imm))
+	}
+	if ins.Dst == isa.R10 || ins.Src > isa.R10 {
+		return op{}, fmt.Errorf("casts from R%d to R%d", ins.Src, ins.Dst)
+	}
+	if c.prog.arena == nil {
+		for _, m := range c.in.Maps {
+			if a, ok := m.(Arena); ok {
+				c.prog.arena = newArena(a)
+			}
+		}
+		if c.prog.arena == nil {
+			return op{}, fmt.Errorf("casts an arena's address, and the program refers to no arena map")
+		}
+	}
+	o.imm = 0
+	return o, nil
+}
+
+// decodeLD is wide loads and the legacy packet loads.
+func (c *compiler) decodeLD(i int, o op) (op, error) {
+	ins := c.in.Insns[i]
+	if !ins.IsWide() {
+		if mode := ins.Op & 0xe0; mode != isa.ModeABS && mode != isa.ModeIND || ins.Op&0x18 == isa.SizeDW {
+			return op{}, fmt.Errorf("unknown instruction: opcode 0x%02x", ins.Op)
+		}
+		switch t := c.in.Type; t.Prog {
+		case ebpf.SocketFilter, ebpf.SchedCLS, ebpf.SchedACT:
+		default:
+			return op{}, fmt.Errorf("programs of type %s have no packet loads (LD_ABS, LD_IND): read through data and data_end", t.Name)
+		}
+		o.code = codeLdPacket
+		return o, nil
+	}
+	if ins.Dst == isa.R10 {
+		return op{}, fmt.Errorf("writes to R10, the frame pointer")
+	}
+	high := c.in.Insns[i+1].Imm
+	o.code, o.imm = codeLddwPointer, 0
+	var from exec.Prov
+	switch ins.Src {
+	case isa.PseudoNone:
+		o.code, o.imm = codeLddw, uint64(uint32(ins.Imm))|uint64(uint32(high))<<32
+		return o, nil
+	case isa.PseudoMapFD, isa.PseudoMapIdx, isa.PseudoMapValue, isa.PseudoMapIdxV:
+		if ins.Imm < 0 || int(ins.Imm) >= len(c.in.Maps) {
+			return op{}, fmt.Errorf("loads map %d, and the program refers to %d maps", ins.Imm, len(c.in.Maps))
+		}
+		info := c.in.Maps[ins.Imm].Info()
+		if ins.Src == isa.PseudoMapFD || ins.Src == isa.PseudoMapIdx {
+			if high != 0 {
+				return op{}, fmt.Errorf("loads a map with an offset")
+			}
+			o.imm, from = uint64(info.Handle), exec.Make(exec.RegionMap, uint32(info.Handle))
+			break
+		}
+		if info.Values.N == 0 {
+			return op{}, fmt.Errorf("loads the address of a value of map %s, and maps of type %s have none", info.Name, info.Type)
+		}
+		if uint64(uint32(high)) >= uint64(info.Values.Size) {
+			return op{}, fmt.Errorf("loads the address of byte %d of a value of map %s, which has %d", uint32(high), info.Name, info.Values.Size)
+		}
+		o.imm, from = uint64(info.Values.Base)+uint64(uint32(high)), exec.MapValue(info.Handle, 0)
+	case isa.PseudoFunc:
+		target, err := c.target(i, int64(ins.Imm))
+		if err != nil {
+			return op{}, err
+		}
+		o.imm, from = uint64(target), exec.Make(exec.RegionFunc, uint32(target))
+	case isa.PseudoBTFID:
+		return op{}, fmt.Errorf("loads the address of a kernel variable (BTF id %d), and there is no kernel here", ins.Imm)
+	default:
+		return op{}, fmt.Errorf("unknown kind of wide load: src %d", ins.Src)
+	}
+	o.off = int32(len(c.prog.provs))
+	c.prog.provs = append(c.prog.provs, from)
+	return o, nil
+}
+
+// decodeJump is jumps, calls and exit.
+func (c *compiler) decodeJump(i int, o op) (op, error) {
+	ins := c.in.Insns[i]
+	if distance, ok := jumpDistance(ins); ok {
+		code, ok := codeOf(ins.Op, 0)
+		if ins.Op == isa.ClassJMP32|isa.JmpJA {
+			code, ok = codeJa, true
+		}
+		if !ok {
+			return op{}, fmt.Errorf("unknown instruction: opcode 0x%02x", ins.Op)
+		}
+		if ins.Src > isa.R10 {
+			return op{}, fmt.Errorf("there is no register R%d", ins.Src)
+		}
+		target, err := c.target(i, distance)
+		if err != nil {
+			return op{}, err
+		}
+		o.code = code
+		o.jump(i, target)
+		return o, nil
+	}
+	switch ins.Op {
+	case isa.ClassJMP | isa.JmpEXIT:
+		o.code = codeExit
+		return o, nil
+	case isa.ClassJMP | isa.SrcX | isa.JmpCALL:
+		o.code = codeCallX
+		return o, nil
+	case isa.ClassJMP | isa.JmpCALL:
+	default:
+		return op{}, fmt.Errorf("unknown instruction: opcode 0x%02x", ins.Op)
+	}
+	switch ins.Src {
+	case isa.CallLocal:
+		target, err := c.target(i, int64(ins.Imm))
+		if err != nil {
+			return op{}, err
+		}
+		o.code = codeCallLocal
+		o.jump(i, target)
+		return o, nil
+	case isa.CallHelper:
+		return c.decodeHelper(i, o)
+	case isa.CallKfunc:
+		return op{}, fmt.Errorf("program %s calls the kernel function with BTF id %d, and kernel functions do not run in the user-space machine yet", c.in.Name, ins.Imm)
+	}
+	return op{}, fmt.Errorf("unknown kind of call: src %d", ins.Src)
+}
+
+// decodeHelper is the call of a helper.
+func (c *compiler) decodeHelper(i int, o op) (op, error) {
+	id := uint32(c.in.Insns[i].Imm)
+	if id == tailCallID {
+		o.code = codeTailCall
+		return o, nil
+	}
+	if _, poisoned := c.in.Poisoned[i]; poisoned {
+		return o, nil // never reached: it need not exist
+	}
+	h := helper.ByID(id)
+	if h == nil {
+		return op{}, fmt.Errorf("program %s calls %s (helper %d) at instruction %d, which the user-space machine does not have", c.in.Name, helperName(id), id, i)
+	}
+	if !h.AllowedIn(c.in.Type.Prog) {
+		return op{}, fmt.Errorf("program %s calls %s (helper %d) at instruction %d, which programs of type %s may not call", c.in.Name, h.Name, id, i, c.in.Type.Name)
+	}
+	at, ok := c.calls[id]
+	if !ok {
+		at = int32(len(c.prog.helpers))
+		c.calls[id] = at
+		c.prog.helpers = append(c.prog.helpers, h)
+	}
+	o.code, o.off = codeCallHelper, at
+	return o, nil
+}
+
+// helperName is a helper's name in linux/bpf.h, also of one that the machine
+// does not have.
+func helperName(id uint32) string {
+	if h := helper.ByID(id); h != nil {
+		return h.Name
+	}
+	fn, err := asm.BuiltinFuncForPlatform("linux", id)
+	if err != nil || !strings.HasPrefix(fn.String(), "Fn") {
+		return "an unknown helper"
+	}
+	var b strings.Builder
+	b.WriteString("bpf")
+	for _, r := range strings.TrimPrefix(fn.String(), "Fn") {
+		if 'A' <= r && r <= 'Z' {
+			b.WriteByte('_')
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

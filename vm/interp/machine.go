@@ -1,0 +1,237 @@
+package interp
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/exec"
+)
+
+const (
+	stackBytes = isa.MaxFrames * isa.StackSize
+	// mayGotoLimit is how often a function may fall through may_goto before it
+	// jumps: BPF_MAX_LOOPS, which Linux keeps in one counter for each frame.
+	mayGotoLimit = 8 << 20
+	// slice is how many instructions run between two looks at State.Context.
+	slice = 100_000
+)
+
+// machine is the registers and frames of a state's run.
+//
+// Instructions are counted without counting: limit is the address that pc would
+// have when the slice's last instruction has run, if the program went straight
+// on. A jump moves both alike, so that limit - pc remains what is left.
+type machine struct {
+	reg  [16]uint64
+	prov [16]exec.Prov // checked only
+
+	state   *exec.State
+	prog    *Program
+	checked bool
+	depth   int
+	tails   int // tail calls so far
+	err     error
+
+	// The loop's own pc and limit while something else runs.
+	pc    *op
+	limit uintptr
+
+	// frames are the calls in progress. What an entry saves is the caller's;
+	// mayGoto is its own.
+	frames [isa.MaxFrames]frame
+
+	// shadow is where the 8-byte words of the stacks came from, dirty the frames
+	// that were written to.
+	shadow [stackBytes / 8]exec.Prov
+	dirty  uint8
+}
+
+type frame struct {
+	prog    *Program
+	ret     *op
+	saved   [4]uint64 // R6 to R9
+	prov    [4]exec.Prov
+	mayGoto uint32
+}
+
+// run executes a program from its beginning.
+func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
+	m.state, m.prog, m.err = s, p, nil
+	m.depth, m.tails = 0, 0
+	m.checked = mode == Checked || p.fast == nil
+	s.Checked = m.checked
+	m.reg[isa.R1] = uint64(s.Ctx())
+	m.reg[isa.R10] = uint64(s.Stack()) + isa.StackSize
+	m.frames[0].mayGoto = mayGotoLimit
+	if m.checked {
+		s.ResetRegions()
+		for i := 1; i < isa.MaxFrames; i++ {
+			m.stackRegion(i).Size = 0
+		}
+		m.reg = [16]uint64{isa.R1: m.reg[isa.R1], isa.R10: m.reg[isa.R10]}
+		m.prov = [16]exec.Prov{isa.R1: exec.Make(exec.RegionCtx, 0), isa.R10: exec.Make(exec.RegionStack, 0)}
+		m.clean(0)
+	} else {
+		m.dirty = ^uint8(0)
+	}
+	m.pc = p.entry(m.checked)
+	m.limit = addr(m.pc)
+	if m.limit = m.refill(m.pc, m.limit); m.err == nil {
+		m.loop(m.pc, m.limit, 0)
+	}
+	s.Budget += m.left(m.pc, m.limit)
+	m.prog = nil
+	return m.reg[isa.R0], m.err
+}
+
+// loop runs the loop that fits.
+func (m *machine) loop(pc *op, limit uintptr, base int) {
+	if m.checked {
+		m.runChecked(pc, limit, base)
+	} else {
+		m.runFast(pc, limit, base)
+	}
+}
+
+func addr(o *op) uintptr { return uintptr(unsafe.Pointer(o)) }
+
+// left is how many instructions of the slice are left.
+func (m *machine) left(pc *op, limit uintptr) int64 {
+	return int64(limit-addr(pc)) / int64(opSize)
+}
+
+// refill begins the next slice of the budget, or ends the run.
+func (m *machine) refill(pc *op, limit uintptr) uintptr {
+	s := m.state
+	s.Budget += m.left(pc, limit)
+	n := min(s.Budget, slice)
+	err := error(ErrBudget)
+	if n > 0 {
+		err = s.Context.Err()
+	}
+	if err != nil {
+		m.err = fmt.Errorf("program %s ended at instruction %d: %w", m.prog.in.Name, m.index(pc), err)
+		return addr(pc)
+	}
+	s.Budget -= n
+	return addr(pc) + uintptr(n)*uintptr(opSize)
+}
+
+// end leaves a loop.
+func (m *machine) end(pc *op, limit uintptr) error {
+	m.pc, m.limit = pc, limit
+	return m.err
+}
+
+// index is the instruction that an op of the current program stands for.
+func (m *machine) index(o *op) int {
+	return int(addr(o)-addr(m.prog.entry(m.checked))) / int(opSize)
+}
+
+// call begins a function on the next frame.
+func (m *machine) call(pc *op, limit uintptr, o *op) (*op, uintptr) {
+	target := o.target()
+	if !m.enter(o, pc) {
+		return pc, limit
+	}
+	return m.resume(target, limit+uintptr(o.off))
+}
+
+// resume looks at the budget before a function begins at pc.
+func (m *machine) resume(pc *op, limit uintptr) (*op, uintptr) {
+	if addr(pc) >= limit {
+		limit = m.refill(pc, limit)
+	}
+	return pc, limit
+}
+
+// enter takes the next frame; the function returns to ret.
+func (m *machine) enter(o, ret *op) bool {
+	if m.depth == isa.MaxFrames-1 {
+		m.fail(o, fmt.Sprintf("calls are %d deep, and a call needs one frame more: there are %d", m.depth, isa.MaxFrames))
+		return false
+	}
+	m.depth++
+	f := &m.frames[m.depth]
+	f.prog, f.ret, f.mayGoto = m.prog, ret, mayGotoLimit
+	f.saved = [4]uint64(m.reg[isa.R6:isa.R10])
+	m.reg[isa.R10] += isa.StackSize
+	if m.checked {
+		f.prov = [4]exec.Prov(m.prov[isa.R6:isa.R10])
+		m.prov[isa.R10] = exec.Make(exec.RegionStack+exec.RegionID(m.depth), 0)
+		m.stackRegion(m.depth).Size = isa.StackSize
+		m.clean(m.depth)
+	}
+	return true
+}
+
+// leave gives the frame back and the caller its registers.
+func (m *machine) leave() *frame {
+	f := &m.frames[m.depth]
+	copy(m.reg[isa.R6:isa.R10], f.saved[:])
+	m.reg[isa.R10] -= isa.StackSize
+	if m.checked {
+		m.stackRegion(m.depth).Size = 0
+		clear(m.prov[isa.R1:isa.R6])
+		copy(m.prov[isa.R6:isa.R10], f.prov[:])
+		m.prov[isa.R10] = exec.Make(exec.RegionStack+exec.RegionID(m.depth-1), 0)
+	}
+	m.prog = f.prog
+	m.depth--
+	return f
+}
+
+// ret returns from a function to its caller.
+func (m *machine) ret(pc *op, limit uintptr) (*op, uintptr) {
+	f := m.leave()
+	return f.ret, limit + addr(f.ret) - addr(pc)
+}
+
+// Callback implements [exec.Engine]: it runs a function of the program that
+// called the helper, on the next frame.
+func (m *machine) Callback(_ *exec.State, fn uint32, args *[5]uint64, prov *[5]exec.Prov) (uint64, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
+	from := m.pc
+	target := m.prog.entry(m.checked).at(int(fn))
+	if !m.enter(from.at(-1), from) {
+		return 0, m.err
+	}
+	copy(m.reg[isa.R1:], args[:])
+	if m.checked {
+		copy(m.prov[isa.R1:isa.R6], prov[:])
+	}
+	m.pc, m.limit = m.resume(target, m.limit+addr(target)-addr(from))
+	if m.err == nil {
+		m.loop(m.pc, m.limit, m.depth)
+	}
+	left := m.limit - addr(m.pc)
+	m.pc, m.limit = from, addr(from)+left
+	if m.err != nil {
+		return 0, m.err
+	}
+	m.leave()
+	return m.reg[isa.R0], nil
+}
+
+// trap ends the run at an instruction that must not be reached.
+func (m *machine) trap(o *op) {
+	m.fail(o, m.prog.traps[o.off])
+}
+
+// fail ends the run with a fault at an op.
+func (m *machine) fail(o *op, reason string) {
+	p, i := m.prog, m.index(o)
+	f := &Fault{Prog: p.in.Name, Insn: i, Text: p.in.text(i), Reason: reason}
+	if p.in.Where != nil {
+		f.Where = p.in.Where(i)
+	}
+	m.err = f
+}
+
+// stackRegion is the region of a frame's stack.
+func (m *machine) stackRegion(depth int) *exec.Region {
+	return &m.state.Regions()[int(exec.RegionStack)+depth]
+}

@@ -1,0 +1,76 @@
+package interp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/helper"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// ErrBudget is the error of a run that used up State.Budget.
+var ErrBudget = errors.New("instruction budget used up")
+
+// Program is a compiled program. It does not change; any number of states may
+// run it at the same time.
+type Program struct {
+	in Input
+
+	ops []op // for the checked loop
+	// fast is ops with accesses of the context converted; nil where Compile could
+	// not tell them from others, and then only the checked loop runs the program.
+	fast []op
+
+	helpers []*helper.Helper // what CallHelper's off is an index into
+	provs   []exec.Prov      // what LddwPointer's off is an index into
+	traps   []string         // why Trap's off must not be reached
+	arena   *arena
+}
+
+// Name is the program's name.
+func (p *Program) Name() string { return p.in.Name }
+
+// Type is the program's type.
+func (p *Program) Type() *progtype.Type { return p.in.Type }
+
+// Run executes the program on a state that the type's Setup made ready, and
+// gives its R0. An error is a [*Fault] where the program did what it must not,
+// or is [ErrBudget] or that of State.Context where the run was ended.
+func (p *Program) Run(s *exec.State, mode Mode) (uint64, error) {
+	m, ok := s.Engine.(*machine)
+	if !ok {
+		m = &machine{dirty: ^uint8(0)}
+		s.Engine = m
+	}
+	return m.run(s, p, mode)
+}
+
+// entry is the op where a run begins.
+func (p *Program) entry(checked bool) *op {
+	if checked {
+		return &p.ops[0]
+	}
+	return &p.fast[0]
+}
+
+// text is an instruction as a person reads it.
+func (in *Input) text(i int) string {
+	if in.Text != nil {
+		return in.Text(i)
+	}
+	raw := isa.Encode(in.Insns[i : i+1])
+	if in.Insns[i].IsWide() && i+1 < len(in.Insns) {
+		raw = isa.Encode(in.Insns[i : i+2])
+	}
+	var ins asm.Instruction
+	if err := ins.Unmarshal(bytes.NewReader(raw), binary.LittleEndian, "linux"); err != nil {
+		return fmt.Sprintf("% x", raw)
+	}
+	return fmt.Sprint(ins)
+}
