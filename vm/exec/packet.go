@@ -60,16 +60,14 @@ const (
 )
 
 // SetPacket lays data into the state for a program of type t, with room before
-// and behind it, all in bytes. What the room before it holds is zeroed; what lies behind is not.
-// The packet has no metadata yet.
+// and behind it, all in bytes. The rooms hold what earlier runs left. The packet
+// has no metadata yet.
 func (s *State) SetPacket(t ebpf.ProgramType, data []byte, headroom, tailroom int) error {
 	if len(data) > MaxPacket {
 		return fmt.Errorf("lay out a packet of %d bytes: the machine takes at most %d", len(data), MaxPacket)
 	}
 	first := packetOffset + Headroom
-	b := s.block.Bytes()
-	clear(b[first-headroom : first])
-	copy(b[first:], data)
+	copy(s.block.Bytes()[first:], data)
 	start := s.block.Addr() + uintptr(first)
 	end := start + uintptr(len(data))
 	s.Packet = Packet{
@@ -96,6 +94,20 @@ type Net interface {
 	MTU(ifindex uint32) int
 }
 
+// The answers of bpf_fib_lookup (enum in linux/bpf.h).
+const (
+	FIBSuccess = iota
+	FIBBlackhole
+	FIBUnreachable
+	FIBProhibit
+	FIBNotForwarded
+	FIBForwardingDisabled
+	FIBUnsupportedLWT
+	FIBNoNeighbour
+	FIBFragmentationNeeded
+	FIBNoSourceAddress
+)
+
 // FIBQuery is the question of bpf_fib_lookup.
 type FIBQuery struct {
 	Ifindex  uint32
@@ -105,6 +117,8 @@ type FIBQuery struct {
 	Length   uint16
 	Mark     uint32
 	Table    uint32 // 0: the main table
+	// Egress asks as for a packet that leaves by Ifindex, rather than came in.
+	Egress bool
 }
 
 // FIBResult is its answer.
@@ -115,8 +129,6 @@ type FIBResult struct {
 	Src              netip.Addr // preferred source
 	MTU              uint16
 	Metric           uint32
-	VLANProto        uint16
-	VLANTCI          uint16
 	SrcMAC, DstMAC   [6]byte
 	NeighbourMissing bool
 }

@@ -13,12 +13,13 @@ import (
 
 // The program types that share sets of helpers.
 var (
-	typesXDP       = []ebpf.ProgramType{ebpf.XDP}
-	typesTC        = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT}
-	typesSKB       = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB}
-	typesTCXDP     = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.XDP}
-	typesTCCgroup  = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB}
-	typesSKBAndXDP = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB, ebpf.XDP}
+	typesXDP         = []ebpf.ProgramType{ebpf.XDP}
+	typesTC          = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT}
+	typesSKB         = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB}
+	typesTCXDP       = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.XDP}
+	typesTCCgroup    = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB}
+	typesWithSockets = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB, ebpf.XDP}
+	typesWithPacket  = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB, ebpf.XDP}
 )
 
 // view is n bytes at an address that an argument holds.

@@ -8,13 +8,6 @@ import (
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
-// queue is a map without keys.
-type queue interface {
-	Push(value []byte, flags uint64) error
-	Pop(value []byte) error
-	Peek(value []byte) error
-}
-
 func init() {
 	register(
 		&Helper{ID: 1, Name: "bpf_map_lookup_elem", Func: mapLookup,
@@ -72,7 +65,7 @@ func mapDelete(_ *exec.State, r1, r2, _, _, _ uint64) uint64 {
 }
 
 func mapPush(_ *exec.State, r1, r2, r3, _, _ uint64) uint64 {
-	q, value := queueOf(r1, r2)
+	q, value := keyless(r1, r2)
 	if q == nil {
 		return errno.EOPNOTSUPP.Ret()
 	}
@@ -80,7 +73,7 @@ func mapPush(_ *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 }
 
 func mapPop(_ *exec.State, r1, r2, _, _, _ uint64) uint64 {
-	q, value := queueOf(r1, r2)
+	q, value := keyless(r1, r2)
 	if q == nil {
 		return errno.EOPNOTSUPP.Ret()
 	}
@@ -88,17 +81,18 @@ func mapPop(_ *exec.State, r1, r2, _, _, _ uint64) uint64 {
 }
 
 func mapPeek(_ *exec.State, r1, r2, _, _, _ uint64) uint64 {
-	q, value := queueOf(r1, r2)
+	q, value := keyless(r1, r2)
 	if q == nil {
 		return errno.EOPNOTSUPP.Ret()
 	}
 	return status(q.Peek(value))
 }
 
-// queueOf is the map as a queue, nil where it is none, and the value at addr.
-func queueOf(handle, addr uint64) (queue, []byte) {
+// keyless is the map as one without keys, nil where it is none, and the value at
+// addr.
+func keyless(handle, addr uint64) (maps.Keyless, []byte) {
 	m := mapOf(handle)
-	q, ok := m.(queue)
+	q, ok := m.(maps.Keyless)
 	if !ok {
 		return nil, nil
 	}

@@ -34,7 +34,6 @@ type SKBContext struct {
 	VLANPresent uint32 // 0 or 1
 	NAPI        uint32
 	WireLen     uint32 // bytes
-	MacLen      uint32 // bytes
 
 	QueueMapping      uint16
 	Protocol          uint16
@@ -54,6 +53,13 @@ type SKBContext struct {
 	L2 uint8 // the program sees the packet from its Ethernet header
 
 	CB [20]byte
+
+	// Tunnel is what bpf_skb_set_tunnel_key set, as struct bpf_tunnel_key, and
+	// TunnelFlags its flags; TunnelSet says that it did.
+	Tunnel      [44]byte
+	TunnelFlags uint16
+	TunnelIPv6  uint8
+	TunnelSet   uint8
 
 	// What the socket of a test run says of itself.
 	Family                uint32
@@ -76,6 +82,12 @@ var (
 	Proto8021AD = htons(0x88a8)
 	proto8022   = htons(0x0004)
 	proto8023   = htons(0x0001)
+)
+
+// Address families, the same on every operating system here.
+const (
+	AFInet  = 2
+	AFInet6 = 10
 )
 
 // skbSize is the size of struct __sk_buff, in bytes.
@@ -207,7 +219,7 @@ func setupSKB(s *exec.State, in *Input, t ebpf.ProgramType, l2 bool) error {
 		return refuse("packet has %d bytes, which is less than an Ethernet header", len(in.Data))
 	}
 	s.SetPlainCtx(0)
-	if err := s.SetPacket(t, in.Data, exec.Headroom, exec.Tailroom); err != nil {
+	if err := s.SetPacket(t, in.Data, exec.Headroom, exec.MaxPacket-len(in.Data)+exec.Tailroom); err != nil {
 		return err
 	}
 	c := SKB(s)
@@ -243,7 +255,7 @@ func (c *SKBContext) receive(s *exec.State, data []byte) error {
 	} else if dst[0]|dst[1]|dst[2]|dst[3]|dst[4]|dst[5] != 0 {
 		c.PktType = pktOtherHost
 	}
-	c.Protocol = etherProtocol(data[12:])
+	c.Protocol = EtherProtocol(data[12:])
 	payload := data[ethHeader:]
 	le := binary.LittleEndian
 	switch c.Protocol {
@@ -251,13 +263,13 @@ func (c *SKBContext) receive(s *exec.State, data []byte) error {
 		if len(payload) < 20 {
 			return refuse("packet has %d bytes behind its Ethernet header, which is less than an IPv4 header", len(payload))
 		}
-		c.Family = afInet
+		c.Family = AFInet
 		c.LocalIP4, c.RemoteIP4 = le.Uint32(payload[12:]), le.Uint32(payload[16:])
 	case ProtoIPv6:
 		if len(payload) < 40 {
 			return refuse("packet has %d bytes behind its Ethernet header, which is less than an IPv6 header", len(payload))
 		}
-		c.Family = afInet6
+		c.Family = AFInet6
 		for i := range 4 {
 			c.LocalIP6[i], c.RemoteIP6[i] = le.Uint32(payload[8+4*i:]), le.Uint32(payload[24+4*i:])
 		}
@@ -268,13 +280,11 @@ func (c *SKBContext) receive(s *exec.State, data []byte) error {
 const (
 	pktMulticast = 2
 	pktOtherHost = 3
-	afInet       = 2
-	afInet6      = 10
 )
 
-// etherProtocol is the protocol of a frame whose type field b begins with: an
-// IEEE 802.3 length there means LLC, or raw IPX.
-func etherProtocol(b []byte) uint16 {
+// EtherProtocol is the protocol of a frame whose type field b begins with, in
+// network byte order: an IEEE 802.3 length there means LLC, or raw IPX.
+func EtherProtocol(b []byte) uint16 {
 	switch t := binary.BigEndian.Uint16(b); {
 	case t >= 0x0600:
 		return htons(t)

@@ -101,6 +101,7 @@ func setupXDP(s *exec.State, in *Input) error {
 		return err
 	}
 	p := &s.Packet
+	clear(mem.View(p.HardStart, XDPHeadroom))
 	p.Meta = p.Data - uintptr(data)
 	copy(mem.View(p.Meta, int(data)), in.Data)
 
