@@ -175,19 +175,3 @@ func TestNewLikeTheKernel(t *testing.T) {
 	}
 	t.Logf("%d specs", n)
 }
-
-// goodSpec is a spec that the kernel takes.
-func goodSpec(typ ebpf.MapType) ebpf.MapSpec {
-	s := ebpf.MapSpec{Name: "m", Type: typ, KeySize: 4, ValueSize: 8, MaxEntries: 8}
-	switch typ {
-	case ebpf.ProgramArray, ebpf.PerfEventArray, ebpf.ArrayOfMaps, ebpf.HashOfMaps:
-		s.ValueSize = 4
-	case ebpf.LPMTrie:
-		s.KeySize, s.Flags = 6, FlagNoPrealloc
-	case ebpf.RingBuf:
-		s.KeySize, s.ValueSize, s.MaxEntries = 0, 0, 4096
-	case ebpf.Queue, ebpf.Stack, ebpf.BloomFilter:
-		s.KeySize = 0
-	}
-	return s
-}

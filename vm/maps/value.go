@@ -27,7 +27,8 @@ func u32(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
 // putU32 writes one.
 func putU32(b []byte, v uint32) { binary.NativeEndian.PutUint32(b, v) }
 
-// spinLock takes a lock word: 0 free, 1 taken. That is bpf_spin_lock, too.
+// spinLock takes a lock word: 0 free, 1 taken, as programs do with a
+// bpf_spin_lock.
 func spinLock(addr uintptr) {
 	for n := 1; !casU32(addr, 0, 1); n++ {
 		if n%64 == 0 {
@@ -37,12 +38,6 @@ func spinLock(addr uintptr) {
 }
 
 func spinUnlock(addr uintptr) { storeU32(addr, 0) }
-
-// SpinLock is bpf_spin_lock on the lock at addr.
-func SpinLock(addr uintptr) { spinLock(addr) }
-
-// SpinUnlock is bpf_spin_unlock.
-func SpinUnlock(addr uintptr) { spinUnlock(addr) }
 
 const spinLockSize = 4
 
