@@ -33,7 +33,7 @@ func (l *linker) relocateTypes() error {
 	}
 	fixups, err := l.fixups(relos)
 	if err != nil {
-		return fmt.Errorf("relocate types: %w", sentence(err))
+		return fmt.Errorf("relocate types: %w", err)
 	}
 	for i, fix := range fixups {
 		ins := at[i].Ins

@@ -113,7 +113,7 @@ func datasec(types *btf.Spec, name string) (*btf.Datasec, error) {
 	}
 	var ds *btf.Datasec
 	if err := types.TypeByName(name, &ds); err != nil && !errors.Is(err, btf.ErrNotFound) {
-		return nil, fmt.Errorf("read types of section %s: %w", name, sentence(err))
+		return nil, fmt.Errorf("read types of section %s: %w", name, err)
 	}
 	return ds, nil
 }
@@ -145,7 +145,7 @@ func (o *object) strengthenKconfig() error {
 	}
 	types, err := btf.LoadSpecFromReader(bytes.NewReader(o.data))
 	if err != nil {
-		return fmt.Errorf("read types: %w", sentence(err))
+		return fmt.Errorf("read types: %w", err)
 	}
 	ds, err := datasec(types, kconfigName)
 	if err != nil {

@@ -56,7 +56,7 @@ func Link(spec *ebpf.CollectionSpec, prog string, opts *LinkOptions) (*Image, er
 	l := &linker{spec: spec, prog: p, opts: opts, insns: slices.Clone(p.Instructions)}
 	img, err := l.link(prog)
 	if err != nil {
-		return nil, fmt.Errorf("link program %s (section %s): %w", prog, p.SectionName, err)
+		return nil, fmt.Errorf("link program %s (section %s): %w", prog, p.SectionName, sentence(err))
 	}
 	return img, nil
 }

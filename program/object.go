@@ -189,15 +189,3 @@ func (o *object) undefined() (map[place]elf.Symbol, error) {
 	}
 	return refs, nil
 }
-
-// sentence makes a reader's error one line.
-func sentence(err error) error {
-	text := err.Error()
-	if where, _, ok := strings.Cut(text, ": unsupported value type {UNRECOGNIZED"); ok {
-		return fmt.Errorf("%s: its values are neither of a map's struct type nor functions: name the struct itself, not a typedef of it", where)
-	}
-	if strings.ContainsAny(text, "\n\t") {
-		return errors.New(strings.Join(strings.Fields(text), " "))
-	}
-	return err
-}

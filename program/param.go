@@ -1,6 +1,7 @@
 package program
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -47,23 +48,30 @@ func (p *Program) Params() []Param {
 //
 // The error is one sentence.
 func (p *Program) Set(name, value string) error {
+	if err := p.set(name, value); err != nil {
+		return fmt.Errorf("set %s: %w", name, sentence(err))
+	}
+	return nil
+}
+
+func (p *Program) set(name, value string) error {
 	base, path := splitPath(name)
 	v := p.Spec.Variables[base]
 	switch {
 	case v == nil:
-		return fmt.Errorf("set %s: there is no such parameter%s", name, p.suggest(base))
+		return fmt.Errorf("there is no such parameter%s", p.suggest(base))
 	case v.Type == nil:
-		return fmt.Errorf("set %s: its type is not known: build the program with clang -g", name)
+		return errors.New("its type is not known: build the program with clang -g")
 	case isConst(v) && !isVolatile(v.Type.Type):
-		return fmt.Errorf("set %s: it is const, so that the compiler may have built its value into the program: declare it const volatile", name)
+		return errors.New("it is const, so that the compiler may have built its value into the program: declare it const volatile")
 	}
 	dst, typ, err := descend(v.Value, v.Type.Type, path)
 	if err != nil {
-		return fmt.Errorf("set %s: %w", name, err)
+		return err
 	}
 	put := make([]byte, len(dst)) // so that an error leaves the variable as it was
 	if err := putValue(put, typ, value); err != nil {
-		return fmt.Errorf("set %s (%s): %w", name, typeName(typ), err)
+		return fmt.Errorf("%w (its type is %s)", err, typeName(typ))
 	}
 	copy(dst, put)
 	return nil

@@ -62,7 +62,7 @@ func TestSet(t *testing.T) {
 
 func TestSetErrors(t *testing.T) {
 	tests := []struct{ name, value, want string }{
-		{"byte", "256", `set byte (__u8): "256" is not a number from 0 to 255`},
+		{"byte", "256", `set byte: "256" is not a number from 0 to 255 (its type is __u8)`},
 		{"number", "0x80000000", "not a number from -2147483648 to 2147483647"},
 		{"wide", "-1", "not a number from 0 to 18446744073709551615"},
 		{"wide", "", `"" is not a number`},

@@ -35,7 +35,7 @@ func Open(path string) (*Program, error) {
 func Read(name string, r io.ReaderAt) (*Program, error) {
 	spec, err := read(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, sentence(err))
 	}
 	return &Program{Name: name, Spec: spec}, nil
 }
@@ -57,7 +57,7 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	}
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(obj.data))
 	if err != nil {
-		return nil, sentence(err)
+		return nil, err
 	}
 	if err := checkTypes(spec.Types); err != nil {
 		return nil, err

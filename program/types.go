@@ -15,7 +15,7 @@ func checkTypes(types *btf.Spec) error {
 	finite := make(map[btf.Type]bool) // false while the type is being looked into
 	for typ, err := range types.All() {
 		if err != nil {
-			return fmt.Errorf("read types: %w", sentence(err))
+			return fmt.Errorf("read types: %w", err)
 		}
 		if err := checkFinite(typ, finite, 0); err != nil {
 			return err
