@@ -1,0 +1,152 @@
+// Package cli is skep's command line: one file a verb, wiring only.
+//
+// Every verb ends with exit code 0, with 1 for a failure, whose cause is one
+// sentence on standard error, or with 2 for wrong usage.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// usageError is an error in how skep was called.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Main runs skep with arguments and gives its exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	// The first interrupt ends the verb in good order, the second kills it.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "skep: %s\n", err)
+	var usage usageError
+	if errors.As(err, &usage) || isCobraUsage(err) {
+		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// isCobraUsage recognises the one usage error that cobra gives no hook for.
+func isCobraUsage(err error) bool {
+	return strings.HasPrefix(err.Error(), "unknown command ")
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "skep",
+		Short: "Run eBPF programs anywhere",
+		Long: `Skep runs eBPF programs anywhere: on packets from a capture, on a context of
+your making, without a kernel, without root, on any operating system.`,
+		Example: `  skep run firewall.bpf.o --pcap traffic.pcap
+  skep dump firewall.bpf.o`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newRun(), newDump())
+	return root
+}
+
+// version is what the build recorded of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return v
+}
+
+// objectArg takes exactly one argument: the object file.
+func objectArg(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("want one object file, such as firewall.bpf.o; %d arguments were given", len(args))
+	}
+	return nil
+}
+
+// outputFlag is -o: the form of the output.
+type outputFlag struct{ json bool }
+
+func (f *outputFlag) String() string {
+	if f.json {
+		return "json"
+	}
+	return "text"
+}
+
+func (f *outputFlag) Set(s string) error {
+	switch s {
+	case "text":
+		f.json = false
+	case "json":
+		f.json = true
+	default:
+		return fmt.Errorf("want text or json")
+	}
+	return nil
+}
+
+func (*outputFlag) Type() string { return "form" }
+
+func (f *outputFlag) register(cmd *cobra.Command) {
+	cmd.Flags().VarP(f, "output", "o", "`form` of the output: text or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completeObject offers object files for the first argument.
+func completeObject(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return []string{"o"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// isTerminal reports whether w is a terminal, and so a person reads along.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/spf13/cobra"
+
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/report"
+)
+
+func newDump() *cobra.Command {
+	var (
+		object objectFlags
+		out    outputFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "dump OBJECT",
+		Short: "Show what is in an object: programs, maps, types, instructions with their source",
+		Long: `Show what is in an object: its programs and maps, the types of keys, values and
+parameters, and each program's instructions below the source lines that they come
+from. The instructions are linked: relocations are applied, functions called are
+behind the program.`,
+		Example: `  skep dump firewall.bpf.o
+  skep dump firewall.bpf.o --prog firewall
+  skep dump firewall.bpf.o -o json | jq .programs`,
+		Args:              objectArg,
+		ValidArgsFunction: completeObject,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := object.open(args[0])
+			if err != nil {
+				return err
+			}
+			l, err := listing(p, &object)
+			if err != nil {
+				return prefix(p.Name, err)
+			}
+			form := report.Text
+			if out.json {
+				form = report.JSON
+			}
+			return report.NewWriter(cmd.OutOrStdout(), form).Listing(l)
+		},
+	}
+	object.register(cmd)
+	out.register(cmd)
+	return cmd
+}
+
+// listing links every program that is wanted, and gathers what they use.
+func listing(p *program.Program, f *objectFlags) (*report.Listing, error) {
+	link, err := f.link()
+	if err != nil {
+		return nil, err
+	}
+	spec, names := p.Spec, slices.Sorted(maps.Keys(p.Spec.Programs))
+	if f.prog != "" {
+		if spec, err = program.Subset(p.Spec, f.prog); err != nil {
+			return nil, err
+		}
+		names = []string{f.prog}
+	}
+	l := &report.Listing{Name: p.Name, License: license(p.Spec)}
+	for _, name := range names {
+		img, err := program.Link(p.Spec, name, &link)
+		if err != nil {
+			return nil, err
+		}
+		l.Programs = append(l.Programs, img)
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Maps)) {
+		l.Maps = append(l.Maps, spec.Maps[name])
+	}
+	l.Types = mapTypes(l.Maps)
+	return l, nil
+}
+
+// license is the programs' licence; an object has one.
+func license(spec *ebpf.CollectionSpec) string {
+	for _, p := range spec.Programs {
+		return p.License
+	}
+	return ""
+}
+
+// mapTypes are the named types of maps' keys and values, each once.
+func mapTypes(specs []*ebpf.MapSpec) []btf.Type {
+	var types []btf.Type
+	seen := make(map[string]bool)
+	for _, m := range specs {
+		for _, t := range []btf.Type{m.Key, m.Value} {
+			if t == nil {
+				continue
+			}
+			switch t := btf.UnderlyingType(t).(type) {
+			case *btf.Struct, *btf.Union, *btf.Enum:
+				if name := t.TypeName(); name != "" && !seen[name] {
+					seen[name] = true
+					types = append(types, t)
+				}
+			}
+		}
+	}
+	return types
+}

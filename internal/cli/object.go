@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/spf13/cobra"
+
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// objectFlags say which program of an object is meant, and with what it is
+// linked.
+type objectFlags struct {
+	prog string
+	set  []string
+	btf  string
+}
+
+func (f *objectFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.prog, "prog", "", "the program of this `name`, where the object has several")
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "set a parameter (const volatile variable): `name=value`; may be repeated")
+	cmd.Flags().StringVar(&f.btf, "btf", "", "kernel types for CO-RE relocations: a BTF `file`, or none; default: the running kernel's")
+}
+
+// open reads the object and sets its parameters.
+func (f *objectFlags) open(path string) (*program.Program, error) {
+	p, err := program.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range f.set {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, usagef("--set %s: want name=value", s)
+		}
+		if err := p.Set(name, value); err != nil {
+			return nil, fmt.Errorf("--set %s: %w", s, err)
+		}
+	}
+	return p, nil
+}
+
+// link gives what the flags say of linking.
+func (f *objectFlags) link() (program.LinkOptions, error) {
+	switch f.btf {
+	case "":
+		return program.LinkOptions{}, nil
+	case "none":
+		return program.LinkOptions{NoHostTypes: true}, nil
+	}
+	spec, err := btf.LoadSpec(f.btf)
+	if err != nil {
+		return program.LinkOptions{}, fmt.Errorf("--btf %s: %w", f.btf, err)
+	}
+	return program.LinkOptions{KernelTypes: spec}, nil
+}
+
+// choose finds the program that is meant: the one that --prog names, or the
+// only one that can be a beginning, which one that stands in a program array
+// is not.
+func (f *objectFlags) choose(spec *ebpf.CollectionSpec) (string, error) {
+	if f.prog != "" {
+		return f.prog, nil // Subset says what there is instead
+	}
+	inArrays := make(map[string]bool)
+	for _, m := range spec.Maps {
+		for _, kv := range m.Contents {
+			if name, ok := kv.Value.(string); ok && m.Type == ebpf.ProgramArray {
+				inArrays[name] = true
+			}
+		}
+	}
+	var all, runnable []string
+	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
+		if inArrays[name] {
+			continue
+		}
+		all = append(all, name)
+		if _, err := progtype.Get(spec.Programs[name].Type); err == nil {
+			runnable = append(runnable, name)
+		}
+	}
+	switch {
+	case len(runnable) == 1:
+		return runnable[0], nil
+	case len(runnable) > 1:
+		return "", usagef("the object has several programs (%s): choose one with --prog", strings.Join(runnable, ", "))
+	case len(all) > 0:
+		_, err := progtype.Get(spec.Programs[all[0]].Type)
+		return "", fmt.Errorf("program %s: %w", all[0], err)
+	}
+	return "", errors.New("the object has no programs")
+}
+
+// constant reports whether a map is a section of constants.
+func constant(name string) bool {
+	return strings.HasPrefix(name, ".rodata") || strings.HasPrefix(name, ".kconfig")
+}

@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/hook/capture"
+	"github.com/skep-ebpf/skep/report"
+	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/exec"
+	vmmaps "github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// ethHeader is the length of an Ethernet header in bytes.
+const ethHeader = 14
+
+// overCapture runs the program over the packets of a capture. An interrupt ends
+// it early; what was gathered is shown all the same.
+func (s *session) overCapture(ctx context.Context, f *runFlags) (err error) {
+	typ := s.prog.Describe()
+	if !typ.Packet {
+		return fmt.Errorf("%s: program %s is of type %s, which sees no packets: give it a context with --ctx", s.name, s.prog.Name(), typ.Name)
+	}
+	in, err := capture.Open(f.pcap)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var out *capture.Writer
+	if f.write != "" {
+		if out, err = capture.Create(f.write); err != nil {
+			return err
+		}
+		defer out.Abort()
+	}
+
+	var sum report.Summary
+	runErr := s.packets(ctx, f, in, out, &sum)
+	if runErr == nil && out != nil {
+		runErr = out.Close()
+	}
+	stats := in.Stats()
+	sum.Truncated, sum.Skipped, sum.Notes = stats.Truncated, stats.Skipped, stats.Notes
+	for _, e := range s.events {
+		if n := e.lost(); n > 0 {
+			sum.Lost = append(sum.Lost, report.Lost{Map: e.name, Count: n})
+		}
+	}
+	return errors.Join(runErr, s.out.Summary(&sum), s.maps())
+}
+
+// packets is the loop over the capture.
+func (s *session) packets(ctx context.Context, f *runFlags, in *capture.Reader, out *capture.Writer, sum *report.Summary) error {
+	var (
+		run      vm.Output
+		progress = newProgress(s.stderr)
+		verdict  = verdictNames(s.prog.Describe())
+	)
+	defer progress.done()
+	for n := uint64(1); (f.count == 0 || n <= f.count) && ctx.Err() == nil; n++ {
+		p, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.packet = int(n)
+		s.clock = time.Duration(max(p.Time.UnixNano(), 0))
+		runErr := s.prog.Exec(ctx, &vm.Input{Data: p.Data}, &run)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := s.say(); err != nil {
+			return err
+		}
+		if runErr != nil {
+			sum.Failed++
+			return fmt.Errorf("%s: packet %d: %w", s.name, n, runErr)
+		}
+		s.keepHeader(p.Data, run.Data)
+		name := verdict(run.Ret)
+		sum.Verdicts.Add(name)
+		if f.verbose {
+			if err := s.out.Packet(&report.Packet{
+				Number: int(n), Time: p.Time, Before: p.Data, After: run.Data, OrigLen: p.OrigLen,
+				Verdict: name, Redirect: redirect(name, &run.Redirect),
+			}); err != nil {
+				return err
+			}
+		}
+		if out != nil && goesOn(s.prog.Type(), run.Ret) {
+			p.OrigLen += len(run.Data) - len(p.Data)
+			p.Data = run.Data
+			if err := out.Write(p); err != nil {
+				return err
+			}
+		}
+		progress.at(n)
+	}
+	return nil
+}
+
+// keepHeader puts the Ethernet header back where the type sees packets without
+// one: a test run leaves zeroes there.
+func (s *session) keepHeader(before, after []byte) {
+	switch s.prog.Type() {
+	case ebpf.SocketFilter, ebpf.CGroupSKB:
+		copy(after[:min(len(after), ethHeader)], before)
+	}
+}
+
+// verdictNames gives return codes their names; the number where there is none.
+func verdictNames(typ *progtype.Type) func(uint32) string {
+	return func(ret uint32) string {
+		if typ.Prog == ebpf.SocketFilter {
+			if ret == 0 {
+				return "drop"
+			}
+			return "keep"
+		}
+		if name, ok := typ.Verdicts[ret]; ok {
+			return name
+		}
+		return strconv.Itoa(int(int32(ret)))
+	}
+}
+
+// Return codes after which a packet goes no further.
+const (
+	xdpAborted = 0
+	xdpDrop    = 1
+	tcShot     = 2
+	tcStolen   = 4
+	tcQueued   = 5
+	tcTrap     = 8
+)
+
+// goesOn reports whether a packet goes on after a return code.
+func goesOn(typ ebpf.ProgramType, ret uint32) bool {
+	switch typ {
+	case ebpf.XDP:
+		return ret != xdpAborted && ret != xdpDrop
+	case ebpf.SchedCLS, ebpf.SchedACT:
+		return ret != tcShot && ret != tcStolen && ret != tcQueued && ret != tcTrap
+	case ebpf.CGroupSKB:
+		return ret&1 != 0
+	}
+	return ret != 0
+}
+
+// redirect says where a packet was sent, if its verdict is that it was.
+func redirect(verdict string, r *exec.Redirect) string {
+	if verdict != "XDP_REDIRECT" && verdict != "TC_ACT_REDIRECT" {
+		return ""
+	}
+	switch r.Kind {
+	case exec.RedirectNone:
+		return ""
+	case exec.RedirectMap:
+		name := "map"
+		if m := vmmaps.Get(r.Map); m != nil {
+			name = m.Info().Name
+		}
+		return fmt.Sprintf("%s[%d]", name, r.Key)
+	}
+	to := fmt.Sprintf("ifindex %d", r.Ifindex)
+	if r.Nexthop.IsValid() {
+		to += " via " + r.Nexthop.String()
+	}
+	return to
+}

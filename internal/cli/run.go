@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skep-ebpf/skep/vm/exec"
+)
+
+// runFlags are the flags of skep run.
+type runFlags struct {
+	object  objectFlags
+	out     outputFlag
+	pcap    string
+	write   string
+	data    string
+	ctx     string
+	repeat  uint32
+	count   uint64
+	verbose bool
+	events  []string
+	budget  int64
+	seed    uint64
+}
+
+func newRun() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run OBJECT",
+		Short: "Run a program over the packets of a capture, or on one context",
+		Long: `Run a program of an eBPF object in skep's own machine: no kernel, no root.
+
+With --pcap it sees every packet of a capture, and its clock is the capture's, so
+that the same capture gives the same result. Shown are each packet's verdict (-v),
+what the program prints and sends while it runs, then the verdicts in total and
+the program's maps.
+
+With --data or --ctx it runs on one packet or context, with --repeat many times,
+and the time of a run is shown.`,
+		Example: `  skep run firewall.bpf.o --pcap traffic.pcap
+  skep run firewall.bpf.o --pcap traffic.pcap -v --set blocked_port=80
+  skep run prog.bpf.o --prog ingress --pcap in.pcapng --out out.pcapng
+  tcpdump -w - -c 100 | skep run prog.bpf.o --pcap - -o json
+  skep run prog.bpf.o --data @packet.bin --repeat 1000000`,
+		Args:              objectArg,
+		ValidArgsFunction: completeObject,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runObject(cmd, args[0], &f)
+		},
+	}
+	flags := cmd.Flags()
+	f.object.register(cmd)
+	flags.StringVar(&f.pcap, "pcap", "", "run over the packets of this capture `file` (pcap or pcapng, may be gzipped); - is standard input")
+	flags.StringVar(&f.write, "out", "", "write the packets that the program lets go on, as it left them, to this capture `file`")
+	flags.StringVar(&f.data, "data", "", "run on one packet: `hex` digits, or @file; for types without packets, the context")
+	flags.StringVar(&f.ctx, "ctx", "", "the context of --data's packet, laid out as in linux/bpf.h: `hex` digits, or @file")
+	flags.Uint32Var(&f.repeat, "repeat", 1, "run on --data this many `times`")
+	flags.Uint64Var(&f.count, "count", 0, "stop after `n` packets; 0: all")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show a line for each packet")
+	flags.StringArrayVar(&f.events, "event", nil, "show the records of a ring buffer or perf event array as a type: `map=type`; may be repeated")
+	flags.Int64Var(&f.budget, "budget", 0, "end a run after `n` instructions; 0: about 4 thousand million")
+	flags.Uint64Var(&f.seed, "seed", 1, "what bpf_get_prandom_u32 starts from")
+	f.out.register(cmd)
+	for _, name := range []string{"pcap", "out"} {
+		_ = cmd.MarkFlagFilename(name, "pcap", "pcapng", "gz")
+	}
+	_ = cmd.MarkFlagFilename("btf")
+	return cmd
+}
+
+func (f *runFlags) check() error {
+	packets := f.pcap != ""
+	single := f.data != "" || f.ctx != ""
+	switch {
+	case packets && single:
+		return usagef("--pcap runs over a capture, --data and --ctx on one packet or context: give one or the other")
+	case packets && f.repeat != 1:
+		return usagef("--repeat goes with --data, not with --pcap")
+	case !packets && f.write != "":
+		return usagef("--out writes the packets of a capture: give one with --pcap")
+	case !packets && f.count != 0:
+		return usagef("--count goes with --pcap")
+	case f.repeat == 0:
+		return usagef("--repeat 0: want at least 1")
+	case f.budget < 0:
+		return usagef("--budget %d: want a positive number of instructions", f.budget)
+	}
+	return nil
+}
+
+func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
+	if err := f.check(); err != nil {
+		return err
+	}
+	s, err := newSession(cmd, path, f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if f.pcap != "" {
+		return s.overCapture(cmd.Context(), f)
+	}
+	if s.prog.Describe().Packet && f.data == "" {
+		return usagef("program %s sees packets: give it a capture with --pcap, or one packet with --data", s.prog.Name())
+	}
+	return s.once(cmd.Context(), f)
+}
+
+// bytesArg reads hex digits, or the file that @ names.
+func bytesArg(flag, arg string) ([]byte, error) {
+	if path, ok := strings.CutPrefix(arg, "@"); ok {
+		b, err := readAtMost(path, exec.MaxPacket)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", flag, err)
+		}
+		return b, nil
+	}
+	digits := strings.NewReplacer(" ", "", ":", "").Replace(strings.TrimPrefix(arg, "0x"))
+	b, err := hex.DecodeString(digits)
+	if err != nil {
+		return nil, usagef("--%s %.20s: %w; a file is named by @file", flag, arg, err)
+	}
+	return b, nil
+}
+
+// readAtMost reads a file that may have n bytes.
+func readAtMost(path string, n int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, n+1))
+	if err == nil && int64(len(b)) > n {
+		err = fmt.Errorf("%s is longer than the %d bytes that a run takes", path, n)
+	}
+	return b, err
+}

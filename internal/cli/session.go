@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/spf13/cobra"
+
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/report"
+	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/exec"
+)
+
+// session is a loaded program and what it says while it runs.
+type session struct {
+	name   string // of the object, for errors
+	coll   *vm.Collection
+	prog   *vm.Program
+	out    *report.Writer
+	stderr io.Writer
+
+	events  []*eventSource
+	printks []string
+	packet  int           // number of the packet that is run; 0: none
+	clock   time.Duration // since the epoch, where the capture tells the time
+}
+
+func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) {
+	p, err := f.object.open(path)
+	if err != nil {
+		return nil, err
+	}
+	link, err := f.object.link()
+	if err != nil {
+		return nil, err
+	}
+	name, err := f.object.choose(p.Spec)
+	if err != nil {
+		return nil, prefix(p.Name, err)
+	}
+	spec, err := program.Subset(p.Spec, name)
+	if err != nil {
+		return nil, prefix(p.Name, err)
+	}
+	s := &session{name: p.Name, stderr: cmd.ErrOrStderr()}
+	form := report.Text
+	if f.out.json {
+		form = report.JSON
+	}
+	s.out = report.NewWriter(cmd.OutOrStdout(), form)
+	s.out.Color = isTerminal(cmd.OutOrStdout())
+	s.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{
+		Programs: vm.ProgramOptions{Link: link, Budget: f.budget, Env: s.env(f)},
+	})
+	if err != nil {
+		return nil, prefix(p.Name, err)
+	}
+	s.prog = s.coll.Programs[name]
+	if s.events, err = openEvents(s.coll, p.Spec, f.events); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// prefix says which object an error is about, and keeps wrong usage what it is.
+func prefix(object string, err error) error {
+	var usage usageError
+	if errors.As(err, &usage) {
+		return usageError{fmt.Errorf("%s: %w", object, usage.err)}
+	}
+	return fmt.Errorf("%s: %w", object, err)
+}
+
+// env makes runs repeatable: randomness from a seed, and over a capture the time
+// of its packets.
+func (s *session) env(f *runFlags) *exec.Env {
+	random := rand.New(rand.NewPCG(f.seed, 0))
+	env := &exec.Env{
+		Rand:   random.Uint32,
+		Printk: func(msg string) { s.printks = append(s.printks, msg) },
+	}
+	if f.pcap != "" {
+		env.Now = func() time.Duration { return s.clock }
+		env.Wall = func() time.Time { return time.Unix(0, int64(s.clock)) }
+	}
+	return env
+}
+
+func (s *session) close() error {
+	var err error
+	for _, e := range s.events {
+		err = errors.Join(err, e.Close())
+	}
+	s.coll.Close()
+	return err
+}
+
+// once runs the program on one packet or context.
+func (s *session) once(ctx context.Context, f *runFlags) error {
+	in := vm.Input{Repeat: f.repeat}
+	var err error
+	if f.data != "" {
+		if in.Data, err = bytesArg("data", f.data); err != nil {
+			return err
+		}
+	}
+	if f.ctx != "" {
+		if in.Ctx, err = bytesArg("ctx", f.ctx); err != nil {
+			return err
+		}
+	}
+	typ := s.prog.Describe()
+	if !typ.Packet && f.data != "" {
+		if f.ctx != "" {
+			return usagef("program %s sees no packet: give its context with --ctx alone", s.prog.Name())
+		}
+		in.Data, in.Ctx = nil, in.Data
+	}
+	out := vm.Output{Ctx: make([]byte, len(in.Ctx))}
+	runErr := s.prog.Exec(ctx, &in, &out)
+	if err := s.say(); err != nil {
+		return err
+	}
+	if runErr != nil {
+		return fmt.Errorf("%s: %w", s.name, runErr)
+	}
+	r := report.Run{
+		Program: s.prog.Name(), Return: out.Ret, Verdict: typ.Verdicts[out.Ret],
+		Repeat: int(f.repeat), Took: out.Took * time.Duration(f.repeat), Data: out.Data,
+	}
+	if err := s.out.Run(&r); err != nil {
+		return err
+	}
+	if err := s.lost(); err != nil {
+		return err
+	}
+	return s.maps()
+}
+
+// say writes what the program printed and sent since the last call.
+func (s *session) say() error {
+	for _, msg := range s.printks {
+		if err := s.out.Printk(&report.Printk{Packet: s.packet, CPU: -1, Text: msg}); err != nil {
+			return err
+		}
+	}
+	s.printks = s.printks[:0]
+	for _, e := range s.events {
+		if err := e.drain(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lost writes what found no room, map by map.
+func (s *session) lost() error {
+	for _, e := range s.events {
+		if n := e.lost(); n > 0 {
+			if err := s.out.Lost(&report.Lost{Map: e.name, Count: n}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maps writes the program's maps, except constants.
+func (s *session) maps() error {
+	for _, name := range slices.Sorted(maps.Keys(s.coll.Maps)) {
+		m := s.coll.Maps[name]
+		if constant(name) {
+			continue
+		}
+		shown, err := readMap(m)
+		if err != nil {
+			return fmt.Errorf("map %s: %w", name, err)
+		}
+		if shown == nil {
+			continue
+		}
+		if err := s.out.Map(shown); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readMap copies a map for the report; nil where there is nothing to show.
+func readMap(m *vm.Map) (*report.Map, error) {
+	out := &report.Map{
+		Name: m.Name(), Kind: m.Type().String(), MaxEntries: m.MaxEntries(),
+		KeyType: m.Key(), ValueType: m.Value(),
+	}
+	cpus := 1
+	switch m.Type() {
+	case ebpf.Array:
+		out.Indexed = true
+	case ebpf.PerCPUArray:
+		out.Indexed, out.PerCPU, cpus = true, true, vm.PossibleCPU()
+	case ebpf.PerCPUHash, ebpf.LRUCPUHash:
+		out.PerCPU, cpus = true, vm.PossibleCPU()
+	case ebpf.Hash, ebpf.LRUHash, ebpf.LPMTrie:
+	default:
+		return nil, nil
+	}
+	var key any // nil: before the first
+	for {
+		next, err := m.NextKeyBytes(key)
+		if err != nil {
+			return nil, err
+		}
+		if next == nil {
+			return out, nil
+		}
+		key = next
+		value, err := m.LookupBytes(key)
+		if err != nil {
+			return nil, err
+		}
+		if value == nil {
+			continue
+		}
+		e := report.Entry{Key: next}
+		stride := len(value) / cpus
+		for c := range cpus {
+			e.Values = append(e.Values, value[c*stride:][:m.ValueSize()])
+		}
+		out.Entries = append(out.Entries, e)
+	}
+}
