@@ -185,37 +185,37 @@ const (
 // of byte swaps and atomics, otherwise 0.
 func codeOf(op uint8, variant int32) (code uint8, ok bool) {
 	switch uint64(op)<<32 | uint64(uint32(variant)) {
-	case (isa.ClassALU64|isa.SrcK|isa.AluADD)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluADD) << 32:
 		return codeAddK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluADD)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluADD) << 32:
 		return codeAddX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluADD)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluADD) << 32:
 		return codeAddK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluADD)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluADD) << 32:
 		return codeAddX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluSUB)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluSUB) << 32:
 		return codeSubK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluSUB)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluSUB) << 32:
 		return codeSubX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluSUB)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluSUB) << 32:
 		return codeSubK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluSUB)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluSUB) << 32:
 		return codeSubX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluMUL)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluMUL) << 32:
 		return codeMulK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluMUL)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluMUL) << 32:
 		return codeMulX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluMUL)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluMUL) << 32:
 		return codeMulK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluMUL)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluMUL) << 32:
 		return codeMulX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluDIV)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluDIV) << 32:
 		return codeDivK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluDIV)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluDIV) << 32:
 		return codeDivX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluDIV)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluDIV) << 32:
 		return codeDivK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluDIV)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluDIV) << 32:
 		return codeDivX32, true
 	case (isa.ClassALU64|isa.SrcK|isa.AluDIV)<<32 | (1):
 		return codeSdivK64, true
@@ -225,13 +225,13 @@ func codeOf(op uint8, variant int32) (code uint8, ok bool) {
 		return codeSdivK32, true
 	case (isa.ClassALU|isa.SrcX|isa.AluDIV)<<32 | (1):
 		return codeSdivX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluMOD)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluMOD) << 32:
 		return codeModK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluMOD)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluMOD) << 32:
 		return codeModX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluMOD)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluMOD) << 32:
 		return codeModK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluMOD)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluMOD) << 32:
 		return codeModX32, true
 	case (isa.ClassALU64|isa.SrcK|isa.AluMOD)<<32 | (1):
 		return codeSmodK64, true
@@ -241,63 +241,63 @@ func codeOf(op uint8, variant int32) (code uint8, ok bool) {
 		return codeSmodK32, true
 	case (isa.ClassALU|isa.SrcX|isa.AluMOD)<<32 | (1):
 		return codeSmodX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluOR)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluOR) << 32:
 		return codeOrK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluOR)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluOR) << 32:
 		return codeOrX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluOR)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluOR) << 32:
 		return codeOrK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluOR)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluOR) << 32:
 		return codeOrX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluAND)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluAND) << 32:
 		return codeAndK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluAND)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluAND) << 32:
 		return codeAndX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluAND)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluAND) << 32:
 		return codeAndK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluAND)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluAND) << 32:
 		return codeAndX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluXOR)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluXOR) << 32:
 		return codeXorK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluXOR)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluXOR) << 32:
 		return codeXorX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluXOR)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluXOR) << 32:
 		return codeXorK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluXOR)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluXOR) << 32:
 		return codeXorX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluLSH)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluLSH) << 32:
 		return codeLshK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluLSH)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluLSH) << 32:
 		return codeLshX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluLSH)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluLSH) << 32:
 		return codeLshK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluLSH)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluLSH) << 32:
 		return codeLshX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluRSH)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluRSH) << 32:
 		return codeRshK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluRSH)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluRSH) << 32:
 		return codeRshX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluRSH)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluRSH) << 32:
 		return codeRshK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluRSH)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluRSH) << 32:
 		return codeRshX32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluARSH)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluARSH) << 32:
 		return codeArshK64, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluARSH)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluARSH) << 32:
 		return codeArshX64, true
-	case (isa.ClassALU|isa.SrcK|isa.AluARSH)<<32 | (0):
+	case (isa.ClassALU | isa.SrcK | isa.AluARSH) << 32:
 		return codeArshK32, true
-	case (isa.ClassALU|isa.SrcX|isa.AluARSH)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluARSH) << 32:
 		return codeArshX32, true
-	case (isa.ClassALU64|isa.AluNEG)<<32 | (0):
+	case (isa.ClassALU64 | isa.AluNEG) << 32:
 		return codeNeg64, true
-	case (isa.ClassALU|isa.AluNEG)<<32 | (0):
+	case (isa.ClassALU | isa.AluNEG) << 32:
 		return codeNeg32, true
-	case (isa.ClassALU64|isa.SrcK|isa.AluMOV)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcK | isa.AluMOV) << 32:
 		return codeMovK, true
-	case (isa.ClassALU64|isa.SrcX|isa.AluMOV)<<32 | (0):
+	case (isa.ClassALU64 | isa.SrcX | isa.AluMOV) << 32:
 		return codeMovX64, true
-	case (isa.ClassALU|isa.SrcX|isa.AluMOV)<<32 | (0):
+	case (isa.ClassALU | isa.SrcX | isa.AluMOV) << 32:
 		return codeMovX32, true
 	case (isa.ClassALU64|isa.SrcX|isa.AluMOV)<<32 | (8):
 		return codeMovsx8To64, true
@@ -321,127 +321,127 @@ func codeOf(op uint8, variant int32) (code uint8, ok bool) {
 		return codeBe32, true
 	case (isa.ClassALU|isa.SrcX|isa.AluEND)<<32 | (64):
 		return codeBe64, true
-	case (isa.ClassJMP|isa.JmpJA)<<32 | (0):
+	case (isa.ClassJMP | isa.JmpJA) << 32:
 		return codeJa, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJEQ)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJEQ) << 32:
 		return codeJeqK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJEQ)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJEQ) << 32:
 		return codeJeqX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJEQ)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJEQ) << 32:
 		return codeJeqK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJEQ)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJEQ) << 32:
 		return codeJeqX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJNE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJNE) << 32:
 		return codeJneK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJNE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJNE) << 32:
 		return codeJneX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJNE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJNE) << 32:
 		return codeJneK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJNE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJNE) << 32:
 		return codeJneX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJGT)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJGT) << 32:
 		return codeJgtK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJGT)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJGT) << 32:
 		return codeJgtX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJGT)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJGT) << 32:
 		return codeJgtK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJGT)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJGT) << 32:
 		return codeJgtX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJGE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJGE) << 32:
 		return codeJgeK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJGE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJGE) << 32:
 		return codeJgeX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJGE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJGE) << 32:
 		return codeJgeK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJGE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJGE) << 32:
 		return codeJgeX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJLT)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJLT) << 32:
 		return codeJltK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJLT)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJLT) << 32:
 		return codeJltX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJLT)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJLT) << 32:
 		return codeJltK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJLT)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJLT) << 32:
 		return codeJltX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJLE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJLE) << 32:
 		return codeJleK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJLE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJLE) << 32:
 		return codeJleX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJLE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJLE) << 32:
 		return codeJleK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJLE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJLE) << 32:
 		return codeJleX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJSET)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJSET) << 32:
 		return codeJsetK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJSET)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJSET) << 32:
 		return codeJsetX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJSET)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJSET) << 32:
 		return codeJsetK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJSET)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJSET) << 32:
 		return codeJsetX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJSGT)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJSGT) << 32:
 		return codeJsgtK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJSGT)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJSGT) << 32:
 		return codeJsgtX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJSGT)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJSGT) << 32:
 		return codeJsgtK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJSGT)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJSGT) << 32:
 		return codeJsgtX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJSGE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJSGE) << 32:
 		return codeJsgeK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJSGE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJSGE) << 32:
 		return codeJsgeX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJSGE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJSGE) << 32:
 		return codeJsgeK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJSGE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJSGE) << 32:
 		return codeJsgeX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJSLT)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJSLT) << 32:
 		return codeJsltK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJSLT)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJSLT) << 32:
 		return codeJsltX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJSLT)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJSLT) << 32:
 		return codeJsltK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJSLT)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJSLT) << 32:
 		return codeJsltX32, true
-	case (isa.ClassJMP|isa.SrcK|isa.JmpJSLE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcK | isa.JmpJSLE) << 32:
 		return codeJsleK64, true
-	case (isa.ClassJMP|isa.SrcX|isa.JmpJSLE)<<32 | (0):
+	case (isa.ClassJMP | isa.SrcX | isa.JmpJSLE) << 32:
 		return codeJsleX64, true
-	case (isa.ClassJMP32|isa.SrcK|isa.JmpJSLE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcK | isa.JmpJSLE) << 32:
 		return codeJsleK32, true
-	case (isa.ClassJMP32|isa.SrcX|isa.JmpJSLE)<<32 | (0):
+	case (isa.ClassJMP32 | isa.SrcX | isa.JmpJSLE) << 32:
 		return codeJsleX32, true
-	case (isa.ClassJMP|isa.JmpJCOND)<<32 | (0):
+	case (isa.ClassJMP | isa.JmpJCOND) << 32:
 		return codeMayGoto, true
-	case (isa.ClassLDX|isa.ModeMEM|isa.SizeB)<<32 | (0):
+	case (isa.ClassLDX | isa.ModeMEM | isa.SizeB) << 32:
 		return codeLdxB, true
-	case (isa.ClassLDX|isa.ModeMEM|isa.SizeH)<<32 | (0):
+	case (isa.ClassLDX | isa.ModeMEM | isa.SizeH) << 32:
 		return codeLdxH, true
-	case (isa.ClassLDX|isa.ModeMEM|isa.SizeW)<<32 | (0):
+	case (isa.ClassLDX | isa.ModeMEM | isa.SizeW) << 32:
 		return codeLdxW, true
-	case (isa.ClassLDX|isa.ModeMEM|isa.SizeDW)<<32 | (0):
+	case (isa.ClassLDX | isa.ModeMEM | isa.SizeDW) << 32:
 		return codeLdxDW, true
-	case (isa.ClassLDX|isa.ModeMEMSX|isa.SizeB)<<32 | (0):
+	case (isa.ClassLDX | isa.ModeMEMSX | isa.SizeB) << 32:
 		return codeLdxsB, true
-	case (isa.ClassLDX|isa.ModeMEMSX|isa.SizeH)<<32 | (0):
+	case (isa.ClassLDX | isa.ModeMEMSX | isa.SizeH) << 32:
 		return codeLdxsH, true
-	case (isa.ClassLDX|isa.ModeMEMSX|isa.SizeW)<<32 | (0):
+	case (isa.ClassLDX | isa.ModeMEMSX | isa.SizeW) << 32:
 		return codeLdxsW, true
-	case (isa.ClassST|isa.ModeMEM|isa.SizeB)<<32 | (0):
+	case (isa.ClassST | isa.ModeMEM | isa.SizeB) << 32:
 		return codeStB, true
-	case (isa.ClassST|isa.ModeMEM|isa.SizeH)<<32 | (0):
+	case (isa.ClassST | isa.ModeMEM | isa.SizeH) << 32:
 		return codeStH, true
-	case (isa.ClassST|isa.ModeMEM|isa.SizeW)<<32 | (0):
+	case (isa.ClassST | isa.ModeMEM | isa.SizeW) << 32:
 		return codeStW, true
-	case (isa.ClassST|isa.ModeMEM|isa.SizeDW)<<32 | (0):
+	case (isa.ClassST | isa.ModeMEM | isa.SizeDW) << 32:
 		return codeStDW, true
-	case (isa.ClassSTX|isa.ModeMEM|isa.SizeB)<<32 | (0):
+	case (isa.ClassSTX | isa.ModeMEM | isa.SizeB) << 32:
 		return codeStxB, true
-	case (isa.ClassSTX|isa.ModeMEM|isa.SizeH)<<32 | (0):
+	case (isa.ClassSTX | isa.ModeMEM | isa.SizeH) << 32:
 		return codeStxH, true
-	case (isa.ClassSTX|isa.ModeMEM|isa.SizeW)<<32 | (0):
+	case (isa.ClassSTX | isa.ModeMEM | isa.SizeW) << 32:
 		return codeStxW, true
-	case (isa.ClassSTX|isa.ModeMEM|isa.SizeDW)<<32 | (0):
+	case (isa.ClassSTX | isa.ModeMEM | isa.SizeDW) << 32:
 		return codeStxDW, true
 	case (isa.ClassSTX|isa.ModeATOMIC|isa.SizeW)<<32 | (isa.AtomicADD):
 		return codeAtomicAdd32, true

@@ -66,7 +66,11 @@ func codeOf(op uint8, variant int32) (code uint8, ok bool) {
 	switch uint64(op)<<32 | uint64(uint32(variant)) {
 `)
 	for _, f := range all {
-		if f.op != "" {
+		switch {
+		case f.op == "":
+		case f.variant == "0":
+			fmt.Fprintf(&b, "case (isa.%s)<<32:\nreturn code%s, true\n", f.op, f.name)
+		default:
 			fmt.Fprintf(&b, "case (isa.%s)<<32 | (%s):\nreturn code%s, true\n", f.op, f.variant, f.name)
 		}
 	}
