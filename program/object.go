@@ -90,6 +90,11 @@ func (o *object) checkSections() error {
 		case isCode(s) && s.Size%8 != 0:
 			return fmt.Errorf("section %s has %d bytes, which is not a whole number of 8-byte instructions", s.Name, s.Size)
 		}
+		if s.Name == ".BTF" {
+			if err := countTypes(o.data[s.Offset : s.Offset+s.FileSize]); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

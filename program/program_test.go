@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -213,19 +214,38 @@ func cyclic(t *testing.T) []byte {
 	return b
 }
 
-// trailing is the size in bytes of what follows a type's common part.
-func trailing(typ []byte) int {
-	info := binary.LittleEndian.Uint32(typ[4:])
-	n := int(info & 0xffff)
-	switch info >> 24 & 0x1f {
-	case 1, 14, 17: // int, var, decl tag
-		return 4
-	case 3: // array
-		return 12
-	case 4, 5, 15, 19: // struct, union, datasec, enum64
-		return 12 * n
-	case 6, 13: // enum, function prototype
-		return 8 * n
+// chain appends types to an object, each a pointer to the next.
+func chain(t *testing.T, n int) []byte {
+	data := fixture(t, "params.o")
+	h := header(t, data, ".BTF")
+	at := binary.LittleEndian.Uint64(h[24:])
+	section := bytes.Clone(data[at : at+binary.LittleEndian.Uint64(h[32:])])
+	typesLen, textOff := section[12:16], section[16:20]
+	head := binary.LittleEndian.Uint32(section[4:])
+	end := head + binary.LittleEndian.Uint32(typesLen)
+	next := uint32(2)
+	for rest := section[head:end]; len(rest) > 0; rest = rest[12+trailing(rest):] {
+		next++
 	}
-	return 0
+	var added []byte
+	for i := range n {
+		added = append(added, 0, 0, 0, 0, 0, 0, 0, 2)
+		added = binary.LittleEndian.AppendUint32(added, (next+uint32(i))%(next+uint32(n)-1))
+	}
+	for _, field := range [][]byte{typesLen, textOff} {
+		binary.LittleEndian.PutUint32(field, binary.LittleEndian.Uint32(field)+uint32(len(added)))
+	}
+	section = slices.Insert(section, int(end), added...)
+	binary.LittleEndian.PutUint64(h[24:], uint64(len(data)))
+	binary.LittleEndian.PutUint64(h[32:], uint64(len(section)))
+	return append(data, section...)
+}
+
+// TestManyTypes holds that a long chain of types ends in an error, or is read.
+func TestManyTypes(t *testing.T) {
+	_, err := Read("x.o", bytes.NewReader(chain(t, 1_000_000)))
+	checkError(t, err, "more than 250000 types")
+	if _, err := Read("x.o", bytes.NewReader(chain(t, 200_000))); err != nil {
+		t.Error(err)
+	}
 }

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/cilium/ebpf/btf"
@@ -71,4 +72,61 @@ func parts(typ btf.Type) []btf.Type {
 		}
 	}
 	return held
+}
+
+// maxTypes bounds how many types an object may have: cilium/ebpf follows them
+// from one to the next on the stack. Linux itself has 150,000.
+const maxTypes = 250_000
+
+// countTypes refuses a .BTF section with too many types. What else may be wrong
+// with it is cilium/ebpf's to say.
+func countTypes(section []byte) error {
+	const headerLen, common = 24, 12 // struct btf_header, struct btf_type
+	if len(section) < headerLen {
+		return nil
+	}
+	start := uint64(binary.LittleEndian.Uint32(section[4:])) + uint64(binary.LittleEndian.Uint32(section[8:]))
+	size := uint64(binary.LittleEndian.Uint32(section[12:]))
+	if start > uint64(len(section)) {
+		return nil
+	}
+	types := section[start:min(start+size, uint64(len(section)))]
+	for n := 0; len(types) >= common; n++ {
+		if n == maxTypes {
+			return fmt.Errorf("object has more than %d types", maxTypes)
+		}
+		types = types[min(common+trailing(types), len(types)):]
+	}
+	return nil
+}
+
+// Kinds of types by what follows their common part (linux/btf.h).
+const (
+	kindInt       = 1
+	kindArray     = 3
+	kindStruct    = 4
+	kindUnion     = 5
+	kindEnum      = 6
+	kindFuncProto = 13
+	kindVar       = 14
+	kindDatasec   = 15
+	kindDeclTag   = 17
+	kindEnum64    = 19
+)
+
+// trailing is the size in bytes of what follows a type's common part.
+func trailing(typ []byte) int {
+	info := binary.LittleEndian.Uint32(typ[4:])
+	n := int(info & 0xffff)
+	switch info >> 24 & 0x1f {
+	case kindInt, kindVar, kindDeclTag:
+		return 4
+	case kindArray:
+		return 12
+	case kindStruct, kindUnion, kindDatasec, kindEnum64:
+		return 12 * n
+	case kindEnum, kindFuncProto:
+		return 8 * n
+	}
+	return 0
 }
