@@ -46,11 +46,11 @@ func ExternOf(ins *asm.Instruction) *Extern {
 	return ext
 }
 
-// annotate attaches to the spec's instructions the externs that they refer to.
-func (o *object) annotate(spec *ebpf.CollectionSpec) error {
-	refs, err := o.undefined()
-	if err != nil || len(refs) == 0 {
-		return err
+// annotate attaches to the spec's instructions the externs that they refer to,
+// given the undefined symbols by the place of the reference.
+func (o *object) annotate(spec *ebpf.CollectionSpec, refs map[place]elf.Symbol) error {
+	if len(refs) == 0 {
+		return nil
 	}
 	externs, err := classify(refs, spec.Types)
 	if err != nil {

@@ -170,6 +170,28 @@ func (o *object) functions() map[string]place {
 	return funcs
 }
 
+// checkReference refuses what code refers to and cilium/ebpf does not load.
+func (o *object) checkReference(from *elf.Section, sym elf.Symbol) error {
+	if int(sym.Section) >= len(o.file.Sections) {
+		return fmt.Errorf("section %s refers to symbol %s, which is in no section", from.Name, sym.Name)
+	}
+	to := o.file.Sections[sym.Section]
+	known := isCode(to) || to.Name == ".bss" || to.Name == ".maps"
+	for _, prefix := range []string{".data", ".rodata", "maps"} {
+		known = known || strings.HasPrefix(to.Name, prefix)
+	}
+	hint := "put variables in .data, .bss or .rodata"
+	switch {
+	case known:
+		return nil
+	case to.Name == ".jumptables":
+		hint = "build with clang -fno-jump-tables"
+	case strings.HasPrefix(to.Name, ".addr_space"):
+		hint = "variables in an arena have no loader yet, allocate them at run time"
+	}
+	return fmt.Errorf("section %s refers to %s in section %s, which is not supported: %s", from.Name, sym.Name, to.Name, hint)
+}
+
 const relSize = 16 // of an elf.Rel64
 
 // undefined gives the undefined symbols that code refers to, by the place of the
@@ -187,8 +209,11 @@ func (o *object) undefined() (map[place]elf.Symbol, error) {
 			if n == 0 || n > uint64(len(o.symbols)) {
 				return nil, fmt.Errorf("section %s refers to symbol %d of %d", s.Name, n, len(o.symbols))
 			}
-			if sym := o.symbols[n-1]; sym.Section == elf.SHN_UNDEF {
+			sym := o.symbols[n-1]
+			if sym.Section == elf.SHN_UNDEF {
 				refs[place{elf.SectionIndex(s.Info), off}] = sym
+			} else if err := o.checkReference(o.file.Sections[s.Info], sym); err != nil {
+				return nil, err
 			}
 		}
 	}

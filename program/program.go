@@ -52,17 +52,21 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
+	undefined, err := obj.undefined()
+	if err != nil {
+		return nil, err
+	}
 	if err := obj.strengthenKconfig(); err != nil {
 		return nil, err
 	}
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(obj.data))
 	if err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
 	if err := checkTypes(spec.Types); err != nil {
 		return nil, err
 	}
-	if err := obj.annotate(spec); err != nil {
+	if err := obj.annotate(spec, undefined); err != nil {
 		return nil, err
 	}
 	return spec, nil
