@@ -11,6 +11,7 @@ import (
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 // helper calls a helper in checked mode.
@@ -138,11 +139,11 @@ func (m *machine) loadPacket(o *op) bool {
 	}
 	size := isa.SizeOf(ins.Op)
 	m.reg[isa.R0] = 0
-	p := &m.state.Packet
-	if at < 0 || int64(at)+int64(size) > int64(p.Len()) {
+	from := m.packetAddr(at)
+	if from == 0 || from+uintptr(size) > m.state.Packet.DataEnd {
 		return false
 	}
-	b := mem.View(p.Data+uintptr(at), size)
+	b := mem.View(from, size)
 	switch size {
 	case 1:
 		m.reg[isa.R0] = uint64(b[0])
@@ -152,4 +153,25 @@ func (m *machine) loadPacket(o *op) bool {
 		m.reg[isa.R0] = uint64(binary.BigEndian.Uint32(b))
 	}
 	return true
+}
+
+// Offsets of packet loads from which on they count from another header.
+const (
+	networkOffset = -0x100000 // SKF_NET_OFF
+	macOffset     = -0x200000 // SKF_LL_OFF
+)
+
+// packetAddr is the address that a packet load's offset means, or 0.
+func (m *machine) packetAddr(at int32) uintptr {
+	if at >= 0 {
+		return m.state.Packet.Data + uintptr(at)
+	}
+	c := progtype.SKB(m.state)
+	switch {
+	case at >= networkOffset && c.Network != 0:
+		return uintptr(c.Network) + uintptr(at-networkOffset)
+	case at >= macOffset && at < networkOffset && c.Mac != 0:
+		return uintptr(c.Mac) + uintptr(at-macOffset)
+	}
+	return 0
 }
