@@ -64,6 +64,16 @@ type Field struct {
 	Whole bool // only loads and stores of Size bytes
 }
 
+// Shift is by how many bits a load of size bytes at off shifts the field's Width
+// bytes to the right. As in Linux, a load exactly as wide as those gets them
+// unshifted, wherever in the field it begins.
+func (f *Field) Shift(off, size int) int {
+	if size >= int(f.Width) {
+		return 0
+	}
+	return (off - int(f.Off)) * 8
+}
+
 var types = map[ebpf.ProgramType]*Type{}
 
 func register(t *Type) { types[t.Prog] = t }

@@ -62,7 +62,7 @@ type SKBContext struct {
 	TunnelSet   uint8
 
 	// What the socket of a test run says of itself.
-	Family                uint32
+	Family                uint16
 	RemoteIP4, LocalIP4   uint32
 	RemoteIP6, LocalIP6   [4]uint32
 	RemotePort, LocalPort uint32
@@ -130,7 +130,7 @@ func skbFields() []Field {
 		{Name: "data", Off: 76, Size: 4, At: uint16(unsafe.Offsetof(c.Data)), Width: 8, Kind: PacketPtr},
 		{Name: "data_end", Off: 80, Size: 4, At: uint16(unsafe.Offsetof(c.DataEnd)), Width: 8, Kind: PacketEnd},
 		{Name: "napi_id", Off: 84, Size: 4, At: uint16(unsafe.Offsetof(c.NAPI)), Width: 4},
-		{Name: "family", Off: 88, Size: 4, At: uint16(unsafe.Offsetof(c.Family)), Width: 4, Whole: true},
+		{Name: "family", Off: 88, Size: 4, At: uint16(unsafe.Offsetof(c.Family)), Width: 2},
 		{Name: "remote_ip4", Off: 92, Size: 4, At: uint16(unsafe.Offsetof(c.RemoteIP4)), Width: 4, Whole: true},
 		{Name: "local_ip4", Off: 96, Size: 4, At: uint16(unsafe.Offsetof(c.LocalIP4)), Width: 4, Whole: true},
 		{Name: "remote_ip6[0]", Off: 100, Size: 4, At: uint16(unsafe.Offsetof(c.RemoteIP6)), Width: 4, Whole: true},
@@ -141,8 +141,8 @@ func skbFields() []Field {
 		{Name: "local_ip6[1]", Off: 120, Size: 4, At: uint16(unsafe.Offsetof(c.LocalIP6)) + 4, Width: 4, Whole: true},
 		{Name: "local_ip6[2]", Off: 124, Size: 4, At: uint16(unsafe.Offsetof(c.LocalIP6)) + 8, Width: 4, Whole: true},
 		{Name: "local_ip6[3]", Off: 128, Size: 4, At: uint16(unsafe.Offsetof(c.LocalIP6)) + 12, Width: 4, Whole: true},
-		{Name: "remote_port", Off: 132, Size: 4, At: uint16(unsafe.Offsetof(c.RemotePort)), Width: 4, Whole: true},
-		{Name: "local_port", Off: 136, Size: 4, At: uint16(unsafe.Offsetof(c.LocalPort)), Width: 4, Whole: true},
+		{Name: "remote_port", Off: 132, Size: 4, At: uint16(unsafe.Offsetof(c.RemotePort)), Width: 4},
+		{Name: "local_port", Off: 136, Size: 4, At: uint16(unsafe.Offsetof(c.LocalPort)), Width: 4},
 		{Name: "data_meta", Off: 140, Size: 4, At: uint16(unsafe.Offsetof(c.Meta)), Width: 8, Kind: MetaPtr},
 		{Name: "tstamp", Off: skbTstamp, Size: 8, At: uint16(unsafe.Offsetof(c.Tstamp)), Width: 8, Whole: true},
 		{Name: "wire_len", Off: skbWireLen, Size: 4, At: uint16(unsafe.Offsetof(c.WireLen)), Width: 4},
