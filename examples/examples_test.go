@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,11 +11,13 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
+	kringbuf "github.com/cilium/ebpf/ringbuf"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/ringbuf"
 )
 
 var update = flag.Bool("update", false, "rewrite results.json from what the running kernel says")
@@ -27,17 +28,21 @@ type result struct {
 	Entries  map[string]int // how many elements its maps hold at the end, or records
 }
 
+// collection is an example, loaded: into the kernel or the user-space machine.
+type collection struct {
+	prog interface {
+		Run(*ebpf.RunOptions) (uint32, error)
+	}
+	// counts gives, for each map, how many elements it holds, or records.
+	counts map[string]func() (int, error)
+	close  func()
+}
+
 // TestKernel runs each example over its capture in the running kernel and holds
 // the results against results.json.
 func TestKernel(t *testing.T) {
 	testenv.Kernel(t)
-	got := map[string]result{}
-	for _, name := range names(t) {
-		t.Run(name, func(t *testing.T) { got[name] = run(t, name) })
-	}
-	if t.Failed() {
-		return
-	}
+	got := runAll(t, loadKernel)
 	if *update {
 		text, err := json.MarshalIndent(got, "", "\t")
 		if err != nil {
@@ -47,6 +52,14 @@ func TestKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	compare(t, got)
+}
+
+// TestMachine does the same in the user-space machine.
+func TestMachine(t *testing.T) { compare(t, runAll(t, loadMachine)) }
+
+func compare(t *testing.T, got map[string]result) {
+	t.Helper()
 	want := map[string]result{}
 	text, err := os.ReadFile("results.json")
 	if err != nil {
@@ -56,8 +69,19 @@ func TestKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("results differ from results.json (-want +got; -update rewrites it):\n%s", diff)
+		t.Errorf("results differ from results.json (-want +got; in the kernel, -update rewrites it):\n%s", diff)
 	}
+}
+
+type loader func(t *testing.T, spec *ebpf.CollectionSpec, prog string) collection
+
+func runAll(t *testing.T, load loader) map[string]result {
+	t.Helper()
+	all := map[string]result{}
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) { all[name] = run(t, name, load) })
+	}
+	return all
 }
 
 // names gives the examples: the folders that hold a program.
@@ -74,67 +98,99 @@ func names(t *testing.T) []string {
 	return all
 }
 
-// run loads an example into the running kernel and gives it each packet.
-func run(t *testing.T, name string) result {
+// run loads an example and gives it each packet of its capture.
+func run(t *testing.T, name string, load loader) result {
 	t.Helper()
 	spec, err := ebpf.LoadCollectionSpec(filepath.Join(name, name+".bpf.o"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	coll, err := ebpf.NewCollection(spec)
-	if err != nil {
-		t.Fatalf("%+v", err)
-	}
-	defer coll.Close()
-	prog := coll.Programs[name]
-	if prog == nil {
-		t.Fatalf("no program is called %s, as its folder is", name)
-	}
+	coll := load(t, spec, name) // the program is called as its folder is
+	defer coll.close()
 	r := result{Verdicts: map[uint32]int{}, Entries: map[string]int{}}
 	for i, pkt := range packets(t, filepath.Join(name, "traffic.pcap")) {
-		verdict, err := prog.Run(&ebpf.RunOptions{Data: pkt})
+		verdict, err := coll.prog.Run(&ebpf.RunOptions{Data: pkt})
 		if err != nil {
 			t.Fatalf("packet %d: %v", i+1, err)
 		}
 		r.Verdicts[verdict]++
 	}
-	for name, m := range coll.Maps {
-		count := entries
-		if m.Type() == ebpf.RingBuf {
-			count = records
-		}
-		n, err := count(m)
-		if err != nil {
+	for name, count := range coll.counts {
+		if r.Entries[name], err = count(); err != nil {
 			t.Fatalf("map %s: %v", name, err)
 		}
-		r.Entries[name] = n
 	}
 	return r
 }
 
-func entries(m *ebpf.Map) (n int, err error) {
-	key, err := m.NextKeyBytes(nil)
+func loadKernel(t *testing.T, spec *ebpf.CollectionSpec, prog string) collection {
+	t.Helper()
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	c := collection{prog: coll.Programs[prog], counts: map[string]func() (int, error){}, close: coll.Close}
+	for name, m := range coll.Maps {
+		c.counts[name] = func() (int, error) { return countKeys(m.NextKeyBytes) }
+		if m.Type() != ebpf.RingBuf {
+			continue
+		}
+		c.counts[name] = func() (int, error) {
+			r, err := kringbuf.NewReader(m)
+			if err != nil {
+				return 0, err
+			}
+			defer r.Close()
+			r.SetDeadline(time.Now())
+			return countRecords(func() error { _, err := r.Read(); return err })
+		}
+	}
+	return c
+}
+
+func loadMachine(t *testing.T, spec *ebpf.CollectionSpec, prog string) collection {
+	t.Helper()
+	coll, err := vm.NewCollection(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := collection{prog: coll.Programs[prog], counts: map[string]func() (int, error){}, close: coll.Close}
+	for name, m := range coll.Maps {
+		c.counts[name] = func() (int, error) { return countKeys(m.NextKeyBytes) }
+		if m.Type() != ebpf.RingBuf {
+			continue
+		}
+		c.counts[name] = func() (int, error) {
+			r, err := ringbuf.NewReader(m)
+			if err != nil {
+				return 0, err
+			}
+			defer r.Close()
+			r.SetDeadline(time.Now())
+			return countRecords(func() error { _, err := r.Read(); return err })
+		}
+	}
+	return c
+}
+
+// countKeys counts a map's elements by cilium/ebpf's NextKeyBytes.
+func countKeys(next func(key any) ([]byte, error)) (n int, err error) {
+	key, err := next(nil)
 	for ; key != nil && err == nil; n++ {
-		key, err = m.NextKeyBytes(key)
+		key, err = next(key)
 	}
 	return n, err
 }
 
-// records counts what lies in a ring buffer.
-func records(m *ebpf.Map) (n int, err error) {
-	r, err := ringbuf.NewReader(m)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	r.SetDeadline(time.Now())
-	for ; err == nil; n++ {
-		_, err = r.Read()
+// countRecords counts what can be read before a deadline that has passed.
+func countRecords(read func() error) (n int, err error) {
+	for err = read(); err == nil; n++ {
+		err = read()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = nil
+		return n, nil
 	}
-	return n - 1, err
+	return n, err
 }
 
 func packets(t *testing.T, path string) [][]byte {
@@ -155,7 +211,7 @@ func packets(t *testing.T, path string) [][]byte {
 			return all
 		}
 		if err != nil {
-			t.Fatal(fmt.Errorf("packet %d of %s: %w", len(all)+1, path, err))
+			t.Fatalf("packet %d of %s: %v", len(all)+1, path, err)
 		}
 		all = append(all, data)
 	}
