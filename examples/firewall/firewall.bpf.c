@@ -36,7 +36,7 @@ struct drop_event {
 	struct in6_addr daddr;
 	__be16 sport;
 	__be16 dport;
-	__u8 protocol;
+	enum ip_protocol protocol;
 	enum reason reason;
 	__u32 length; /* bytes */
 };
@@ -122,7 +122,7 @@ struct packet {
 	struct in6_addr daddr;
 	__be16 sport;
 	__be16 dport;
-	__u8 protocol;
+	enum ip_protocol protocol;
 	__u32 length;
 };
 
@@ -143,16 +143,22 @@ static __always_inline bool hit(struct counter *rule, __u32 length)
 	return true;
 }
 
-static __always_inline enum reason check_port(struct packet *p, void *l4, void *end)
+/* Takes the ports of TCP and UDP; false where the packet ends before them. */
+static __always_inline bool parse_ports(struct packet *p, void *l4, void *end)
 {
 	struct udphdr *ports = l4; /* TCP begins with the same two */
 
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return PASSED;
+		return true;
 	if ((void *)(ports + 1) > end)
-		return MALFORMED;
+		return false;
 	p->sport = ports->source;
 	p->dport = ports->dest;
+	return true;
+}
+
+static __always_inline enum reason check_port(struct packet *p)
+{
 	if (p->protocol == IPPROTO_TCP && blocked_port && p->dport == bpf_htons(blocked_port))
 		return BLOCKED_PORT;
 	return PASSED;
@@ -167,13 +173,14 @@ static __always_inline enum reason check_ipv4(struct packet *p, struct iphdr *ip
 	p->protocol = ip->protocol;
 	map_ipv4(&p->saddr, ip->saddr);
 	map_ipv4(&p->daddr, ip->daddr);
+	/* Only the first fragment has ports. */
+	if (!(ip->frag_off & bpf_htons(IP_OFFSET)) && !parse_ports(p, (void *)ip + ip->ihl * 4, end))
+		return MALFORMED;
 
 	source.addr = ip->saddr;
 	if (hit(bpf_map_lookup_elem(&blocked_ipv4, &source), p->length))
 		return BLOCKED_SOURCE;
-	if (ip->frag_off & bpf_htons(IP_OFFSET))
-		return PASSED; /* the ports are in the first fragment */
-	return check_port(p, (void *)ip + ip->ihl * 4, end);
+	return check_port(p);
 }
 
 static __always_inline enum reason check_ipv6(struct packet *p, struct ipv6hdr *ip, void *end)
@@ -185,11 +192,13 @@ static __always_inline enum reason check_ipv6(struct packet *p, struct ipv6hdr *
 	p->protocol = ip->nexthdr;
 	p->saddr = ip->saddr;
 	p->daddr = ip->daddr;
+	if (!parse_ports(p, ip + 1, end))
+		return MALFORMED;
 
 	source.addr = ip->saddr;
 	if (hit(bpf_map_lookup_elem(&blocked_ipv6, &source), p->length))
 		return BLOCKED_SOURCE;
-	return check_port(p, ip + 1, end);
+	return check_port(p);
 }
 
 static __always_inline enum reason check(struct packet *p, void *data, void *end)
