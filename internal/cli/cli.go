@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/skep-ebpf/skep/report"
 )
 
 // Exit codes.
@@ -105,27 +107,22 @@ func objectArg(_ *cobra.Command, args []string) error {
 }
 
 // outputFlag is -o: the form of the output.
-type outputFlag struct{ json bool }
+type outputFlag struct{ form report.Form }
 
 func (f *outputFlag) String() string {
-	if f.json {
+	if f.form == report.JSON {
 		return "json"
 	}
 	return "text"
 }
 
-func (f *outputFlag) Set(s string) error {
-	switch s {
-	case "text":
-		f.json = false
-	case "json":
-		f.json = true
-	default:
-		return fmt.Errorf("want text or json")
-	}
-	return nil
+// Set implements pflag.Value.
+func (f *outputFlag) Set(s string) (err error) {
+	f.form, err = report.ParseForm(s)
+	return err
 }
 
+// Type implements pflag.Value.
 func (*outputFlag) Type() string { return "form" }
 
 func (f *outputFlag) register(cmd *cobra.Command) {

@@ -38,11 +38,7 @@ behind the program.`,
 			if err != nil {
 				return prefix(p.Name, err)
 			}
-			form := report.Text
-			if out.json {
-				form = report.JSON
-			}
-			return report.NewWriter(cmd.OutOrStdout(), form).Listing(l)
+			return report.NewWriter(cmd.OutOrStdout(), out.form).Listing(l)
 		},
 	}
 	object.register(cmd)

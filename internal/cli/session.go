@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type session struct {
 	coll   *vm.Collection
 	prog   *vm.Program
 	out    *report.Writer
+	buffer *bufio.Writer // under out; nil where lines are written at once
 	stderr io.Writer
 
 	events  []*eventSource
@@ -51,12 +53,7 @@ func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) 
 		return nil, prefix(p.Name, err)
 	}
 	s := &session{name: p.Name, stderr: cmd.ErrOrStderr()}
-	form := report.Text
-	if f.out.json {
-		form = report.JSON
-	}
-	s.out = report.NewWriter(cmd.OutOrStdout(), form)
-	s.out.Color = isTerminal(cmd.OutOrStdout())
+	s.open(cmd.OutOrStdout(), f)
 	s.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{
 		Programs: vm.ProgramOptions{Link: link, Budget: f.budget, Env: s.env(f)},
 	})
@@ -68,6 +65,18 @@ func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) 
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// open makes the writer of the results. A capture that comes from a file comes
+// fast, and then nobody follows line by line.
+func (s *session) open(stdout io.Writer, f *runFlags) {
+	terminal := isTerminal(stdout)
+	if f.pcap != "" && f.pcap != "-" && !terminal {
+		s.buffer = bufio.NewWriterSize(stdout, 64<<10)
+		stdout = s.buffer
+	}
+	s.out = report.NewWriter(stdout, f.out.form)
+	s.out.Color = terminal
 }
 
 // prefix says which object an error is about, and keeps wrong usage what it is.
@@ -100,6 +109,9 @@ func (s *session) close() error {
 		err = errors.Join(err, e.Close())
 	}
 	s.coll.Close()
+	if s.buffer != nil {
+		err = errors.Join(err, s.buffer.Flush())
+	}
 	return err
 }
 
