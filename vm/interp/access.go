@@ -23,7 +23,7 @@ const (
 // where the loop may go on with it; otherwise the access was one of a context
 // field and is done, or m.err says what is wrong.
 func (m *machine) admit(o *op, from exec.Prov, a, n uintptr, kind access) bool {
-	if from.Region() == exec.RegionCtx && len(m.prog.in.Type.Fields) > 0 && kind != updates {
+	if from.Region() == exec.RegionCtx && len(m.prog.in.Type.Fields) > 0 {
 		m.accessCtx(o)
 		return false
 	}
@@ -147,6 +147,10 @@ func (m *machine) accessCtx(o *op) {
 	if write {
 		reg = ins.Dst
 	}
+	if ins.Op&0xe0 == isa.ModeATOMIC {
+		m.fail(o, fmt.Sprintf("R%d points to the context, which has no atomic access", reg))
+		return
+	}
 	off := int(int64(m.reg[reg]) + int64(ins.Off) - int64(m.state.Ctx()))
 	f, err := t.Access(off, size, write)
 	if err != nil {
@@ -158,7 +162,7 @@ func (m *machine) accessCtx(o *op) {
 		width := size
 		shift := 0
 		if f.Width != 0 {
-			at, width, shift = m.state.Ctx()+uintptr(f.At), int(f.Width), (off-int(f.Off))*8
+			at, width, shift = m.state.Ctx()+uintptr(f.At), int(f.Width), f.Shift(off, size)
 		}
 		v := loadWidth(at, width) >> shift
 		if f.Kind == progtype.Scalar {

@@ -26,11 +26,7 @@ func Compile(in *Input) (*Program, error) {
 	if err := c.compile(); err != nil {
 		return nil, err
 	}
-	if c.readsContext() {
-		c.prog.fast = c.convertContext()
-	} else {
-		c.prog.fast = c.prog.ops
-	}
+	c.prog.fast = c.convertContext()
 	return c.prog, nil
 }
 

@@ -177,6 +177,18 @@ func (a *assembler) line(line string) error {
 		}
 		return a.finish(isa.Instruction{Op: isa.ClassSTX | isa.ModeMEM | size}, memory(args[0], dst), src(args[1]))
 	}
+	if m := regexp.MustCompile(`^ld(abs|ind)(b|h|w)$`).FindStringSubmatch(mnemonic); m != nil {
+		if m[1] == "abs" {
+			if err := want(1); err != nil {
+				return err
+			}
+			return a.finish(isa.Instruction{Op: isa.ClassLD | isa.ModeABS | memSizes[m[2]]}, imm(args[0]))
+		}
+		if err := want(2); err != nil {
+			return err
+		}
+		return a.finish(isa.Instruction{Op: isa.ClassLD | isa.ModeIND | memSizes[m[2]]}, src(args[0]), imm(args[1]))
+	}
 	return fmt.Errorf("unknown instruction %q", mnemonic)
 }
 

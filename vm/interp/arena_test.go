@@ -1,0 +1,49 @@
+package interp
+
+import (
+	"testing"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+// fakeArena is an array's value at an address of user space.
+type fakeArena struct {
+	maps.Map
+	user uint64
+}
+
+func (a fakeArena) UserBase() uint64 { return a.user }
+
+func TestArena(t *testing.T) {
+	const user = 0x7fff_8000_1000
+	arena := fakeArena{array(t, 64), user}
+	castKernel := isa.Instruction{Op: isa.ClassALU64 | isa.SrcX | isa.AluMOV, Dst: 2, Src: 1, Off: 1, Imm: 1}
+	castUser := isa.Instruction{Op: isa.ClassALU64 | isa.SrcX | isa.AluMOV, Dst: 0, Src: 2, Off: 1, Imm: 1 << 16}
+	exit := isa.Instruction{Op: isa.ClassJMP | isa.JmpEXIT}
+	tests := map[string]struct {
+		addr string
+		then []isa.Instruction
+		want uint64
+	}{
+		"there and back": {"0x7fff80001010", []isa.Instruction{castKernel, castUser, exit}, user + 16},
+		"NULL":           {"0x7fff00000000", []isa.Instruction{castKernel, castUser, exit}, 0},
+		"access": {"0x7fff80001010", []isa.Instruction{castKernel,
+			{Op: isa.ClassST | isa.ModeMEM | isa.SizeDW, Dst: 2, Imm: 42},
+			{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeDW, Dst: 0, Src: 2}, exit}, 42},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			insns := append(assemble(t, "lddw %r1, "+tt.addr), tt.then...)
+			inBothModes(t, compile(t, &Input{Insns: insns, Maps: []maps.Map{arena}}), wantR0(tt.want))
+		})
+	}
+	t.Run("outside", func(t *testing.T) {
+		insns := append(assemble(t, "lddw %r1, 0x7fff80001040"), castKernel,
+			isa.Instruction{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeDW, Dst: 0, Src: 2}, exit)
+		p := compile(t, &Input{Insns: insns, Maps: []maps.Map{arena}})
+		if _, err := p.Run(newState(t), Checked); err == nil {
+			t.Error("an access behind the arena is admitted")
+		}
+	})
+}
