@@ -1,9 +1,11 @@
-# Everything here needs Go and nothing else, except generate, which needs clang,
-# and race, which needs a C compiler.
+# Everything here needs Go and nothing else, except generate, which needs clang 18
+# or newer, and race, which needs a C compiler.
 
-GO         ?= go
-CLANG      ?= clang
-LLVM_STRIP ?= llvm-strip
+GO ?= go
+
+# make generate CLANG=clang-19 LLVM_STRIP=llvm-strip-19
+export CLANG      ?= clang
+export LLVM_STRIP ?= llvm-strip
 
 # How long each fuzz target runs, and each benchmark.
 FUZZTIME  ?= 60s

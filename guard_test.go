@@ -213,14 +213,14 @@ func TestDocumentedCommands(t *testing.T) {
 			verbs = append(verbs, text...)
 		}
 	}
-	commands := regexp.MustCompile("(?m)(?:^|`|\\$ |/)(make|skep) ([a-z]+)")
+	commands := regexp.MustCompile(`(?m)^(?:\$ )?(?:bin/)?(make|skep) ([a-z]+)`)
 	links := regexp.MustCompile(`\]\(([^)#:]+)\)`)
 	for _, path := range files(t, ".md") {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range commands.FindAllSubmatch(text, -1) {
+		for _, c := range commands.FindAllSubmatch(code(text), -1) {
 			known := false
 			switch name := string(c[2]); string(c[1]) {
 			case "make":
@@ -238,6 +238,26 @@ func TestDocumentedCommands(t *testing.T) {
 			}
 		}
 	}
+}
+
+// code gives what a Markdown text marks as code, a piece a line.
+func code(text []byte) []byte {
+	var all [][]byte
+	span := regexp.MustCompile("`([^`]+)`")
+	fenced := false
+	for _, line := range bytes.Split(text, []byte("\n")) {
+		switch {
+		case bytes.HasPrefix(line, []byte("```")):
+			fenced = !fenced
+		case fenced, bytes.HasPrefix(line, []byte("    ")):
+			all = append(all, bytes.TrimSpace(line))
+		default:
+			for _, s := range span.FindAllSubmatch(line, -1) {
+				all = append(all, s[1])
+			}
+		}
+	}
+	return bytes.Join(all, []byte("\n"))
 }
 
 // files gives the project's files whose names end in ext, by path from the root.

@@ -12,6 +12,7 @@ enum ethertype {
 	ETH_P_8021Q = 0x8100,
 	ETH_P_IPV6 = 0x86dd,
 	ETH_P_8021AD = 0x88a8,
+	ETH_P_LLDP = 0x88cc,
 };
 
 enum ip_protocol {
