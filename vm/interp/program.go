@@ -51,6 +51,11 @@ func (p *Program) Run(s *exec.State, mode Mode) (uint64, error) {
 	return m.run(s, p, mode)
 }
 
+// RunsFast reports whether the fast loop can run the program. Where it cannot,
+// Run takes the checked one in either mode; but a tail call from a fast run to
+// such a program is a Fault.
+func (p *Program) RunsFast() bool { return p.fast != nil }
+
 // entry is the op where a run begins.
 func (p *Program) entry(checked bool) *op {
 	if checked {

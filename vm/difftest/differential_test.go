@@ -1,0 +1,185 @@
+package difftest
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/skep-ebpf/skep/internal/kernelrun"
+	"github.com/skep-ebpf/skep/internal/progen"
+	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/vm/interp"
+)
+
+var (
+	seedFlag     = flag.Uint64("seed", 0, "first seed of the random programs; 0 takes one from the clock")
+	programsFlag = flag.Int("programs", 2000, "number of random programs")
+)
+
+const (
+	// acceptance is the least share of programs that the kernel has to accept.
+	acceptance = 0.95
+	// minimised is how many differences are made smaller and written down.
+	minimised = 3
+)
+
+// engines are all engines of the machine.
+func engines(t *testing.T, cpus int) []Engine {
+	t.Helper()
+	var all []Engine
+	for _, m := range []struct {
+		name string
+		mode interp.Mode
+	}{{"checked", interp.Checked}, {"fast", interp.Fast}} {
+		e, err := Machine(m.name, m.mode, cpus)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// diff says how an engine's result differs from want; "" where it does not.
+func diff(e Engine, c *progen.Case, want *Result) string {
+	got, err := e.Run(c)
+	switch {
+	case err != nil:
+		return err.Error()
+	case cmp.Equal(want, got):
+		return ""
+	}
+	return cmp.Diff(want, got)
+}
+
+// TestRandomPrograms runs random programs in the kernel and in the machine. A
+// difference is written to testdata, where TestCases finds it from then on.
+// -seed and -programs 1 repeat one.
+func TestRandomPrograms(t *testing.T) {
+	testenv.Kernel(t)
+	kernel, cpus, err := Kernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := engines(t, cpus)
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().Unix()) << 20
+	}
+	t.Logf("-seed %d -programs %d", seed, *programsFlag)
+	start, refused, found := time.Now(), 0, 0
+	for i := range uint64(*programsFlag) {
+		c := progen.New(seed + i)
+		want, err := kernel.Run(c)
+		if rejected := (*kernelrun.Rejected)(nil); errors.As(err, &rejected) {
+			refused++
+			continue
+		}
+		if err != nil {
+			t.Fatalf("seed %d: %v", c.Seed, err)
+		}
+		for _, e := range all {
+			d := diff(e, c, want)
+			if d == "" {
+				continue
+			}
+			t.Errorf("seed %d, %s program: %s differs from the kernel\n%s", c.Seed, c.Type, e.Name, d)
+			if found++; found <= minimised {
+				save(t, kernel, e, c)
+			}
+			break
+		}
+		if found > 10*minimised {
+			t.Fatal("more differences than it makes sense to list")
+		}
+	}
+	n := *programsFlag
+	took := time.Since(start)
+	t.Logf("%d programs, %.0f a second; the kernel refused %d (%.1f %%)", n, float64(n)/took.Seconds(), refused, 100*float64(refused)/float64(n))
+	if float64(refused) > (1-acceptance)*float64(n) {
+		t.Errorf("the kernel refused %d of %d programs", refused, n)
+	}
+}
+
+// save makes a case on which e differs smaller, and writes it to testdata.
+func save(t *testing.T, kernel, e Engine, c *progen.Case) {
+	t.Helper()
+	small := Minimise(c, func(c *progen.Case) bool {
+		if !Stable(c) {
+			return false
+		}
+		want, err := kernel.Run(c)
+		return err == nil && diff(e, c, want) != ""
+	})
+	want, err := kernel.Run(small)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var b bytes.Buffer
+	why := fmt.Sprintf("%s differs from the kernel:\n%s", e.Name, diff(e, small, want))
+	if err := Write(&b, small, want, why); err != nil {
+		t.Error(err)
+		return
+	}
+	path := filepath.Join("testdata", fmt.Sprintf("seed-%d.case", c.Seed))
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Error(err)
+	}
+	t.Logf("minimised to %s:\n%s", path, b.String())
+}
+
+// TestCases holds every engine against what the kernel gave for the cases that
+// are kept, and the kernel itself where there is one.
+func TestCases(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.case")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The cases have the per-CPU values of two CPUs.
+	all := engines(t, 2)
+	if kernel, cpus, err := Kernel(); err == nil && cpus >= 2 {
+		all = append(all, kernel)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			c, want, err := Read(f)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			for _, e := range all {
+				t.Run(e.Name, func(t *testing.T) {
+					if e.Name == "kernel" {
+						testenv.Kernel(t)
+					}
+					if d := diff(e, c, want); d != "" {
+						t.Error(d)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestStable: what generated cases leave in the kernel depends on nothing but
+// the case.
+func TestStable(t *testing.T) {
+	testenv.Kernel(t)
+	for seed := range uint64(200) {
+		if !Stable(progen.New(seed)) {
+			t.Errorf("seed %d gives two results", seed)
+		}
+	}
+}
