@@ -65,7 +65,7 @@ func (h *hash) update(cpu int, key, value []byte, flags uint64, user bool) error
 	hash := h.hash(key)
 	h.lock(hash)
 	defer h.unlock(hash)
-	old := h.find(key, hash)
+	old := h.search(key, hash)
 	if err := checkExist(old != 0, flags); err != nil {
 		return err
 	}
@@ -145,9 +145,7 @@ func (h *hash) put(link uint32, cpu int, value []byte, flags uint64, user, fresh
 		return
 	case h.percpu && fresh:
 		for other := range h.info.CPUs {
-			if other != cpu {
-				clear(mem.View(h.value(link, other), len(value)))
-			}
+			clear(mem.View(h.value(link, other), int(h.valueStride)))
 		}
 	case fresh && h.spin >= 0:
 		storeU32(h.value(link, cpu)+uintptr(h.spin), 0)
@@ -172,7 +170,7 @@ func (h *hash) remove(key, value []byte, flags uint64) error {
 	hash := h.hash(key)
 	h.lock(hash)
 	defer h.unlock(hash)
-	link := h.find(key, hash)
+	link := h.search(key, hash)
 	if link == 0 {
 		return errno.ENOENT
 	}
@@ -190,7 +188,7 @@ func (h *hash) userLookup(key, value []byte, flags uint64) error {
 	hash := h.hash(key)
 	h.lock(hash)
 	defer h.unlock(hash)
-	link := h.find(key, hash)
+	link := h.search(key, hash)
 	if link == 0 {
 		return errno.ENOENT
 	}

@@ -48,6 +48,9 @@ func (h *hashOfMaps) Lookup(cpu int, key []byte) uintptr {
 // Update implements Map: only user space puts maps in.
 func (h *hashOfMaps) Update(int, []byte, []byte, uint64) error { return errno.EOPNOTSUPP }
 
+// Delete implements Map: and only user space takes them out.
+func (h *hashOfMaps) Delete([]byte) error { return errno.EOPNOTSUPP }
+
 func (h *hashOfMaps) userUpdate(key, value []byte, flags uint64) error {
 	if err := fits(h.info.Inner, Handle(u32(value))); err != nil {
 		return err

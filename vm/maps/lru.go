@@ -70,7 +70,7 @@ func (l *lru) update(cpu int, key, value []byte, flags uint64, user bool) error 
 	}
 	hash := l.table.hash(key)
 	l.lock(hash)
-	old := l.find(key, hash)
+	old := l.search(key, hash)
 	fresh := uint32(0)
 	if old == 0 && flags != UpdateExist {
 		// An eviction locks the bucket of its victim, so ours must be free.
@@ -79,7 +79,7 @@ func (l *lru) update(cpu int, key, value []byte, flags uint64, user bool) error 
 			return errno.ENOMEM
 		}
 		l.lock(hash)
-		old = l.find(key, hash)
+		old = l.search(key, hash)
 	}
 	defer l.unlock(hash)
 	if fresh != 0 && old != 0 { // another writer was faster

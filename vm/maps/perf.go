@@ -60,8 +60,8 @@ func (p *PerfEventArray) ring(index uint64) *perfRing {
 	return p.rings[index].Load()
 }
 
-// Delete implements Map: it detaches a reader from an index.
-func (p *PerfEventArray) Delete(key []byte) error {
+// userDelete detaches a reader from an index.
+func (p *PerfEventArray) userDelete(key []byte) error {
 	i := u32(key)
 	if i >= p.info.MaxEntries {
 		return errno.E2BIG
@@ -84,8 +84,6 @@ func (p *PerfEventArray) userUpdate(key, _ []byte, flags uint64) error {
 	}
 	return errno.EBADF
 }
-
-func (p *PerfEventArray) userDelete(key []byte) error { return p.Delete(key) }
 
 func (p *PerfEventArray) nextKey(key, next []byte) error {
 	return nextIndex(key, next, p.info.MaxEntries)

@@ -44,8 +44,7 @@ func (s *slots) userLookup(key, value []byte, _ uint64) error {
 	return nil
 }
 
-// Delete implements Map.
-func (s *slots) Delete(key []byte) error {
+func (s *slots) userDelete(key []byte) error {
 	i := u32(key)
 	if i >= s.info.MaxEntries {
 		return errno.E2BIG
@@ -60,7 +59,5 @@ func (s *slots) Delete(key []byte) error {
 		}
 	}
 }
-
-func (s *slots) userDelete(key []byte) error { return s.Delete(key) }
 
 func (s *slots) nextKey(key, next []byte) error { return nextIndex(key, next, s.info.MaxEntries) }

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
@@ -27,17 +28,16 @@ import (
 // the elements. nBuckets is a power of two; a key's bucket is the lower bits of
 // its hash.
 //
-// A link is the number of an element, or the end of a list: end with the bucket's
-// number, or 0 in a bucket that never had an element (so that a new table is all
-// zeroes and costs nothing).
+// A link is the number of an element, 0 at the end of a list, so that a new table
+// is all zeroes and costs nothing. A lock word is odd while it is held, and each
+// release makes it another number.
 //
 // Writers hold the bucket's lock. Readers hold nothing: an element's memory stays
 // an element's memory, but it may be given to another key while a reader looks at
-// it. The reader notices: the hash is 0 or changes during the comparison, or the
-// list ends in another bucket's end. Then it starts again. So that this is enough
-// a writer fills an element in the order hash = 0, next, key, value, hash, and
-// links it at the head of its bucket before it unlinks the key's old element; an
-// unlinked element keeps its next.
+// it. So a reader believes that it found its key only if the hash is the same
+// after the comparison of the keys, and that the key is missing only if the lock
+// word is even and the same after the walk; otherwise it walks again. A writer
+// fills an element while its hash is 0.
 type table struct {
 	buckets     uintptr
 	mask        uint32
@@ -50,13 +50,13 @@ type table struct {
 }
 
 const (
-	end     = 1 << 31 // of a list, with the bucket's number
 	hashBit = 1 << 31 // in every hash
 
 	offNext   = 0
 	offHash   = 4
 	offState  = 12
 	offKey    = 16
+	offLock   = 4 // in a bucket
 	bucketLen = 8
 
 	linked     = 1 // the element is in a bucket
@@ -113,40 +113,38 @@ func (t *table) keyOf(link uint32) []byte { return mem.View(t.elem(link)+offKey,
 
 func (t *table) hash(key []byte) uint32 { return uint32(hashOf(key, t.seed)) | hashBit }
 
-// isElem tells a link to an element from a list's end.
-func isElem(link uint32) bool { return int32(link) > 0 }
-
-// find gives the element of a key, or 0. It takes no lock.
+// find gives the element of a key, or 0, for who does not hold the bucket's lock.
 func (t *table) find(key []byte, hash uint32) uint32 {
-	for {
-		if link, ok := t.walk(key, hash); ok {
+	bucket := t.bucket(hash & t.mask)
+	for range 64 {
+		both := atomic.LoadUint64((*uint64)(mem.At(bucket))) // little-endian: link, lock
+		lock := uint32(both >> 32)
+		link := t.walk(uint32(both), key, hash)
+		if link != 0 || lock&1 == 0 && loadU32(bucket+offLock) == lock {
 			return link
 		}
 		runtime.Gosched() // a writer is in our way; let it finish
 	}
+	t.lock(hash)
+	defer t.unlock(hash)
+	return t.search(key, hash)
 }
 
-// walk is one attempt at find; false where a writer got in the way.
-func (t *table) walk(key []byte, hash uint32) (uint32, bool) {
-	b := hash & t.mask
-	link := loadU32(t.bucket(b))
-	for isElem(link) {
+// search is find for who holds the bucket's lock.
+func (t *table) search(key []byte, hash uint32) uint32 {
+	return t.walk(loadU32(t.bucket(hash&t.mask)), key, hash)
+}
+
+// walk goes along a list to the element of a key; 0 at its end.
+func (t *table) walk(link uint32, key []byte, hash uint32) uint32 {
+	for link != 0 {
 		e := t.elem(link)
-		switch loadU32(e + offHash) {
-		case hash:
-			same := equal(key, e+offKey)
-			if loadU32(e+offHash) != hash {
-				return 0, false
-			}
-			if same {
-				return link, true
-			}
-		case 0:
-			return 0, false
+		if loadU32(e+offHash) == hash && equal(key, e+offKey) && loadU32(e+offHash) == hash {
+			return link
 		}
 		link = loadU32(e + offNext)
 	}
-	return 0, link == 0 || link == end|b
+	return 0
 }
 
 // equal compares a key with the one at addr.
@@ -160,19 +158,29 @@ func equal(key []byte, addr uintptr) bool {
 	return bytes.Equal(key, mem.View(addr, len(key)))
 }
 
-func (t *table) lock(hash uint32)   { spinLock(t.bucket(hash&t.mask) + 4) }
-func (t *table) unlock(hash uint32) { spinUnlock(t.bucket(hash&t.mask) + 4) }
+func (t *table) lock(hash uint32) {
+	word := t.bucket(hash&t.mask) + offLock
+	for n := 1; ; n++ {
+		if v := loadU32(word); v&1 == 0 && casU32(word, v, v+1) {
+			return
+		}
+		if n%64 == 0 {
+			runtime.Gosched() // the holder may be waiting for this processor
+		}
+	}
+}
+
+func (t *table) unlock(hash uint32) {
+	word := t.bucket(hash&t.mask) + offLock
+	storeU32(word, loadU32(word)+1)
+}
 
 // fill gives an element that is in no list to a key. The caller writes the value
 // and then calls link, under the lock of the key's bucket.
 func (t *table) fill(link uint32, key []byte, hash uint32) {
-	e, b := t.elem(link), hash&t.mask
+	e := t.elem(link)
 	storeU32(e+offHash, 0)
-	head := loadU32(t.bucket(b))
-	if head == 0 {
-		head = end | b
-	}
-	storeU32(e+offNext, head)
+	storeU32(e+offNext, loadU32(t.bucket(hash&t.mask)))
 	copy(mem.View(e+offKey, len(key)), key)
 }
 
@@ -203,10 +211,10 @@ func (t *table) next(key, next []byte) error {
 	if key != nil {
 		hash := t.hash(key)
 		t.lock(hash)
-		link := t.find(key, hash)
+		link := t.search(key, hash)
 		if link != 0 {
 			b = hash&t.mask + 1
-			if link = loadU32(t.elem(link) + offNext); isElem(link) {
+			if link = loadU32(t.elem(link) + offNext); link != 0 {
 				copy(next, t.keyOf(link))
 				t.unlock(hash)
 				return nil
@@ -224,13 +232,13 @@ func (t *table) next(key, next []byte) error {
 
 // first writes the first key of a bucket; false where it has none.
 func (t *table) first(b uint32, key []byte) bool {
-	if !isElem(loadU32(t.bucket(b))) {
+	if loadU32(t.bucket(b)) == 0 {
 		return false
 	}
 	t.lock(b)
 	defer t.unlock(b)
 	link := loadU32(t.bucket(b))
-	if !isElem(link) {
+	if link == 0 {
 		return false
 	}
 	copy(key, t.keyOf(link))

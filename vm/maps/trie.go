@@ -75,9 +75,8 @@ func bit(key []byte, i uint32) uint32 { return uint32(key[4+i/8]>>(7-i%8)) & 1 }
 
 // match is how many bits a node's prefix and a key have in common.
 func (t *trie) match(node uint32, key []byte) uint32 {
-	other := t.keyOf(node)
 	limit := min(u32(key), t.prefix(node))
-	key, other = key[4:], other[4:]
+	key, other := key[4:], t.keyOf(node)[4:]
 	n := uint32(0)
 	for len(key) >= 8 && n < limit {
 		if diff := binary.BigEndian.Uint64(key) ^ binary.BigEndian.Uint64(other); diff != 0 {
