@@ -159,6 +159,8 @@ func TestBuildsEverywhere(t *testing.T) {
 	}
 }
 
+// TestExamplesAreWhole wants an object beside each source and a README in each
+// folder, and a capture where the folder is one example.
 func TestExamplesAreWhole(t *testing.T) {
 	sources, err := filepath.Glob("examples/*/*.bpf.c")
 	if err != nil || len(sources) == 0 {
@@ -166,10 +168,13 @@ func TestExamplesAreWhole(t *testing.T) {
 	}
 	for _, source := range sources {
 		dir := filepath.Dir(source)
-		name := filepath.Base(dir)
-		for _, want := range []string{name + ".bpf.c", name + ".bpf.o", "traffic.pcap", "README.md"} {
-			if _, err := os.Stat(filepath.Join(dir, want)); err != nil {
-				t.Errorf("example %s: %v", name, err)
+		want := []string{strings.TrimSuffix(source, ".c") + ".o", filepath.Join(dir, "README.md")}
+		if filepath.Base(source) == filepath.Base(dir)+".bpf.c" {
+			want = append(want, filepath.Join(dir, "traffic.pcap"))
+		}
+		for _, path := range want {
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s is not whole: %v", source, err)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,19 +85,29 @@ func runAll(t *testing.T, load loader) map[string]result {
 	return all
 }
 
-// names gives the examples: the folders that hold a program.
+// names gives the examples: the folders that hold a program called as they are.
 func names(t *testing.T) []string {
 	t.Helper()
-	sources, err := filepath.Glob("*/*.bpf.c")
-	if err != nil || len(sources) == 0 {
-		t.Fatalf("no examples found: %v", err)
-	}
 	var all []string
-	for _, s := range sources {
-		all = append(all, filepath.Dir(s))
+	for _, source := range sources(t) {
+		if name := filepath.Dir(source); filepath.Base(source) == name+".bpf.c" {
+			all = append(all, name)
+		}
 	}
 	return all
 }
+
+func sources(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("*/*.bpf.c")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("no examples found: %v", err)
+	}
+	return all
+}
+
+// object is the object of a source.
+func object(source string) string { return strings.TrimSuffix(source, ".c") + ".o" }
 
 // run loads an example and gives it each packet of its capture.
 func run(t *testing.T, name string, load loader) result {

@@ -13,9 +13,9 @@ import (
 // TestObjectsAreFresh holds each object's line information against its source:
 // it has the text of every line that it was compiled from.
 func TestObjectsAreFresh(t *testing.T) {
-	for _, name := range names(t) {
-		t.Run(name, func(t *testing.T) {
-			spec, err := ebpf.LoadCollectionSpec(filepath.Join(name, name+".bpf.o"))
+	for _, source := range sources(t) {
+		t.Run(source, func(t *testing.T) {
+			spec, err := ebpf.LoadCollectionSpec(object(source))
 			if err != nil {
 				t.Fatal(err)
 			}

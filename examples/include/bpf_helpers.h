@@ -22,6 +22,7 @@ static long (*const bpf_map_update_elem)(void *map, const void *key, const void 
 static __u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
 static long (*const bpf_trace_printk)(const char *fmt, __u32 fmt_size, ...) = (void *)6;
 static long (*const bpf_tail_call)(void *ctx, void *prog_array, __u32 index) = (void *)12;
+static long (*const bpf_xdp_adjust_head)(struct xdp_md *xdp, int delta) = (void *)44;
 static long (*const bpf_skb_load_bytes_relative)(const void *skb, __u32 offset, void *to, __u32 len,
 						 __u32 start_header) = (void *)68;
 static void *(*const bpf_ringbuf_reserve)(void *ringbuf, __u64 size, __u64 flags) = (void *)131;
