@@ -117,12 +117,15 @@ func fold(sum uint32) uint16 {
 	return uint16(sum + sum>>16)
 }
 
-// sumWords adds up b, a multiple of 4 bytes, to a sum.
-func sumWords(b []byte, sum uint32) uint32 {
+// sumBytes adds b, as if it ended with zeros, to a sum.
+func sumBytes(b []byte, sum uint32) uint32 {
 	wide := uint64(sum)
 	for ; len(b) >= 4; b = b[4:] {
 		wide += uint64(le.Uint32(b))
 	}
+	var rest [4]byte
+	copy(rest[:], b)
+	wide += uint64(le.Uint32(rest[:]))
 	wide = wide&0xffffffff + wide>>32
 	return uint32(wide) + uint32(wide>>32)
 }
@@ -131,18 +134,15 @@ func sumWords(b []byte, sum uint32) uint32 {
 // place.
 func csumDiff(_ *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
 	from, to := view(r1, uint64(uint32(r2))), view(r3, uint64(uint32(r4)))
-	if (len(from)|len(to))%4 != 0 {
-		return errno.EINVAL.Ret()
-	}
 	sum := uint32(r5)
 	if len(to) > 0 {
-		sum = sumWords(to, sum)
+		sum = sumBytes(to, sum)
 	}
 	if len(from) > 0 {
 		if len(to) > 0 {
-			sum = add32(sum, ^sumWords(from, 0))
+			sum = add32(sum, ^sumBytes(from, 0))
 		} else {
-			sum = ^sumWords(from, ^sum)
+			sum = ^sumBytes(from, ^sum)
 		}
 	}
 	return uint64(fold(sum))

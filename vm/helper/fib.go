@@ -154,7 +154,7 @@ func checkMTU(s *exec.State, _, r2, r3, r4, r5 uint64) uint64 {
 		success, fragNeeded, big = 0, 1, 2
 	)
 	length := at[uint32](r3)
-	diff, gso, own := int(int32(r4)), false, uint32(0)
+	diff, gso, own := int32(r4), false, uint32(0)
 	if s.Packet.Type == ebpf.XDP {
 		if r5 != 0 {
 			return errno.EINVAL.Ret()
@@ -170,13 +170,13 @@ func checkMTU(s *exec.State, _, r2, r3, r4, r5 uint64) uint64 {
 	if mtu == 0 {
 		return errno.ENODEV.Ret()
 	}
-	n := s.Packet.Len()
+	n := int32(s.Packet.Len())
 	if *length != 0 {
-		n = int(*length) + ethHeader
+		n = int32(*length) + ethHeader
 	}
 	*length = uint32(mtu)
 	switch {
-	case n+diff <= mtu+ethHeader:
+	case n+diff <= int32(mtu)+ethHeader:
 		return success
 	case !gso:
 		return fragNeeded

@@ -135,6 +135,7 @@ func skbChangeHead(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
 	}
 	clear(mem.View(p.Data, int(room)))
 	c.Mac = uint64(p.Data)
+	c.MacLen = uint32(c.Network - c.Mac)
 	s.PacketMoved()
 	return 0
 }
@@ -144,11 +145,11 @@ func skbChangeHead(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
 func skbPush(s *exec.State, n uintptr) bool {
 	p := &s.Packet
 	if p.Data-p.HardStart < n {
-		length := p.DataEnd - p.Data
-		if p.HardEnd-p.HardStart < n+length {
+		room, length := p.HardEnd-p.HardStart, p.DataEnd-p.Data
+		if room < length || room-length < n {
 			return false
 		}
-		skbMove(s, p.HardEnd-length-p.Data)
+		skbMove(s, p.HardStart+min(n+exec.Headroom, room-length)-p.Data)
 	}
 	p.Data -= n
 	p.Meta = p.Data

@@ -101,8 +101,8 @@ func ecnSetCE(s *exec.State, _, _, _, _, _ uint64) uint64 {
 	const mask, notCapable, ce = 3, 0, 3
 	c := progtype.SKB(s)
 	b := mem.View(uintptr(c.Network), int(s.Packet.DataEnd-uintptr(c.Network)))
-	switch {
-	case c.Protocol == progtype.ProtoIP && len(b) >= ipv4Header:
+	switch proto := innerProtocol(s); {
+	case proto == progtype.ProtoIP && len(b) >= ipv4Header:
 		switch ecn := b[1] & mask; ecn {
 		case notCapable:
 			return 0
@@ -114,7 +114,7 @@ func ecnSetCE(s *exec.State, _, _, _, _, _ uint64) uint64 {
 		}
 		b[1] |= ce
 		return 1
-	case c.Protocol == progtype.ProtoIPv6 && len(b) >= ipv6Header:
+	case proto == progtype.ProtoIPv6 && len(b) >= ipv6Header:
 		if b[1]>>4&mask == notCapable {
 			return 0
 		}

@@ -25,8 +25,8 @@ const (
 	tunnelZeroCsum  = 1 << 1
 	tunnelDontFrag  = 1 << 2
 	tunnelSeqNumber = 1 << 3
-	tunnelFlags     = 1 << 4
-	tunnelNoKey     = 1 << 5
+	tunnelFlags     = 1 << 4 // of get
+	tunnelNoKey     = 1 << 4 // of set
 )
 
 func init() {

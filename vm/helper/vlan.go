@@ -40,6 +40,7 @@ func vlanPush(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
 		}
 	}
 	c.VLANPresent, c.VLANProto, c.VLANTCI = 1, proto, uint16(r3)
+	c.MacLen = uint32(c.Network - c.Mac)
 	return 0
 }
 
@@ -70,6 +71,26 @@ func vlanPop(s *exec.State, _, _, _, _, _ uint64) uint64 {
 
 func isVLAN(proto uint16) bool {
 	return proto == progtype.Proto8021Q || proto == progtype.Proto8021AD
+}
+
+// innerProtocol is the packet's protocol behind its VLAN tags, 0 where they do
+// not end.
+func innerProtocol(s *exec.State) uint16 {
+	const maxTags = 8
+	c, b := progtype.SKB(s), s.Packet.Bytes()
+	at := ethHeader
+	if c.MacLen != 0 {
+		at = int(c.MacLen) - vlanTag
+	}
+	proto := c.Protocol
+	for n := 1; isVLAN(proto); n++ {
+		if at+vlanTag > len(b) || n == maxTags {
+			return 0
+		}
+		proto = le.Uint16(b[at+2:])
+		at += vlanTag
+	}
+	return proto
 }
 
 // tagIn writes the tag beside the packet into it.
@@ -108,6 +129,7 @@ func tagOut(s *exec.State) (tci uint16, err errno.Errno) {
 	skbPull(s, vlanTag)
 	c.Mac = uint64(p.Data)
 	c.Network = max(c.Network, c.Mac+ethHeader)
+	c.MacLen = uint32(c.Network - c.Mac)
 	s.PacketMoved()
 	return tci, 0
 }

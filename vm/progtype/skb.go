@@ -34,6 +34,7 @@ type SKBContext struct {
 	VLANPresent uint32 // 0 or 1
 	NAPI        uint32
 	WireLen     uint32 // bytes
+	MacLen      uint32 // bytes of the Ethernet header and tags, once a helper counted
 
 	QueueMapping      uint16
 	Protocol          uint16
