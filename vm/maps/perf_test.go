@@ -2,8 +2,10 @@ package maps
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,4 +76,42 @@ func TestPerfLost(t *testing.T) {
 	if fmt.Sprint(got) != want {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
+}
+
+// Every sample is read or counted as lost.
+func TestPerfProducers(t *testing.T) {
+	m := newMap(t, goodSpec(ebpf.PerfEventArray)).(*PerfEventArray)
+	r, err := m.Open(1 << 10)
+	must(t, err)
+	defer r.Close()
+	const producers, each = 4, 5000
+	var wg sync.WaitGroup
+	for p := range producers {
+		wg.Go(func() {
+			for i := range uint64(each) {
+				// A failure is a sample that the reader gets as lost.
+				_ = m.Output(p%2, PerfCurrentCPU, le64(uint64(p)), le64(i))
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var buf []byte
+	for total := uint64(0); total < producers*each; {
+		rec, ok := r.Next(buf[:0])
+		switch {
+		case !ok:
+			if err := r.Wait(ctx); err != nil {
+				t.Fatalf("after %d samples: %v", total, err)
+			}
+		case rec.Lost != 0:
+			total += rec.Lost
+		case len(rec.Sample) != 16 || binary.NativeEndian.Uint64(rec.Sample)%2 != uint64(rec.CPU):
+			t.Fatalf("CPU %d: sample %x", rec.CPU, rec.Sample)
+		default:
+			buf = rec.Sample
+			total++
+		}
+	}
+	wg.Wait()
 }
