@@ -28,7 +28,7 @@ func (m *machine) admit(o *op, from exec.Prov, a, n uintptr, kind access) bool {
 		return false
 	}
 	reg := o.src
-	if kind != loads && !isLoadAcquire(m.insn(o)) {
+	if kind != loads {
 		reg = o.dst
 	}
 	reason := m.refuses(from, a, n, kind)

@@ -394,7 +394,7 @@ func (c *compiler) decodeJump(i int, o op) (op, error) {
 	case isa.CallHelper:
 		return c.decodeHelper(i, o)
 	case isa.CallKfunc:
-		return op{}, fmt.Errorf("program %s calls the kernel function with BTF id %d, and kernel functions do not run in the user-space machine yet", c.in.Name, ins.Imm)
+		return op{}, fmt.Errorf("calls the kernel function with BTF id %d, and kernel functions do not run in the user-space machine yet", ins.Imm)
 	}
 	return op{}, fmt.Errorf("unknown kind of call: src %d", ins.Src)
 }
@@ -411,10 +411,10 @@ func (c *compiler) decodeHelper(i int, o op) (op, error) {
 	}
 	h := helper.ByID(id)
 	if h == nil {
-		return op{}, fmt.Errorf("program %s calls %s (helper %d) at instruction %d, which the user-space machine does not have", c.in.Name, helperName(id), id, i)
+		return op{}, fmt.Errorf("calls %s (helper %d), which the user-space machine does not have", helperName(id), id)
 	}
 	if !h.AllowedIn(c.in.Type.Prog) {
-		return op{}, fmt.Errorf("program %s calls %s (helper %d) at instruction %d, which programs of type %s may not call", c.in.Name, h.Name, id, i, c.in.Type.Name)
+		return op{}, fmt.Errorf("calls %s (helper %d), which programs of type %s may not call", h.Name, id, c.in.Type.Name)
 	}
 	at, ok := c.calls[id]
 	if !ok {

@@ -8,5 +8,7 @@
 // program ends in a [Fault] that names the instruction; it is the referee in
 // tests.
 //
-// The loops are generated (gen.go) from one table of instruction forms.
+// The loops are generated (gen/forms.go) from one table of instruction forms.
 package interp
+
+//go:generate go run ./gen

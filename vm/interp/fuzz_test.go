@@ -1,7 +1,9 @@
 package interp
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -49,8 +51,11 @@ func FuzzCompile(f *testing.F) {
 				}
 			}
 			s.Budget = 10_000
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a spin lock taken twice
+			s.Context = ctx
 			// The error is the machine's business: there must only be no panic.
 			_, _ = p.Run(s, Checked)
+			cancel()
 		}
 	})
 }

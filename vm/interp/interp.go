@@ -17,8 +17,6 @@ const (
 	Fast                // for verified programs only
 )
 
-//go:generate go run ./gen
-
 // Input is what Compile needs of a program.
 type Input struct {
 	Name  string
