@@ -13,6 +13,11 @@ const (
 	fnMapDelete = int32(asm.FnMapDeleteElem)
 	fnTailCall  = int32(asm.FnTailCall)
 	fnLoop      = int32(asm.FnLoop)
+	fnMapPush   = int32(asm.FnMapPushElem)
+	fnMapPop    = int32(asm.FnMapPopElem)
+	fnMapPeek   = int32(asm.FnMapPeekElem)
+
+	fnMapLookupPerCPU = int32(asm.FnMapLookupPercpuElem)
 )
 
 // maxLevel is the depth of calls, maxFuncs how many functions a program has.

@@ -82,10 +82,11 @@ func init() {
 		{name: "map lookup", weight: 7, emit: (*gen).mapLookup, forks: 1},
 		{name: "map update", weight: 4, emit: (*gen).mapUpdate},
 		{name: "map delete", weight: 2, emit: (*gen).mapDelete},
+		{name: "queue", weight: 2, emit: (*gen).queue},
 		{name: "packet", weight: 8, emit: (*gen).packet, forks: 1, where: hasDirectPacket},
 		{name: "ld_abs", weight: 3, emit: (*gen).loadLegacy, where: hasLegacyPacket},
 		{name: "context", weight: 4, emit: (*gen).context, where: hasCtx},
-		{name: "helper", weight: 8, emit: (*gen).helper},
+		{name: "helper", weight: 14, emit: (*gen).helper},
 	}
 }
 

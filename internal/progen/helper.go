@@ -30,10 +30,11 @@ var (
 var helperCalls = []helperCall{
 	{asm.FnGetSmpProcessorId, nil, nil},
 	{asm.FnStrncmp, nil, []arg{memory(8, 5, 1, 16), size, literal}},
-	{asm.FnStrtol, nil, []arg{memory(8, 16, 3), size, oneOf(0, 8, 10, 16, 1), memory(8)}},
-	{asm.FnStrtoul, nil, []arg{memory(8, 16, 3), size, oneOf(0, 8, 10, 16, 37), memory(8)}},
+	{asm.FnStrtol, nil, []arg{digits, size, oneOf(0, 0, 8, 10, 16, 1), memory(8)}},
+	{asm.FnStrtoul, nil, []arg{digits, size, oneOf(0, 0, 8, 10, 16, 37), memory(8)}},
 	{asm.FnSnprintf, nil, []arg{memory(1, 8, 24, 32), size, format, nil, nil}},
 	{asm.FnCsumDiff, direct, []arg{memory(4, 8, 20, 40), size, memory(4, 8, 20, 40), size, number}},
+	{asm.FnRedirect, direct, []arg{masked(7), oneOf(0, 0, 1, 2, 4)}},
 
 	{asm.FnXdpAdjustHead, xdp, []arg{context, delta}},
 	{asm.FnXdpAdjustTail, xdp, []arg{context, delta}},
@@ -45,8 +46,8 @@ var helperCalls = []helperCall{
 	{asm.FnSkbLoadBytes, skb, []arg{context, offset, memory(1, 4, 14, 33), size}},
 	{asm.FnSkbLoadBytesRelative, skb, []arg{context, offset, memory(1, 4, 14, 33), size, oneOf(0, 1, 2)}},
 	{asm.FnSkbStoreBytes, tc, []arg{context, offset, memory(1, 4, 14, 33), size, oneOf(0, 0, 1, 2, 3, 4)}},
-	{asm.FnL3CsumReplace, tc, []arg{context, offset, number, number, oneOf(0, 2, 4, 3, 1)}},
-	{asm.FnL4CsumReplace, tc, []arg{context, offset, number, number, oneOf(0, 2, 4, 0x10, 0x12, 0x14, 0x20, 0x40)}},
+	{asm.FnL3CsumReplace, tc, []arg{context, checksum, number, number, oneOf(0, 2, 4, 3, 1)}},
+	{asm.FnL4CsumReplace, tc, []arg{context, checksum, number, number, oneOf(0, 2, 4, 0x10, 0x12, 0x14, 0x22, 0x62, 0x54, 0x100)}},
 	{asm.FnSkbPullData, tc, []arg{context, offset}},
 	{asm.FnCsumUpdate, tc, []arg{context, number}},
 	{asm.FnCsumLevel, tc, []arg{context, oneOf(0, 1, 2, 3, 4)}},
@@ -58,7 +59,12 @@ var helperCalls = []helperCall{
 	{asm.FnSkbChangeTail, tc, []arg{context, masked(0x7ff), oneOf(0, 0, 0, 1)}},
 	{asm.FnSkbChangeHead, tc, []arg{context, masked(0x1f), oneOf(0, 0, 0, 1)}},
 	{asm.FnSkbChangeProto, tc, []arg{context, oneOf(0x0008, 0xdd86), oneOf(0, 0, 0, 1)}},
-	{asm.FnSkbAdjustRoom, tc, []arg{context, delta, oneOf(0, 1, 2), oneOf(0, 0, 1, 2, 4, 0x20)}},
+	{asm.FnSkbAdjustRoom, tc, []arg{context, delta, oneOf(0, 0, 1, 1, 2), roomFlags}},
+	{asm.FnSkbAdjustRoom, tc, []arg{context, oneOf(8, 20, 28, 40), oneOf(0, 1), roomFlags}},
+	{asm.FnSkbEcnSetCe, tc, []arg{context}},
+	{asm.FnSkbSetTstamp, tc, []arg{context, number, oneOf(0, 1, 2, 3)}},
+	{asm.FnRedirectPeer, tc, []arg{masked(7), oneOf(0, 0, 1)}},
+	{asm.FnRedirectNeigh, tc, []arg{masked(7), oneOf(0), oneOf(0), oneOf(0, 0, 1)}},
 }
 
 // helper calls a helper out of the table.
@@ -109,6 +115,25 @@ func offset(g *gen, r uint8) {
 	}
 }
 
+// checksum is where a checksum of a header may lie.
+func checksum(g *gen, r uint8) {
+	if g.one(4) {
+		offset(g, r)
+	} else {
+		g.movImm(r, pick(g, []int32{24, 36, 40, 50, 60, 16, 13}))
+	}
+}
+
+// roomFlags are flags of bpf_skb_adjust_room: layers that are added or taken
+// away, and in the upper byte the length of an added MAC header.
+func roomFlags(g *gen, r uint8) {
+	if g.one(3) {
+		g.wide(r, isa.PseudoNone, pick(g, []int32{2, 4, 0x0a, 0x52}), int32(14<<24))
+		return
+	}
+	g.movImm(r, pick(g, []int32{0, 0, 0, 1, 2, 4, 6, 0x0a, 0x0c, 0x12, 0x14, 0x1a, 0x20, 0x80, 0x100, 0x180}))
+}
+
 // delta is a length by which a packet grows or shrinks.
 func delta(g *gen, r uint8) {
 	if g.one(2) {
@@ -127,6 +152,24 @@ func memory(sizes ...int) arg {
 		g.bytesPassed = pick(g, sizes)
 		g.pointer(r, g.dataAt(min(g.bytesPassed, g.f.data)))
 	}
+}
+
+// digits is memory that begins with text as bpf_strtol reads it.
+func digits(g *gen, r uint8) {
+	g.bytesPassed = pick(g, []int{16, 9, 8, 5, 3})
+	off := int16(g.dataAt(16))
+	g.storeImm(isa.SizeW, isa.R10, off, word(pick(g, []string{"1234", " -12", "0x7f", "0777", "-0xF", "+1  ", "9223", "18x4", "\t\n42", "-"})))
+	g.storeImm(isa.SizeW, isa.R10, off+4, word(pick(g, []string{"5678", "9abc", " 1", "", "g", "ffff", "9999"})))
+	g.storeImm(isa.SizeDW, isa.R10, off+8, word(pick(g, []string{"", "1234", "ffff", "\n"})))
+	g.pointer(r, int32(off))
+}
+
+// word is up to four bytes of text as an immediate.
+func word(text string) (imm int32) {
+	for i := range len(text) {
+		imm |= int32(text[i]) << (8 * i)
+	}
+	return imm
 }
 
 // size is the size of the memory that was passed before.

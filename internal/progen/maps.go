@@ -47,6 +47,13 @@ var dataMaps = []*mapKind{
 	{name: "lpm", typ: ebpf.LPMTrie, key: 8, val: 8, size: 6, flags: maps.FlagNoPrealloc, fill: fillPrefixes, putKey: putPrefix},
 }
 
+// queues are maps without keys. What is left in them is not compared, as user
+// space can only take it out.
+var queues = []*mapKind{
+	{name: "queue", typ: ebpf.Queue, val: 12, size: 3, fill: fillQueue},
+	{name: "stack", typ: ebpf.Stack, val: 16, size: 3, fill: fillQueue},
+}
+
 // mapOf gives the index of a map in the case.
 func (g *gen) mapOf(k *mapKind) int {
 	if i := slices.IndexFunc(g.c.Maps, func(m Map) bool { return m.Name == k.name }); i >= 0 {
@@ -84,6 +91,15 @@ func fillSome(g *gen, k *mapKind) []Entry {
 		if g.one(2) {
 			es = append(es, Entry{k.number(i), g.bytes(int(k.val))})
 		}
+	}
+	return es
+}
+
+// fillQueue puts up to two values into a queue.
+func fillQueue(g *gen, k *mapKind) []Entry {
+	var es []Entry
+	for range g.rand.IntN(3) {
+		es = append(es, Entry{Value: g.bytes(int(k.val))})
 	}
 	return es
 }
@@ -141,11 +157,17 @@ func (g *gen) mapArgs(k *mapKind) {
 	g.pointer(isa.R1+1, slotKey)
 }
 
-// mapLookup looks a value up and accesses it.
+// mapLookup looks a value up and accesses it, in a per-CPU map sometimes by the
+// number of a CPU. Of the CPUs every machine has only the first.
 func (g *gen) mapLookup() {
 	k := pick(g, dataMaps)
 	g.mapArgs(k)
-	g.callHelper(fnMapLookup)
+	if (k.typ == ebpf.PerCPUHash || k.typ == ebpf.PerCPUArray) && g.one(2) {
+		g.movImm(isa.R1+2, pick(g, []int32{0, 0, 0, 1 << 20, -1}))
+		g.callHelper(fnMapLookupPerCPU)
+	} else {
+		g.callHelper(fnMapLookup)
+	}
 	g.held |= callerSaved | 1<<isa.R0
 	skip := g.jump(isa.Instruction{Op: isa.ClassJMP | isa.JmpJEQ, Dst: isa.R0})
 	a := area{base: isa.R0, size: int(k.val)}
@@ -180,6 +202,20 @@ func (g *gen) mapUpdate() {
 func (g *gen) mapDelete() {
 	g.mapArgs(pick(g, dataMaps))
 	g.callHelper(fnMapDelete)
+	g.release(callerSaved)
+}
+
+// queue pushes a value from the stack, or takes or reads one into it.
+func (g *gen) queue() {
+	k := pick(g, queues)
+	g.loadMap(isa.R1, isa.PseudoMapFD, g.mapOf(k), 0)
+	g.held |= 1 << isa.R1
+	g.pointer(isa.R1+1, g.dataAt(int(k.val)))
+	fn := pick(g, []int32{fnMapPush, fnMapPop, fnMapPeek})
+	if fn == fnMapPush {
+		g.movImm(isa.R1+2, pick(g, []int32{maps.UpdateAny, maps.UpdateAny, maps.UpdateExist, maps.UpdateNoExist}))
+	}
+	g.callHelper(fn)
 	g.release(callerSaved)
 }
 

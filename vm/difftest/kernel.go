@@ -159,12 +159,13 @@ func (k *loaded) close() error {
 	return errors.Join(errs...)
 }
 
-// contents reads all maps of a case but program arrays.
+// contents reads all maps of a case that have keys and values to compare.
 func contents[T table](c *progen.Case, ts []T, cpus int) (map[string]map[string][]byte, error) {
 	all := map[string]map[string][]byte{}
 	for i := range c.Maps {
 		m := &c.Maps[i]
-		if m.Type == ebpf.ProgramArray {
+		switch m.Type {
+		case ebpf.ProgramArray, ebpf.Queue, ebpf.Stack:
 			continue
 		}
 		var err error
