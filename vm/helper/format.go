@@ -29,7 +29,7 @@ func checkFormat(format []byte, n int) errno.Errno {
 	used := 0
 	for i := 0; i < len(format); {
 		c := format[i]
-		if c > 0x7f || c < 0x20 && !isSpace(c) || c == 0x7f {
+		if c < 0x20 && !isSpace(c) || c == 0x7f {
 			return errno.EINVAL
 		}
 		if c != '%' {
@@ -130,10 +130,17 @@ type printer struct {
 	s   *exec.State
 	buf []byte
 	n   int
+	// used is how many bytes the arguments so far take of the kernel's room for
+	// them, which strings are cut to.
+	used int
 }
 
-// format writes a format that [checkFormat] took.
-func (p *printer) format(format []byte, args []uint64) {
+// argRoom is that room, in bytes (MAX_BPRINTF_BIN_ARGS).
+const argRoom = 512
+
+// format writes a format that [checkFormat] took. ENOSPC where the arguments are
+// too long.
+func (p *printer) format(format []byte, args []uint64) errno.Errno {
 	for i := 0; i < len(format); {
 		if format[i] != '%' {
 			p.byte(format[i])
@@ -147,6 +154,9 @@ func (p *printer) format(format []byte, args []uint64) {
 		}
 		d, next, _ := parseDirective(format, i)
 		p.value(&d, args[0])
+		if p.used > argRoom {
+			return errno.ENOSPC
+		}
 		args = args[1:]
 		i = next
 		if d.verb == 'p' {
@@ -156,12 +166,21 @@ func (p *printer) format(format []byte, args []uint64) {
 			}
 		}
 	}
+	return 0
 }
 
 func (p *printer) value(d *directive, v uint64) {
 	var scratch [64]byte
 	switch d.verb {
+	case 'd', 'i', 'u', 'x', 'X':
+		p.used = (p.used+3)&^3 + 4
+		if d.long {
+			p.used += 4
+		}
+	}
+	switch d.verb {
 	case 'c':
+		p.used++
 		p.padded(d, []byte{byte(v)})
 	case 's':
 		p.padded(d, p.str(v))
@@ -207,17 +226,25 @@ func (p *printer) value(d *directive, v uint64) {
 // this process; nothing is hidden by hashing them.
 func (p *printer) pointer(d *directive, v uint64, scratch []byte) {
 	switch d.kind {
+	case 0, 'x', 'K', 's', 'S':
+		p.used = (p.used+3)&^3 + 8
+	}
+	switch d.kind {
 	case 'k', 'u':
 		p.whole(p.str(v))
 	case 'i', 'I':
-		p.whole(p.address(d, v, scratch))
-	case 's', 'S', 'B':
+		text := p.address(d, v, scratch)
+		p.used += len(text) + 1
+		p.whole(text)
+	case 'B':
+		p.used += len("0x") + 16 + 1
+		p.whole(strconv.AppendUint(append(scratch, "0x"...), v, 16))
+	case 's', 'S':
 		p.padded(d, strconv.AppendUint(append(scratch, "0x"...), v, 16))
 	default:
 		if d.width == 0 {
-			d.width = 16
+			d.width, d.zero = 16, true
 		}
-		d.zero = true
 		p.number(d, nil, strconv.AppendUint(scratch, v, 16))
 	}
 }
@@ -257,10 +284,17 @@ func (p *printer) address(d *directive, v uint64, scratch []byte) []byte {
 	return scratch
 }
 
-// str is the string at an address, empty where that cannot be read.
+// str is the string at an address, empty where that cannot be read, and cut to
+// the room that arguments have left.
 func (p *printer) str(addr uint64) []byte {
-	const most = 511 // the kernel's room for arguments, less the NUL
-	return cString(view(addr, min(uint64(p.s.Readable(uintptr(addr))), most)))
+	left := argRoom - p.used
+	if left == 0 {
+		p.used++
+		return nil
+	}
+	text := cString(view(addr, min(uint64(p.s.Readable(uintptr(addr))), uint64(left-1))))
+	p.used += len(text) + 1
+	return text
 }
 
 // cString is b up to its first NUL.

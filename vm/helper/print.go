@@ -48,7 +48,9 @@ func printMessage(s *exec.State, format []byte, args []uint64) uint64 {
 	}
 	var buf [maxMessage]byte
 	p := printer{s: s, buf: buf[:]}
-	p.format(format, args)
+	if err := p.format(format, args); err != 0 {
+		return err.Ret()
+	}
 	s.Env.Printk(string(bytes.TrimSuffix(p.text(), []byte("\n"))))
 	return uint64(p.n)
 }
@@ -61,6 +63,11 @@ func snprintf(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
 	}
 	format := cString(view(r3, uint64(s.Readable(uintptr(r3)))))
 	if err := checkFormat(format, n); err != 0 {
+		return err.Ret()
+	}
+	// The buffer stays as it is where the arguments are too long.
+	measure := printer{s: s}
+	if err := measure.format(format, args[:n]); err != 0 {
 		return err.Ret()
 	}
 	p := printer{s: s, buf: view(r1, uint64(uint32(r2)))}
