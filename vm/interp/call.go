@@ -75,11 +75,11 @@ func (m *machine) callx(o *op) {
 
 // tailCall replaces the current frame's program by another, or goes on where
 // there is none or too many were called before.
-func (m *machine) tailCall(pc *op, limit uintptr, o *op) (*op, uintptr) {
+func (m *machine) tailCall(o *op) {
 	if m.checked {
 		if reason := m.tailCallArguments(); reason != "" {
 			m.fail(o, reason)
-			return pc, limit
+			return
 		}
 		m.prov[isa.R0] = 0
 		clear(m.prov[isa.R1:isa.R6])
@@ -87,15 +87,15 @@ func (m *machine) tailCall(pc *op, limit uintptr, o *op) (*op, uintptr) {
 	array, ok := maps.Get(maps.Handle(m.reg[isa.R2])).(maps.ProgArray)
 	index := uint32(m.reg[isa.R3])
 	if !ok || index >= array.Info().MaxEntries || m.tails >= isa.MaxTailCalls {
-		return pc, limit
+		return
 	}
 	next, ok := array.Prog(index).(*Program)
 	if !ok {
-		return pc, limit
+		return
 	}
 	if !m.checked && next.fast == nil {
 		m.fail(o, fmt.Sprintf("tail call of program %s, which can only run checked: the run has to begin so", next.in.Name))
-		return pc, limit
+		return
 	}
 	m.tails++
 	m.prog = next
@@ -103,8 +103,9 @@ func (m *machine) tailCall(pc *op, limit uintptr, o *op) (*op, uintptr) {
 	if m.checked {
 		m.prov[isa.R1] = exec.Make(exec.RegionCtx, 0)
 	}
-	target := next.entry(m.checked)
-	return m.resume(target, limit+addr(target)-addr(pc))
+	if m.jump(next.entry(m.checked)); addr(m.pc) >= m.limit {
+		m.refill()
+	}
 }
 
 func (m *machine) tailCallArguments() string {

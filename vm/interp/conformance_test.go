@@ -1,10 +1,8 @@
 package interp
 
 import (
-	"path/filepath"
 	"testing"
 
-	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/conformance"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -26,50 +24,24 @@ func newState(t testing.TB) *exec.State {
 }
 
 func TestConformance(t *testing.T) {
-	cases, errs, err := conformance.Load(filepath.Join(testenv.Data(t, "bpf_conformance"), "tests"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, err := range errs {
-		t.Errorf("read %s: %v", name, err)
-	}
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
 			s := newState(t)
-			for _, c := range cases {
-				t.Run(c.Name, func(t *testing.T) {
-					p, err := Compile(&Input{Name: c.Name, Type: plain, Insns: c.Program()})
-					if err != nil {
-						t.Fatal(err)
-					}
-					copy(s.SetPlainCtx(len(c.Mem)), c.Mem)
-					got, err := p.Run(s, mode)
-					if err != nil || got != c.Result {
-						t.Errorf("R0 = 0x%x, want 0x%x; error %v", got, c.Result, err)
-					}
-				})
-			}
+			conformance.Test(t, func(c *conformance.Case) (uint64, error) {
+				p, err := Compile(&Input{Name: c.Name, Type: plain, Insns: c.Program()})
+				if err != nil {
+					return 0, err
+				}
+				copy(s.SetPlainCtx(len(c.Mem)), c.Mem)
+				return p.Run(s, mode)
+			})
 		})
 	}
 }
 
-func TestConformanceNegative(t *testing.T) {
-	cases, errs, err := conformance.Load(filepath.Join(testenv.Data(t, "bpf_conformance"), "negative"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, err := range errs {
-		t.Logf("%s: %v", name, err)
-	}
-	for _, c := range cases {
+func TestConformanceRefused(t *testing.T) {
+	conformance.TestRefused(t, func(c *conformance.Case) error {
 		_, err := Compile(&Input{Name: c.Name, Type: plain, Insns: c.Program()})
-		if err == nil {
-			t.Errorf("%s is accepted", c.Name)
-			continue
-		}
-		t.Logf("%s: %v", c.Name, err)
-	}
-	if len(cases)+len(errs) == 0 {
-		t.Error("there are no cases")
-	}
+		return err
+	})
 }

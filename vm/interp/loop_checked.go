@@ -10,10 +10,10 @@ import (
 	"github.com/skep-ebpf/skep/internal/mem"
 )
 
-// runChecked executes from pc until the frame of depth base returns, and holds
+// runChecked executes from m.pc until the frame of depth base returns, and holds
 // every memory access against the region that its pointer came from.
-func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
-	reg := &m.reg
+func (m *machine) runChecked(base int) {
+	pc, limit, reg := m.pc, m.limit, &m.reg
 	prov := &m.prov
 	regions := m.state.Regions()
 	stack := m.state.Stack()
@@ -602,10 +602,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 1 || regions[id].WriteOnly {
-				if !m.admit(o, from, a, 1, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 1, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -620,10 +624,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 2 || regions[id].WriteOnly {
-				if !m.admit(o, from, a, 2, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 2, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -638,10 +646,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].WriteOnly {
-				if !m.admit(o, from, a, 4, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -656,10 +668,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].WriteOnly {
-				if !m.admit(o, from, a, 8, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -677,10 +693,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 1 || regions[id].WriteOnly {
-				if !m.admit(o, from, a, 1, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 1, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -695,10 +715,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 2 || regions[id].WriteOnly {
-				if !m.admit(o, from, a, 2, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 2, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -713,10 +737,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].WriteOnly {
-				if !m.admit(o, from, a, 4, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -731,10 +759,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 1 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 1, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 1, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -751,10 +783,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 2 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 2, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 2, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -771,10 +807,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 4, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -791,10 +831,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 8, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -811,10 +855,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 1 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 1, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 1, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -831,10 +879,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 2 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 2, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 2, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -851,10 +903,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 4, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -871,10 +927,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 8, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -891,10 +951,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -911,10 +975,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -932,10 +1000,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -952,10 +1024,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -973,10 +1049,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -993,10 +1073,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1014,10 +1098,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1034,10 +1122,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1055,10 +1147,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1076,10 +1172,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1097,10 +1197,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1117,10 +1221,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1138,10 +1246,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1158,10 +1270,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1179,10 +1295,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1199,10 +1319,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1220,10 +1344,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1240,10 +1368,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1261,10 +1393,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1282,10 +1418,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, updates) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, updates)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1303,10 +1443,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 1 || regions[id].WriteOnly {
-				if !m.admit(o, from, a, 1, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 1, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1321,10 +1465,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 1 || regions[id].ReadOnly {
-				if !m.admit(o, from, a, 1, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 1, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1341,10 +1489,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 2 || regions[id].WriteOnly || a&1 != 0 {
-				if !m.admit(o, from, a, 2, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 2, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1359,10 +1511,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 2 || regions[id].ReadOnly || a&1 != 0 {
-				if !m.admit(o, from, a, 2, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 2, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1379,10 +1535,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].WriteOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1397,10 +1557,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 4 || regions[id].ReadOnly || a&3 != 0 {
-				if !m.admit(o, from, a, 4, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 4, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1417,10 +1581,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].WriteOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, loads) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, loads)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1438,10 +1606,14 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 				id = 0
 			}
 			if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < 8 || regions[id].ReadOnly || a&7 != 0 {
-				if !m.admit(o, from, a, 8, stores) {
-					if m.err != nil {
-						return m.end(pc, limit)
-					}
+				m.pc, m.limit = pc, limit
+				ok := m.admit(o, from, a, 8, stores)
+				if m.err != nil {
+					return
+				}
+				pc, limit = m.pc, m.limit
+				regions = m.state.Regions()
+				if o = pc.at(-1); !ok {
 					continue
 				}
 			}
@@ -1451,66 +1623,78 @@ func (m *machine) runChecked(pc *op, limit uintptr, base int) error {
 			}
 			continue
 		case codeCallLocal:
-			if pc, limit = m.call(pc, limit, o); m.err != nil {
-				return m.end(pc, limit)
+			m.pc, m.limit = pc, limit
+			if m.call(o); m.err != nil {
+				return
 			}
+			pc, limit = m.pc, m.limit
+			regions = m.state.Regions()
 
 			continue
 		case codeExit:
+			m.pc, m.limit = pc, limit
 			if m.depth == base {
-				return m.end(pc, limit)
+				return
 			}
-			pc, limit = m.ret(pc, limit)
+			m.ret()
+			pc, limit = m.pc, m.limit
+			regions = m.state.Regions()
 
 			continue
 		case codeCallHelper:
 			m.pc, m.limit = pc, limit
-			m.helper(o, m.prog.helpers[o.off])
-			if m.err != nil {
-				return m.end(pc, m.limit)
+			if m.helper(o, m.prog.helpers[o.off]); m.err != nil {
+				return
 			}
-			limit, regions = m.limit, m.state.Regions()
+			pc, limit = m.pc, m.limit
+			regions = m.state.Regions()
 
 			continue
 		case codeCallX:
 			m.pc, m.limit = pc, limit
 			if m.callx(o); m.err != nil {
-				return m.end(pc, m.limit)
+				return
 			}
-			limit = m.limit
+			pc, limit = m.pc, m.limit
 			regions = m.state.Regions()
 
 			continue
 		case codeTailCall:
-			if pc, limit = m.tailCall(pc, limit, o); m.err != nil {
-				return m.end(pc, limit)
+			m.pc, m.limit = pc, limit
+			if m.tailCall(o); m.err != nil {
+				return
 			}
+			pc, limit = m.pc, m.limit
+			regions = m.state.Regions()
 
 			continue
 		case codeLdPacket:
+			m.pc, m.limit = pc, limit
 			if !m.loadPacket(o) {
 				if m.err != nil || m.depth == base {
-					return m.end(pc, limit)
+					return
 				}
-				pc, limit = m.ret(pc, limit)
+				m.ret()
 			}
+			pc, limit = m.pc, m.limit
+			regions = m.state.Regions()
 
 			continue
 		case codeTrap:
+			m.pc, m.limit = pc, limit
 			m.trap(o)
-			return m.end(pc, limit)
+			return
 
-		default:
-			m.trap(o)
-			return m.end(pc, limit)
 		}
 	jump:
 		limit += uintptr(o.off)
 		pc = (*op)(unsafe.Add(unsafe.Pointer(pc), o.off))
 		if uintptr(unsafe.Pointer(pc)) >= limit {
-			if limit = m.refill(pc, limit); m.err != nil {
-				return m.end(pc, limit)
+			m.pc, m.limit = pc, limit
+			if m.refill(); m.err != nil {
+				return
 			}
+			pc, limit = m.pc, m.limit
 		}
 	}
 }

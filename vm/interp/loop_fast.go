@@ -10,10 +10,10 @@ import (
 	"github.com/skep-ebpf/skep/internal/mem"
 )
 
-// runFast executes from pc until the frame of depth base returns. It trusts the
+// runFast executes from m.pc until the frame of depth base returns. It trusts the
 // program.
-func (m *machine) runFast(pc *op, limit uintptr, base int) error {
-	reg := &m.reg
+func (m *machine) runFast(base int) {
+	pc, limit, reg := m.pc, m.limit, &m.reg
 	for {
 		o := pc
 		pc = pc.skip()
@@ -524,9 +524,11 @@ func (m *machine) runFast(pc *op, limit uintptr, base int) error {
 			reg[o.dst&15] = uint64(*(*uint64)(mem.At(uintptr(reg[o.src&15]) + uintptr(o.off)))) >> (o.shift & 63) & o.imm
 			continue
 		case codeAccessCtx:
+			m.pc, m.limit = pc, limit
 			if m.accessCtx(o); m.err != nil {
-				return m.end(pc, limit)
+				return
 			}
+			pc, limit = m.pc, m.limit
 			continue
 		case codeAtomicAdd32:
 			fetchAdd32((*uint32)(mem.At(uintptr(reg[o.dst&15])+uintptr(o.off))), uint32(reg[o.src&15]))
@@ -625,60 +627,67 @@ func (m *machine) runFast(pc *op, limit uintptr, base int) error {
 			storeRelease64(mem.At(uintptr(reg[o.dst&15])+uintptr(o.off)), uint64(reg[o.src&15]))
 			continue
 		case codeCallLocal:
-			if pc, limit = m.call(pc, limit, o); m.err != nil {
-				return m.end(pc, limit)
+			m.pc, m.limit = pc, limit
+			if m.call(o); m.err != nil {
+				return
 			}
+			pc, limit = m.pc, m.limit
 			continue
 		case codeExit:
+			m.pc, m.limit = pc, limit
 			if m.depth == base {
-				return m.end(pc, limit)
+				return
 			}
-			pc, limit = m.ret(pc, limit)
+			m.ret()
+			pc, limit = m.pc, m.limit
 			continue
 		case codeCallHelper:
 			m.pc, m.limit = pc, limit
 			reg[0] = m.prog.helpers[o.off].Func(m.state, reg[1], reg[2], reg[3], reg[4], reg[5])
 			if m.err != nil {
-				return m.end(pc, m.limit)
+				return
 			}
-			limit = m.limit
+			pc, limit = m.pc, m.limit
 			continue
 		case codeCallX:
 			m.pc, m.limit = pc, limit
 			if m.callx(o); m.err != nil {
-				return m.end(pc, m.limit)
+				return
 			}
-			limit = m.limit
-
+			pc, limit = m.pc, m.limit
 			continue
 		case codeTailCall:
-			if pc, limit = m.tailCall(pc, limit, o); m.err != nil {
-				return m.end(pc, limit)
+			m.pc, m.limit = pc, limit
+			if m.tailCall(o); m.err != nil {
+				return
 			}
+			pc, limit = m.pc, m.limit
 			continue
 		case codeLdPacket:
+			m.pc, m.limit = pc, limit
 			if !m.loadPacket(o) {
 				if m.err != nil || m.depth == base {
-					return m.end(pc, limit)
+					return
 				}
-				pc, limit = m.ret(pc, limit)
+				m.ret()
 			}
+			pc, limit = m.pc, m.limit
 			continue
 		case codeTrap:
+			m.pc, m.limit = pc, limit
 			m.trap(o)
-			return m.end(pc, limit)
+			return
 
-		default:
-			m.trap(o)
-			return m.end(pc, limit)
 		}
 	jump:
 		limit += uintptr(o.off)
 		pc = (*op)(unsafe.Add(unsafe.Pointer(pc), o.off))
 		if uintptr(unsafe.Pointer(pc)) >= limit {
-			if limit = m.refill(pc, limit); m.err != nil {
-				return m.end(pc, limit)
+			m.pc, m.limit = pc, limit
+			if m.refill(); m.err != nil {
+				return
 			}
+			pc, limit = m.pc, m.limit
 		}
 	}
 }

@@ -33,7 +33,8 @@ type machine struct {
 	tails   int // tail calls so far
 	err     error
 
-	// The loop's own pc and limit while something else runs.
+	// The loop has its own pc and limit; these are right when it calls something.
+	// pc is the op after the one that is being executed.
 	pc    *op
 	limit uintptr
 
@@ -61,15 +62,13 @@ func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
 	m.depth, m.tails = 0, 0
 	m.checked = mode == Checked || p.fast == nil
 	s.Checked = m.checked
-	m.reg[isa.R1] = uint64(s.Ctx())
-	m.reg[isa.R10] = uint64(s.Stack()) + isa.StackSize
 	m.frames[0].mayGoto = mayGotoLimit
+	m.reg = [16]uint64{isa.R1: uint64(s.Ctx()), isa.R10: uint64(s.Stack()) + isa.StackSize}
 	if m.checked {
 		s.ResetRegions()
 		for i := 1; i < isa.MaxFrames; i++ {
 			m.stackRegion(i).Size = 0
 		}
-		m.reg = [16]uint64{isa.R1: m.reg[isa.R1], isa.R10: m.reg[isa.R10]}
 		m.prov = [16]exec.Prov{isa.R1: exec.Make(exec.RegionCtx, 0), isa.R10: exec.Make(exec.RegionStack, 0)}
 		m.clean(0)
 	} else {
@@ -77,51 +76,50 @@ func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
 	}
 	m.pc = p.entry(m.checked)
 	m.limit = addr(m.pc)
-	if m.limit = m.refill(m.pc, m.limit); m.err == nil {
-		m.loop(m.pc, m.limit, 0)
+	if m.refill(); m.err == nil {
+		m.loop(0)
 	}
-	s.Budget += m.left(m.pc, m.limit)
+	s.Budget += m.left()
 	m.prog = nil
 	return m.reg[isa.R0], m.err
 }
 
-// loop runs the loop that fits.
-func (m *machine) loop(pc *op, limit uintptr, base int) {
+// loop runs the loop that fits until the frame of depth base returns.
+func (m *machine) loop(base int) {
 	if m.checked {
-		m.runChecked(pc, limit, base)
+		m.runChecked(base)
 	} else {
-		m.runFast(pc, limit, base)
+		m.runFast(base)
 	}
 }
 
 func addr(o *op) uintptr { return uintptr(unsafe.Pointer(o)) }
 
 // left is how many instructions of the slice are left.
-func (m *machine) left(pc *op, limit uintptr) int64 {
-	return int64(limit-addr(pc)) / int64(opSize)
-}
+func (m *machine) left() int64 { return int64(m.limit-addr(m.pc)) / int64(opSize) }
 
 // refill begins the next slice of the budget, or ends the run.
-func (m *machine) refill(pc *op, limit uintptr) uintptr {
+func (m *machine) refill() {
 	s := m.state
-	s.Budget += m.left(pc, limit)
+	s.Budget += m.left()
+	m.limit = addr(m.pc)
 	n := min(s.Budget, slice)
 	err := error(ErrBudget)
 	if n > 0 {
 		err = s.Context.Err()
 	}
 	if err != nil {
-		m.err = fmt.Errorf("program %s ended at instruction %d: %w", m.prog.in.Name, m.index(pc), err)
-		return addr(pc)
+		m.err = fmt.Errorf("program %s ended at instruction %d: %w", m.prog.in.Name, m.index(m.pc), err)
+		return
 	}
 	s.Budget -= n
-	return addr(pc) + uintptr(n)*uintptr(opSize)
+	m.limit += uintptr(n) * uintptr(opSize)
 }
 
-// end leaves a loop.
-func (m *machine) end(pc *op, limit uintptr) error {
-	m.pc, m.limit = pc, limit
-	return m.err
+// jump goes on at pc, which may belong to another program.
+func (m *machine) jump(pc *op) {
+	m.limit += addr(pc) - addr(m.pc)
+	m.pc = pc
 }
 
 // index is the instruction that an op of the current program stands for.
@@ -130,31 +128,25 @@ func (m *machine) index(o *op) int {
 }
 
 // call begins a function on the next frame.
-func (m *machine) call(pc *op, limit uintptr, o *op) (*op, uintptr) {
-	target := o.target()
-	if !m.enter(o, pc) {
-		return pc, limit
+func (m *machine) call(o *op) {
+	if !m.enter(o) {
+		return
 	}
-	return m.resume(target, limit+uintptr(o.off))
+	m.jump(o.target())
+	if addr(m.pc) >= m.limit {
+		m.refill()
+	}
 }
 
-// resume looks at the budget before a function begins at pc.
-func (m *machine) resume(pc *op, limit uintptr) (*op, uintptr) {
-	if addr(pc) >= limit {
-		limit = m.refill(pc, limit)
-	}
-	return pc, limit
-}
-
-// enter takes the next frame; the function returns to ret.
-func (m *machine) enter(o, ret *op) bool {
+// enter takes the next frame for the call o; the function will return to m.pc.
+func (m *machine) enter(o *op) bool {
 	if m.depth == isa.MaxFrames-1 {
 		m.fail(o, fmt.Sprintf("calls are %d deep, and a call needs one frame more: there are %d", m.depth, isa.MaxFrames))
 		return false
 	}
 	m.depth++
 	f := &m.frames[m.depth]
-	f.prog, f.ret, f.mayGoto = m.prog, ret, mayGotoLimit
+	f.prog, f.ret, f.mayGoto = m.prog, m.pc, mayGotoLimit
 	f.saved = [4]uint64(m.reg[isa.R6:isa.R10])
 	m.reg[isa.R10] += isa.StackSize
 	if m.checked {
@@ -166,8 +158,8 @@ func (m *machine) enter(o, ret *op) bool {
 	return true
 }
 
-// leave gives the frame back and the caller its registers.
-func (m *machine) leave() *frame {
+// ret gives the frame back and returns to the caller.
+func (m *machine) ret() {
 	f := &m.frames[m.depth]
 	copy(m.reg[isa.R6:isa.R10], f.saved[:])
 	m.reg[isa.R10] -= isa.StackSize
@@ -179,13 +171,7 @@ func (m *machine) leave() *frame {
 	}
 	m.prog = f.prog
 	m.depth--
-	return f
-}
-
-// ret returns from a function to its caller.
-func (m *machine) ret(pc *op, limit uintptr) (*op, uintptr) {
-	f := m.leave()
-	return f.ret, limit + addr(f.ret) - addr(pc)
+	m.jump(f.ret)
 }
 
 // Callback implements [exec.Engine]: it runs a function of the program that
@@ -194,25 +180,24 @@ func (m *machine) Callback(_ *exec.State, fn uint32, args *[5]uint64, prov *[5]e
 	if m.err != nil {
 		return 0, m.err
 	}
-	from := m.pc
-	target := m.prog.entry(m.checked).at(int(fn))
-	if !m.enter(from.at(-1), from) {
+	if !m.enter(m.pc.at(-1)) {
 		return 0, m.err
 	}
 	copy(m.reg[isa.R1:], args[:])
 	if m.checked {
 		copy(m.prov[isa.R1:isa.R6], prov[:])
 	}
-	m.pc, m.limit = m.resume(target, m.limit+addr(target)-addr(from))
-	if m.err == nil {
-		m.loop(m.pc, m.limit, m.depth)
+	m.jump(m.prog.entry(m.checked).at(int(fn)))
+	if addr(m.pc) >= m.limit {
+		m.refill()
 	}
-	left := m.limit - addr(m.pc)
-	m.pc, m.limit = from, addr(from)+left
+	if m.err == nil {
+		m.loop(m.depth)
+	}
 	if m.err != nil {
 		return 0, m.err
 	}
-	m.leave()
+	m.ret()
 	return m.reg[isa.R0], nil
 }
 

@@ -236,7 +236,7 @@ func memory() []form {
 		)
 	}
 	return append(all,
-		form{name: "AccessCtx", only: fast, body: "if m.accessCtx(o); m.err != nil {\nreturn m.end(pc, limit)\n}", prov: own},
+		form{name: "AccessCtx", only: fast, body: "$save\nif m.accessCtx(o); m.err != nil {\nreturn\n}\n$load", prov: own},
 	)
 }
 
@@ -278,25 +278,22 @@ func atomics() []form {
 }
 
 // control is calls, exit, and what ends a run. Compile chooses these forms.
+//
+// What a loop calls finds its pc and limit in the machine and leaves them there,
+// so that the compiler keeps both in registers everywhere else.
 func control() []form {
-	const (
-		enter = "if pc, limit = m.call(pc, limit, o); m.err != nil {\nreturn m.end(pc, limit)\n}"
-		leave = "if m.depth == base {\nreturn m.end(pc, limit)\n}\npc, limit = m.ret(pc, limit)"
-	)
 	return []form{
-		{name: "CallLocal", body: enter, prov: own},
-		{name: "Exit", body: leave, prov: own},
-		{name: "CallHelper", only: fast, prov: own, body: "m.pc, m.limit = pc, limit\n" +
+		{name: "CallLocal", body: "$save\nif m.call(o); m.err != nil {\nreturn\n}\n$load", prov: own},
+		{name: "Exit", body: "$save\nif m.depth == base {\nreturn\n}\nm.ret()\n$load", prov: own},
+		{name: "CallHelper", only: fast, prov: own, body: "$save\n" +
 			"$R = m.prog.helpers[o.off].Func(m.state, reg[1], reg[2], reg[3], reg[4], reg[5])\n" +
-			"if m.err != nil {\nreturn m.end(pc, m.limit)\n}\nlimit = m.limit"},
-		{name: "CallHelper", only: checked, prov: own, body: "m.pc, m.limit = pc, limit\n" +
-			"m.helper(o, m.prog.helpers[o.off])\n" +
-			"if m.err != nil {\nreturn m.end(pc, m.limit)\n}\nlimit, regions = m.limit, m.state.Regions()"},
-		{name: "CallX", prov: own, body: "m.pc, m.limit = pc, limit\n" +
-			"if m.callx(o); m.err != nil {\nreturn m.end(pc, m.limit)\n}\nlimit = m.limit\n$G"},
-		{name: "TailCall", prov: own, body: "if pc, limit = m.tailCall(pc, limit, o); m.err != nil {\nreturn m.end(pc, limit)\n}"},
+			"if m.err != nil {\nreturn\n}\n$load"},
+		{name: "CallHelper", only: checked, prov: own, body: "$save\n" +
+			"if m.helper(o, m.prog.helpers[o.off]); m.err != nil {\nreturn\n}\n$load"},
+		{name: "CallX", prov: own, body: "$save\nif m.callx(o); m.err != nil {\nreturn\n}\n$load"},
+		{name: "TailCall", prov: own, body: "$save\nif m.tailCall(o); m.err != nil {\nreturn\n}\n$load"},
 		// The legacy packet loads end the function where they find no bytes.
-		{name: "LdPacket", prov: own, body: "if !m.loadPacket(o) {\nif m.err != nil || m.depth == base {\nreturn m.end(pc, limit)\n}\npc, limit = m.ret(pc, limit)\n}"},
-		{name: "Trap", prov: own, body: "m.trap(o)\nreturn m.end(pc, limit)"},
+		{name: "LdPacket", prov: own, body: "$save\nif !m.loadPacket(o) {\nif m.err != nil || m.depth == base {\nreturn\n}\nm.ret()\n}\n$load"},
+		{name: "Trap", prov: own, body: "$save\nm.trap(o)\nreturn"},
 	}
 }

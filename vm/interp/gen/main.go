@@ -81,9 +81,9 @@ func codeOf(op uint8, variant int32) (code uint8, ok bool) {
 // loop is one of the two loops.
 func loop(all []form, m mode) string {
 	var b bytes.Buffer
-	name, doc := "runFast", "runFast executes from pc until the frame of depth base returns. It trusts the\n// program."
+	name, doc := "runFast", "runFast executes from m.pc until the frame of depth base returns. It trusts the\n// program."
 	if m == checked {
-		name, doc = "runChecked", "runChecked executes from pc until the frame of depth base returns, and holds\n// every memory access against the region that its pointer came from."
+		name, doc = "runChecked", "runChecked executes from m.pc until the frame of depth base returns, and holds\n// every memory access against the region that its pointer came from."
 	}
 	fmt.Fprintf(&b, `import (
 	"math/bits"
@@ -94,8 +94,8 @@ func loop(all []form, m mode) string {
 )
 
 // %s
-func (m *machine) %s(pc *op, limit uintptr, base int) error {
-	reg := &m.reg
+func (m *machine) %s(base int) {
+	pc, limit, reg := m.pc, m.limit, &m.reg
 `, doc, name)
 	if m == checked {
 		b.WriteString("prov := &m.prov\nregions := m.state.Regions()\nstack := m.state.Stack()\n")
@@ -107,22 +107,21 @@ func (m *machine) %s(pc *op, limit uintptr, base int) error {
 		}
 		fmt.Fprintf(&b, "case code%s:\n", f.name)
 		b.WriteString(expand(f, m) + "\n")
-		if !strings.HasSuffix(f.body, "goto jump") && !strings.HasSuffix(f.body, "return m.end(pc, limit)") {
+		if !strings.HasSuffix(f.body, "goto jump") && !strings.HasSuffix(f.body, "return") {
 			b.WriteString("continue\n")
 		}
 	}
 	b.WriteString(`
-	default:
-		m.trap(o)
-		return m.end(pc, limit)
 	}
 jump:
 	limit += uintptr(o.off)
 	pc = (*op)(unsafe.Add(unsafe.Pointer(pc), o.off))
 	if uintptr(unsafe.Pointer(pc)) >= limit {
-		if limit = m.refill(pc, limit); m.err != nil {
-			return m.end(pc, limit)
+		m.pc, m.limit = pc, limit
+		if m.refill(); m.err != nil {
+			return
 		}
+		pc, limit = m.pc, m.limit
 	}
 	}
 }
@@ -144,10 +143,15 @@ func expand(f form, m mode) string {
 	if m == checked {
 		address = "a"
 	}
-	replace := []string{"$A", address, "$Z0", "", "$Z", "", "$P", "", "$C", "", "$G", ""}
+	replace := []string{"$A", address, "$Z0", "", "$Z", "", "$P", "", "$C", ""}
+	load := "pc, limit = m.pc, m.limit"
+	if m == checked {
+		load += "\nregions = m.state.Regions()"
+	}
+	text = strings.NewReplacer("$save", "m.pc, m.limit = pc, limit", "$load", load).Replace(text)
 	if m == checked {
 		replace = []string{"$A", address, "$Z0", "prov[0] = 0", "$Z", "prov[o.src&15] = 0",
-			"$P", "prov[o.dst&15] = m.prog.provs[o.off]", "$C", "prov[o.dst&15] = m.prog.arena.from", "$G", "regions = m.state.Regions()"}
+			"$P", "prov[o.dst&15] = m.prog.provs[o.off]", "$C", "prov[o.dst&15] = m.prog.arena.from"}
 	}
 	text = strings.NewReplacer(replace...).Replace(text)
 	return strings.NewReplacer("$D", "reg[o.dst&15]", "$S", "reg[o.src&15]", "$K", "o.imm", "$R", "reg[0]").Replace(text)
@@ -177,10 +181,13 @@ func guard(f form, base string) string {
 		id = 0
 	}
 	if at := a - regions[id].Base - uintptr(uint32(from))*regions[id].Stride; at >= regions[id].Size || regions[id].Size-at < %d || %s {
-		if !m.admit(o, from, a, %d, %s) {
-			if m.err != nil {
-				return m.end(pc, limit)
-			}
+		$save
+		ok := m.admit(o, from, a, %d, %s)
+		if m.err != nil {
+			return
+		}
+		$load
+		if o = pc.at(-1); !ok {
 			continue
 		}
 	}
