@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -229,6 +230,45 @@ func TestAtomicBytes(t *testing.T) {
 				isa.Instruction{Op: isa.ClassJMP | isa.JmpEXIT})
 			inBothModes(t, compile(t, &Input{Insns: insns}), wantR0(want))
 		}
+	}
+}
+
+// TestAtomic: CPUs that count in one value lose nothing.
+func TestAtomic(t *testing.T) {
+	counts := array(t, 16)
+	p := compile(t, &Input{Maps: []maps.Map{counts}, Insns: assemble(t, `
+		lddw %r2, value 0+0
+		mov %r1, 1
+		mov %r6, 1000
+		mov %r7, 2
+		again:
+		lock add [%r2], %r1
+		mov %r3, 1
+		lock fetch add32 [%r2+8], %r3
+		lock xor32 [%r2+12], %r7
+		add %r6, -1
+		jne %r6, 0, again
+		mov %r0, 0
+		exit`)})
+	var wg sync.WaitGroup
+	for _, mode := range modes {
+		for range 4 {
+			s := newState(t)
+			wg.Go(func() {
+				if _, err := p.Run(s, mode); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	value := make([]byte, 16)
+	if err := counts.UserLookup(make([]byte, 4), value, 0); err != nil {
+		t.Fatal(err)
+	}
+	got := [3]uint64{binary.LittleEndian.Uint64(value), uint64(binary.LittleEndian.Uint32(value[8:])), uint64(binary.LittleEndian.Uint32(value[12:]))}
+	if want := [3]uint64{8000, 8000, 0}; got != want {
+		t.Errorf("counted %v, want %v", got, want)
 	}
 }
 

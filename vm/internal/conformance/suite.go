@@ -7,8 +7,8 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
-// Test runs every case of the suite on an engine and holds its R0 against the
-// case's.
+// Test runs every case of the suite on an engine and holds its R0, or that it
+// fails, against the case.
 func Test(t *testing.T, run func(c *Case) (r0 uint64, err error)) {
 	cases, errs, err := Load(filepath.Join(testenv.Data(t, "bpf_conformance"), "tests"))
 	if err != nil {
@@ -23,7 +23,10 @@ func Test(t *testing.T, run func(c *Case) (r0 uint64, err error)) {
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			r0, err := run(c)
-			if err != nil || r0 != c.Result {
+			switch {
+			case c.Fails && err == nil:
+				t.Errorf("R0 = 0x%x, want an error: %s", r0, c.Error)
+			case !c.Fails && (err != nil || r0 != c.Result):
 				t.Errorf("R0 = 0x%x, want 0x%x; error %v", r0, c.Result, err)
 			}
 		})
