@@ -1,7 +1,12 @@
 package helper
 
+import (
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/exec"
+)
+
 // The machine has no sockets, so that every search for one ends in NULL, as it
-// may in Linux. What programs then do not get to call need not be here.
+// may in Linux, and what a program does with one is not reached.
 
 func init() {
 	lookup := []Arg{ArgPtrToCtx, ArgPtrToMem, ArgConstSize, ArgAnything, ArgAnything}
@@ -14,5 +19,13 @@ func init() {
 		&Helper{ID: 96, Name: "bpf_tcp_sock", Func: noop, Args: socket, Ret: RetPtrToMemOrNull, Types: typesTCCgroup},
 		&Helper{ID: 98, Name: "bpf_get_listener_sock", Func: noop, Args: socket, Ret: RetPtrToMemOrNull, Types: typesTCCgroup},
 		&Helper{ID: 99, Name: "bpf_skc_lookup_tcp", Func: noop, Args: lookup, Ret: RetPtrToMemOrNull, Types: typesWithSockets},
+		&Helper{ID: 100, Name: "bpf_tcp_check_syncookie", Func: noSocket, Types: typesTCXDP,
+			Args: []Arg{ArgAnything, ArgPtrToMem, ArgConstSize, ArgPtrToMem, ArgConstSize}},
+		&Helper{ID: 110, Name: "bpf_tcp_gen_syncookie", Func: noSocket, Types: typesTCXDP,
+			Args: []Arg{ArgAnything, ArgPtrToMem, ArgConstSize, ArgPtrToMem, ArgConstSize}},
+		&Helper{ID: 124, Name: "bpf_sk_assign", Func: noSocket, Types: typesTC,
+			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
 	)
 }
+
+func noSocket(*exec.State, uint64, uint64, uint64, uint64, uint64) uint64 { return errno.EINVAL.Ret() }

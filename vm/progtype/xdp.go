@@ -82,7 +82,7 @@ func setupXDP(s *exec.State, in *Input) error {
 	case dataMeta != 0:
 		return refuse("data_meta of the context is %d; metadata begins at 0", dataMeta)
 	case int(dataEnd) != len(in.Data):
-		return refuse("data_end of the context is %d; it must be the length of the input, %d", dataEnd, len(in.Data))
+		return refuse("data_end of the context is %d; it must be the length of the input, %d, as packets lie in one piece here", dataEnd, len(in.Data))
 	case data > dataEnd:
 		return refuse("data of the context, %d, is behind data_end, %d", data, dataEnd)
 	case meta%4 != 0 || meta > XDPHeadroom-XDPFrameSize:
