@@ -94,7 +94,7 @@ func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (
 	}
 	in := interp.Input{
 		Name: image.Name, Type: typ, Insns: image.Insns,
-		Poisoned: image.Poisoned, Where: image.Where,
+		Poisoned: image.Poisoned, Text: image.Text, Where: image.Where,
 	}
 	for _, o := range objs {
 		in.Maps = append(in.Maps, o.Map)
