@@ -241,6 +241,10 @@ func (l *loader) fill(name string) error {
 
 // compatible says why m cannot stand in for what spec describes.
 func compatible(spec *ebpf.MapSpec, m *Map) error {
+	spec, err := completed(spec)
+	if err != nil {
+		return err
+	}
 	var diffs []string
 	differ := func(what string, have, want any) {
 		if have != want {

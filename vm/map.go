@@ -70,6 +70,10 @@ func NewMap(spec *ebpf.MapSpec) (*Map, error) {
 }
 
 func newMap(spec *ebpf.MapSpec) (*Map, error) {
+	spec, err := completed(spec)
+	if err != nil {
+		return nil, err
+	}
 	impl, err := maps.New(spec, PossibleCPU())
 	if err != nil {
 		return nil, err
