@@ -204,6 +204,24 @@ func (s *State) Release(addr uintptr) (Record, bool) {
 	return Record{}, false
 }
 
+// Reclaim takes back all that the program was lent and did not give back, and
+// gives how many pieces that were. A ring buffer's record is discarded, as no
+// later one could be read otherwise.
+func (s *State) Reclaim() (kept int) {
+	for i := range s.Acquired {
+		r := &s.Acquired[i]
+		if !r.Live {
+			continue
+		}
+		kept++
+		if ring, ok := maps.Get(r.Map).(*maps.Ringbuf); ok {
+			ring.Discard(r.Addr, 0)
+		}
+	}
+	s.Acquired, s.scratch = s.Acquired[:0], 0
+	return kept
+}
+
 // Readable is how many bytes from addr on are memory of this run: its own, an
 // open map's values, or lent. It serves helpers that read where a number says,
 // as Linux's reads that may fault.
@@ -240,8 +258,6 @@ func Addr(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))
 // ResetRegions makes the region table true for the run that begins: the
 // packet's bounds, the stack frames, and the maps that are open.
 func (s *State) ResetRegions() {
-	s.Acquired = s.Acquired[:0]
-	s.scratch = 0
 	if len(s.regions) < int(regionMaps) {
 		s.regions = make([]Region, regionMaps, 64)
 	}

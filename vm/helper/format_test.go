@@ -147,7 +147,7 @@ func TestSnprintfAsInKernel(t *testing.T) {
 		} else if lost := uint32(got) > uint32(size) && strings.Contains(format, "p"); uint32(got) != ret && !lost || string(buf) != string(text) {
 			t.Errorf("%q, %x, size %d: gives %d %q; the kernel %d %q", format, args, size, int32(got), buf, int32(ret), text)
 		}
-		s.ResetRegions() // takes back what was lent
+		s.Reclaim()
 	}
 }
 

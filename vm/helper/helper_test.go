@@ -156,6 +156,9 @@ func TestRingbuf(t *testing.T) {
 	ringbufSubmit(s, first, 0, 0, 0, 0)
 	ringbufDiscard(s, second, 0, 0, 0, 0)
 	ringbufSubmit(s, second, 0, 0, 0, 0) // taken back already
+	if ringbufReserve(s, handle, 8, 0, 0, 0); s.Reclaim() != 1 {
+		t.Error("a record that is not given back is not reclaimed")
+	}
 	text := lend(t, s, []byte("abc"))
 	if got := ringbufOutput(s, handle, text, 3, 0, 0); got != 0 {
 		t.Errorf("output gives %d", int64(got))
@@ -325,7 +328,7 @@ func TestFIBLookup(t *testing.T) {
 			le.PutUint32(b[fibTableID:], tt.table)
 			copy(b[fibDst:], dst.AsSlice())
 			params := lend(t, s, b)
-			defer s.ResetRegions()
+			defer s.Reclaim()
 			if got := fibLookup(s, 0, params, fibSize, tt.flags, 0); got != tt.want {
 				t.Errorf("gives %d, want %d", int64(got), int64(tt.want))
 			}
