@@ -42,7 +42,7 @@ func l3CsumReplace(s *exec.State, _, r2, r3, r4, r5 uint64) uint64 {
 	if err != 0 {
 		return err.Ret()
 	}
-	return statusOf(replaceChecksum(sum, r3, r4, r5))
+	return status(replaceChecksum(sum, r3, r4, r5))
 }
 
 // l4CsumReplace does the same for checksums that a packet may lack.
@@ -69,14 +69,6 @@ func l4CsumReplace(s *exec.State, _, r2, r3, r4, r5 uint64) uint64 {
 // Sums are kept as they lie in memory; one's complement sums do not mind the
 // order of bytes.
 var le = binary.LittleEndian
-
-// statusOf is what a helper returns for err, which may be none.
-func statusOf(err errno.Errno) uint64 {
-	if err != 0 {
-		return err.Ret()
-	}
-	return 0
-}
 
 func checksumAt(s *exec.State, offset uint32) ([]byte, errno.Errno) {
 	packet := s.Packet.Bytes()

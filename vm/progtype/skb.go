@@ -202,7 +202,8 @@ func init() {
 		CtxName: "struct __sk_buff", CtxSize: skbSize,
 		Fields: skbFieldsFor([]string{"tc_classid", "data_meta", "wire_len", "tstamp_type"},
 			[]string{"mark", "priority", "cb", "tstamp"}),
-		Verdicts: map[uint32]string{0: "drop", 1: "pass"},
+		// Bit 1 tells the sender of congestion.
+		Verdicts: map[uint32]string{0: "drop", 1: "pass", 2: "drop+cn", 3: "pass+cn"},
 		Setup:    func(s *exec.State, in *Input) error { return setupSKB(s, in, ebpf.CGroupSKB, false) }, Finish: finishSKB,
 		Packet: true,
 	})
