@@ -236,6 +236,34 @@ func TestInputRefused(t *testing.T) {
 	}
 }
 
+// TestSyscall checks that a syscall program's context is the caller's memory, for
+// as long as the run.
+func TestSyscall(t *testing.T) {
+	run := oracle.Run{Type: ebpf.Syscall, Ctx: []byte{1, 2, 3, 4, 0, 0, 0, 0}, Insns: asm.Instructions{
+		asm.LoadMem(asm.R0, asm.R1, 0, asm.Word),
+		asm.StoreMem(asm.R1, 4, asm.R0, asm.Half),
+		asm.Return(),
+	}}
+	for _, mode := range []interp.Mode{interp.Fast, interp.Checked} {
+		got := run.Machine(t, oracle.State(t), mode)
+		if want := (oracle.Result{Ret: 0x04030201, Ctx: []byte{1, 2, 3, 4, 1, 2, 0, 0}}); !got.Equal(want) {
+			t.Errorf("%v\nwant\n%v", got, want)
+		}
+	}
+	run.Ctx = run.Ctx[:6]
+	if got := run.Machine(t, oracle.State(t), interp.Checked); got.Err != nil {
+		t.Errorf("a context of 6 bytes: %v", got.Err)
+	}
+	run.Ctx = run.Ctx[:5]
+	if got := run.Machine(t, oracle.State(t), interp.Checked); got.Err == nil {
+		t.Error("a store beyond the context is let through")
+	}
+	run.Data = []byte{1}
+	if got := run.Machine(t, oracle.State(t), interp.Checked); !errors.Is(got.Err, errno.EINVAL) {
+		t.Errorf("a packet for a syscall program: %v", got.Err)
+	}
+}
+
 // TestSetupAllocates checks that a run's set-up leaves the heap alone.
 func TestSetupAllocates(t *testing.T) {
 	s := oracle.State(t)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
 )
 
@@ -209,6 +210,11 @@ func init() {
 	})
 }
 
+// skbBehind is how many bytes behind a packet are zero when a run begins, as in
+// Linux, where the whole buffer is: bpf_skb_adjust_room moves what it takes for
+// headers even where the packet ends before.
+const skbBehind = 512
+
 // setupSKB is bpf_prog_test_run_skb up to the run: a type that works at layer 2
 // sees the packet from its Ethernet header and may write to it, the others see
 // it from the header behind.
@@ -224,6 +230,7 @@ func setupSKB(s *exec.State, in *Input, t ebpf.ProgramType, l2 bool) error {
 	if err := s.SetPacket(t, in.Data, exec.Headroom, exec.MaxPacket-len(in.Data)+exec.Tailroom); err != nil {
 		return err
 	}
+	clear(mem.View(s.Packet.DataEnd, skbBehind))
 	c := SKB(s)
 	*c = SKBContext{Ifindex: loopback}
 	if err := c.receive(s, in.Data); err != nil {
