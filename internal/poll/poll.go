@@ -1,5 +1,5 @@
-// Package poll is how a reader of events waits: until there is data, a deadline,
-// a flush, or its end.
+// Package poll is what readers of events have in common: how they wait, until
+// there is data, a deadline, a flush, or their end.
 package poll
 
 import (
@@ -13,13 +13,18 @@ import (
 // ErrFlushed says that a wait ended because of [Poller.Flush].
 var ErrFlushed = errors.New("ring buffer flushed")
 
-// Poller waits for one source of events.
+// Poller reads one source of events. It is safe for concurrent use.
 type Poller struct {
 	wait   func(context.Context) error
 	closed context.Context
 	close  context.CancelCauseFunc
 
-	mu      sync.Mutex
+	reading  sync.Mutex // held by a Read; protects following
+	deadline time.Time
+	pending  error // what ended the last wait, given once there is nothing left
+	freed    bool
+
+	mu      sync.Mutex              // protects following
 	flushed bool                    // a flush that no wait has seen yet
 	current context.CancelCauseFunc // ends the wait that goes on; may be nil
 }
@@ -32,14 +37,42 @@ func New(wait func(context.Context) error) *Poller {
 	return p
 }
 
-// Wait waits for data. It returns [os.ErrDeadlineExceeded] after a deadline that
-// is not zero, [ErrFlushed] after a flush, and [os.ErrClosed] after Close.
-func (p *Poller) Wait(deadline time.Time) error {
+// SetDeadline says until when Read waits; the zero time means for ever.
+func (p *Poller) SetDeadline(t time.Time) {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	p.deadline = t
+}
+
+// Read calls take until it has taken something, and waits between two calls. It
+// returns [os.ErrDeadlineExceeded] after the deadline, [ErrFlushed] after a Flush
+// and [os.ErrClosed] after Close; in the first two cases only when there is
+// nothing left to take.
+func (p *Poller) Read(take func() bool) error {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	for {
+		if p.closed.Err() != nil {
+			return os.ErrClosed
+		}
+		if take() {
+			return nil
+		}
+		if err := p.pending; err != nil {
+			p.pending = nil
+			return err
+		}
+		p.pending = p.once() // data may have come without a wakeup: look once more
+	}
+}
+
+// once waits for data, or for what ends the wait.
+func (p *Poller) once() error {
 	ctx, cancel := context.WithCancelCause(p.closed)
 	defer cancel(nil)
-	if !deadline.IsZero() {
+	if !p.deadline.IsZero() {
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, deadline, os.ErrDeadlineExceeded)
+		ctx, stop = context.WithDeadlineCause(ctx, p.deadline, os.ErrDeadlineExceeded)
 		defer stop()
 	}
 	p.mu.Lock()
@@ -64,7 +97,7 @@ func (p *Poller) Wait(deadline time.Time) error {
 	return err
 }
 
-// Flush ends the wait that goes on, or the next one.
+// Flush makes Read take what is there, and then return [ErrFlushed].
 func (p *Poller) Flush() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,5 +111,14 @@ func (p *Poller) Flush() error {
 	return nil
 }
 
-// Close ends every wait.
-func (p *Poller) Close() { p.close(os.ErrClosed) }
+// Close ends every Read and then calls free, the first time.
+func (p *Poller) Close(free func() error) error {
+	p.close(os.ErrClosed)
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	if p.freed {
+		return nil
+	}
+	p.freed = true
+	return free()
+}

@@ -148,23 +148,25 @@ func (r *perfRing) read(buf []byte, from, n uint64) []byte {
 
 // next gives what is oldest: a count of lost samples, or a sample, appended to
 // buf. false where there is nothing.
-func (r *perfRing) next(buf []byte) (sample []byte, lost uint32, ok bool) {
+func (r *perfRing) next(buf []byte) (rec PerfRecord, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.head == r.tail {
-		lost, r.lost = r.lost, 0
-		return buf, lost, lost != 0
+		rec.Lost, r.lost = uint64(r.lost), 0
+		return rec, rec.Lost != 0
 	}
 	at := r.tail % uint64(len(r.buf)) // a header is in one piece
 	header := r.buf[at : at+perfHeader]
-	if lost = u32(header[4:]); lost != 0 {
+	if lost := u32(header[4:]); lost != 0 {
+		rec.Lost = uint64(lost)
 		putU32(header[4:], 0)
-		return buf, lost, true
+	} else {
+		size := uint64(u32(header))
+		rec.Sample = r.read(buf, r.tail+perfHeader, size)
+		r.tail += roundUp(perfHeader+size, 8)
 	}
-	size := uint64(u32(header))
-	buf = r.read(buf, r.tail+perfHeader, size)
-	r.tail += roundUp(perfHeader+size, 8)
-	return buf, 0, true
+	rec.Remaining = int(r.head - r.tail)
+	return rec, true
 }
 
 // PerfReader takes the samples of all CPUs out of a PerfEventArray.
@@ -179,9 +181,10 @@ type PerfReader struct {
 
 // PerfRecord is one sample, or a count of samples that were lost there.
 type PerfRecord struct {
-	CPU    int
-	Sample []byte
-	Lost   uint64
+	CPU       int
+	Sample    []byte
+	Lost      uint64
+	Remaining int // bytes that wait in this CPU's ring after it
 }
 
 // Open attaches a ring of size bytes (a multiple of 8) to every CPU, in place of
@@ -207,12 +210,9 @@ func (r *PerfReader) Next(buf []byte) (PerfRecord, bool) {
 	for range r.rings {
 		cpu := r.cpu
 		r.cpu = (cpu + 1) % len(r.rings)
-		sample, lost, ok := r.rings[cpu].next(buf)
-		switch {
-		case ok && lost != 0:
-			return PerfRecord{CPU: cpu, Lost: uint64(lost)}, true
-		case ok:
-			return PerfRecord{CPU: cpu, Sample: sample}, true
+		if rec, ok := r.rings[cpu].next(buf); ok {
+			rec.CPU = cpu
+			return rec, true
 		}
 	}
 	return PerfRecord{}, false

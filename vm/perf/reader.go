@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/skep-ebpf/skep/internal/poll"
@@ -37,14 +36,10 @@ const pageSize = 4096
 // Reader reads the samples of all CPUs of one perf event array. It is safe for
 // concurrent use.
 type Reader struct {
-	m    *vm.Map
-	poll *poll.Poller
-	size int
-
-	mu       sync.Mutex // protects following
-	samples  *maps.PerfReader
-	deadline time.Time
-	pending  error // what ended the wait, given once the rings are empty
+	samples *maps.PerfReader
+	m       *vm.Map
+	poll    *poll.Poller
+	size    int
 }
 
 // NewReader attaches a ring of perCPUBuffer bytes, rounded up to whole pages, to
@@ -66,28 +61,16 @@ func NewReader(array *vm.Map, perCPUBuffer int) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{m: held, poll: poll.New(samples.Wait), size: size, samples: samples}, nil
+	return &Reader{samples, held, poll.New(samples.Wait), size}, nil
 }
 
 // Close detaches the rings; calls of Read return [os.ErrClosed].
 func (r *Reader) Close() error {
-	r.poll.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.samples == nil {
-		return nil
-	}
-	err := r.samples.Close()
-	r.samples = nil
-	return errors.Join(err, r.m.Close())
+	return r.poll.Close(func() error { return errors.Join(r.samples.Close(), r.m.Close()) })
 }
 
 // SetDeadline says until when Read waits for data; the zero time means for ever.
-func (r *Reader) SetDeadline(t time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.deadline = t
-}
+func (r *Reader) SetDeadline(t time.Time) { r.poll.SetDeadline(t) }
 
 // Read gives the next record of any CPU. It returns [os.ErrDeadlineExceeded]
 // after the deadline, [ErrFlushed] after a Flush and [os.ErrClosed] after Close;
@@ -100,27 +83,13 @@ func (r *Reader) Read() (Record, error) {
 
 // ReadInto is Read that reuses rec's memory.
 func (r *Reader) ReadInto(rec *Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for {
-		if r.samples == nil {
-			return fmt.Errorf("perf event array: %w", ErrClosed)
+	return r.poll.Read(func() bool {
+		next, ok := r.samples.Next(rec.RawSample[:0])
+		if ok {
+			*rec = Record{CPU: next.CPU, RawSample: next.Sample, LostSamples: next.Lost, Remaining: next.Remaining}
 		}
-		if next, ok := r.samples.Next(rec.RawSample[:0]); ok {
-			*rec = Record{CPU: next.CPU, RawSample: next.Sample, LostSamples: next.Lost}
-			return nil
-		}
-		if err := r.pending; err != nil {
-			r.pending = nil
-			return err
-		}
-		switch err := r.poll.Wait(r.deadline); {
-		case errors.Is(err, ErrClosed):
-			return err
-		default:
-			r.pending = err // a last look before the wait's end is reported
-		}
-	}
+		return ok
+	})
 }
 
 // BufferSize is the size of each CPU's ring in bytes.

@@ -72,6 +72,14 @@ func TestRead(t *testing.T) {
 		t.Fatal(rec, err)
 	}
 
+	send(t, coll, 60)
+	send(t, coll, 60)
+	for _, remaining := range []int{16, 0} { // a header and a sample, 8 bytes each
+		if rec, err := r.Read(); err != nil || rec.Remaining != remaining {
+			t.Fatal(rec, err)
+		}
+	}
+
 	// A full ring loses samples, and says how many.
 	lost := uint64(0)
 	for send(t, coll, 61) != enospc {

@@ -3,10 +3,8 @@
 package ringbuf
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/skep-ebpf/skep/internal/poll"
@@ -32,10 +30,6 @@ type Reader struct {
 	ring *maps.Ringbuf
 	m    *vm.Map
 	poll *poll.Poller
-
-	mu       sync.Mutex // protects following
-	deadline time.Time
-	pending  error // what ended the wait, given once the ring is empty
 }
 
 // NewReader makes a reader of a ring buffer.
@@ -52,21 +46,10 @@ func NewReader(m *vm.Map) (*Reader, error) {
 }
 
 // Close ends the reader; calls of Read return [os.ErrClosed].
-func (r *Reader) Close() error {
-	r.poll.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	err := r.m.Close()
-	r.ring = nil
-	return err
-}
+func (r *Reader) Close() error { return r.poll.Close(r.m.Close) }
 
 // SetDeadline says until when Read waits for data; the zero time means for ever.
-func (r *Reader) SetDeadline(t time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.deadline = t
-}
+func (r *Reader) SetDeadline(t time.Time) { r.poll.SetDeadline(t) }
 
 // Read gives the next record. It returns [os.ErrDeadlineExceeded] after the
 // deadline, [ErrFlushed] after a Flush and [os.ErrClosed] after Close; in the
@@ -79,31 +62,14 @@ func (r *Reader) Read() (Record, error) {
 
 // ReadInto is Read that reuses rec's memory.
 func (r *Reader) ReadInto(rec *Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for {
-		if r.ring == nil {
-			return fmt.Errorf("ring buffer: %w", ErrClosed)
-		}
-		var ok bool
-		if rec.RawSample, rec.Remaining, ok = r.ring.Next(rec.RawSample[:0]); ok {
-			return nil
-		}
-		if err := r.pending; err != nil {
-			r.pending = nil
-			return err
-		}
-		switch err := r.poll.Wait(r.deadline); {
-		case errors.Is(err, ErrClosed):
-			return err
-		default:
-			r.pending = err // records may have come without a wakeup
-		}
-	}
+	return r.poll.Read(func() (ok bool) {
+		rec.RawSample, rec.Remaining, ok = r.ring.Next(rec.RawSample[:0])
+		return ok
+	})
 }
 
 // BufferSize is the size of the ring buffer in bytes.
-func (r *Reader) BufferSize() int { return int(r.m.MaxEntries()) }
+func (r *Reader) BufferSize() int { return int(r.ring.Info().MaxEntries) }
 
 // AvailableBytes is how many bytes wait to be read.
 func (r *Reader) AvailableBytes() int { return int(r.ring.Query(maps.RingbufAvailData)) }
