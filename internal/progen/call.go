@@ -1,6 +1,7 @@
 package progen
 
 import (
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/isa"
@@ -109,9 +110,10 @@ func (g *gen) tailCall() {
 		g.tail = false
 	}
 	masks := []int32{1, 3, 7, -1}
-	if g.f.level > 0 {
-		// The case's own program would run on top of this function's caller, and
-		// again, up to 33 times: deeper than the machine's frames.
+	if g.f.level > 0 || g.c.Type == ebpf.SchedCLS {
+		// Not the case's own program: it would run on top of this function's
+		// caller, and again, up to 33 times, deeper than the machine's frames; and
+		// it would call growers that often.
 		masks = masks[:1]
 	}
 	index := g.reg()

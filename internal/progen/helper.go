@@ -19,6 +19,11 @@ type helperCall struct {
 	args  []arg
 }
 
+// growers lengthen a socket buffer at its head. Linux doubles its memory each
+// time that it has to be allocated anew, and gives ENOMEM after about eleven
+// times; so programs call them outside of loops only.
+var growers = []asm.BuiltinFunc{asm.FnSkbVlanPush, asm.FnSkbChangeHead, asm.FnSkbChangeProto, asm.FnSkbAdjustRoom}
+
 var (
 	xdp    = []ebpf.ProgramType{ebpf.XDP}
 	tc     = []ebpf.ProgramType{ebpf.SchedCLS}
@@ -72,6 +77,9 @@ func (g *gen) helper() {
 	var fit []helperCall
 	for _, h := range helperCalls {
 		needsCtx := len(h.args) > 0 && h.types != nil && !slices.Equal(h.types, direct)
+		if slices.Contains(growers, h.fn) && (g.f.level > 0 || g.depth > 1) {
+			continue
+		}
 		if (h.types == nil || slices.Contains(h.types, g.c.Type)) && (!needsCtx || hasCtx(g)) {
 			fit = append(fit, h)
 		}
