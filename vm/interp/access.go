@@ -182,6 +182,9 @@ func (m *machine) accessCtx(o *op) {
 	if f.Width != 0 && size == int(f.Size) {
 		v, size = v&(^uint64(0)>>(64-size*8)), int(f.Width)
 	}
+	if f.Limit != 0 && v >= uint64(f.Limit) {
+		return
+	}
 	storeWidth(at, size, v)
 }
 

@@ -114,6 +114,43 @@ func checkAccess(t *testing.T, s *exec.State, desc *progtype.Type, off, size int
 	}
 }
 
+// TestStores holds what a store leaves in fields that Linux keeps narrower than
+// it shows them.
+func TestStores(t *testing.T) {
+	testenv.Kernel(t)
+	s := oracle.State(t)
+	desc, err := progtype.Get(ebpf.SchedCLS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range desc.Fields {
+		if !f.Write {
+			continue
+		}
+		width := sizes[min(int(f.Size), 4)]
+		if f.Size == 8 {
+			width = asm.DWord
+		}
+		for _, v := range []int64{0, 5, 0xfffe, 0xffff, 0x10001, -1} {
+			run := oracle.Run{Type: desc.Prog, Data: udpPacket(), Insns: asm.Instructions{
+				asm.LoadImm(asm.R2, v, asm.DWord),
+				asm.StoreMem(asm.R1, int16(f.Off), asm.R2, width),
+				asm.LoadMem(asm.R0, asm.R1, int16(f.Off), width),
+				asm.Return(),
+			}}
+			kernel, err := run.Kernel(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, mode := range []interp.Mode{interp.Fast, interp.Checked} {
+				if got := run.Machine(t, s, mode); !got.Equal(kernel) {
+					t.Errorf("%s = %#x, mode %v: R0 = %#x, error %v; the kernel %#x", f.Name, v, mode, got.Ret, got.Err, kernel.Ret)
+				}
+			}
+		}
+	}
+}
+
 // TestSetup holds what a run begins and ends with against Linux, for random
 // packets and contexts.
 func TestSetup(t *testing.T) {

@@ -62,6 +62,8 @@ type Field struct {
 	Kind  Kind
 	Write bool // programs may store
 	Whole bool // only loads and stores of Size bytes
+	// Limit is the least number whose store changes nothing; 0: none.
+	Limit uint32
 }
 
 // Shift is by how many bits a load of size bytes at off shifts the field's Width

@@ -109,6 +109,9 @@ const (
 	skbHWTstamp = 184
 )
 
+// noQueue is the number of no queue (NO_QUEUE_MAPPING).
+const noQueue = 0xffff
+
 // skbFields are all fields of struct __sk_buff that some type may read, none
 // writable.
 func skbFields() []Field {
@@ -117,7 +120,7 @@ func skbFields() []Field {
 		{Name: "len", Off: 0, Size: 4, At: uint16(unsafe.Offsetof(c.Len)), Width: 4},
 		{Name: "pkt_type", Off: 4, Size: 4, At: uint16(unsafe.Offsetof(c.PktType)), Width: 4},
 		{Name: "mark", Off: skbMark, Size: 4, At: uint16(unsafe.Offsetof(c.Mark)), Width: 4},
-		{Name: "queue_mapping", Off: 12, Size: 4, At: uint16(unsafe.Offsetof(c.QueueMapping)), Width: 2},
+		{Name: "queue_mapping", Off: 12, Size: 4, At: uint16(unsafe.Offsetof(c.QueueMapping)), Width: 2, Limit: noQueue},
 		{Name: "protocol", Off: 16, Size: 4, At: uint16(unsafe.Offsetof(c.Protocol)), Width: 2},
 		{Name: "vlan_present", Off: 20, Size: 4, At: uint16(unsafe.Offsetof(c.VLANPresent)), Width: 4},
 		{Name: "vlan_tci", Off: 24, Size: 4, At: uint16(unsafe.Offsetof(c.VLANTCI)), Width: 2},
