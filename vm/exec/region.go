@@ -22,9 +22,18 @@ const (
 	RegionMap                       // a map itself; element: its handle
 	RegionFunc                      // a function; element: its first instruction
 	RegionRecord                    // memory that a helper lent; element: its number
+	RegionBuffer                    // memory that the context leads to: [State.Buffer]
+	RegionBTF                       // a kernel object; element: its index in Env.Objects
+	RegionSock                      // a socket; element: its number
+	RegionHeap                      // an object that the program owns
 	RegionStack                     // the first of MaxFrames, by call depth
 	regionMaps      = RegionStack + 8
 )
+
+// Nowhere is the Prov of a number that typed memory held where a pointer may lie.
+// Used as a pointer it leads nowhere: loads through it give 0, as Linux's loads
+// of typed memory do where there is none.
+const Nowhere = Prov(RegionNone)<<32 | 1<<31
 
 // Make builds a Prov.
 func Make(r RegionID, elem uint32) Prov { return Prov(r)<<32 | Prov(elem) }

@@ -59,6 +59,9 @@ type State struct {
 	Packet Packet
 	// Redirect is where the program sent its packet.
 	Redirect Redirect
+	// Buffer is memory that a pointer in the context leads to, such as a flow
+	// dissector's keys.
+	Buffer Region
 
 	// Budget is how many instructions may still run; an engine may notice its
 	// end late, at the next backward jump or call. Context ends a run early.
@@ -106,6 +109,8 @@ type Env struct {
 	Printk func(msg string)
 	// Net answers questions about the network around a packet. May be nil.
 	Net Net
+	// Objects is the kernel's memory, as far as programs may see it. May be nil.
+	Objects *Objects
 	// Clone takes a packet that bpf_clone_redirect sends; it must not keep it.
 	// May be nil.
 	Clone func(ifindex uint32, flags uint64, packet []byte)
