@@ -51,7 +51,7 @@ func (a *array) Update(cpu int, key, value []byte, flags uint64) error {
 	if err != nil {
 		return err
 	}
-	a.write(addr, value, flags)
+	a.overwrite(addr, value, flags)
 	return nil
 }
 
@@ -96,7 +96,7 @@ func (a *array) userUpdate(key, value []byte, flags uint64) error {
 	case a.row != 0:
 		a.writeCPUs(addr, a.row, value)
 	default:
-		a.write(addr, value, flags)
+		a.overwrite(addr, value, flags)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ type ops interface {
 // init fills in what does not depend on the type.
 func (c *common) init(info Info, o ops) {
 	c.info, c.ops = info, o
-	c.spin = spinLockOffset(info.Value)
+	c.spin = info.Fields.Offset(FieldSpinLock)
 }
 
 // reserve gets the map's memory.
@@ -75,6 +75,11 @@ func (c *common) Close() error {
 		return nil
 	}
 	Unregister(c.info.Handle)
+	if v := &c.info.Values; len(c.info.Fields) > 0 {
+		for i := range v.N {
+			c.info.Fields.Free(&c.info, v.Addr(i))
+		}
+	}
 	if c.mem == nil {
 		return nil
 	}

@@ -121,6 +121,7 @@ func (h *hash) replace(old, hash uint32, cpu int, key, value []byte, flags uint6
 	link := h.takeSpare(cpu)
 	h.insert(link, hash, cpu, key, value, user)
 	h.unlink(old, hash)
+	h.end(old)
 	h.spare[cpu].Store(old)
 	return link
 }
@@ -147,10 +148,31 @@ func (h *hash) put(link uint32, cpu int, value []byte, flags uint64, user, fresh
 		for other := range h.info.CPUs {
 			clear(mem.View(h.value(link, other), int(h.valueStride)))
 		}
-	case fresh && h.spin >= 0:
-		storeU32(h.value(link, cpu)+uintptr(h.spin), 0)
 	}
-	h.write(h.value(link, cpu), value, flags)
+	at := h.value(link, cpu)
+	switch {
+	case fresh:
+		h.info.Fields.Free(&h.info, at) // stored by a run that still points here
+		h.info.Fields.reset(at)
+		h.write(at, value, flags)
+	case h.percpu:
+		h.overwrite(at, value, flags)
+	default:
+		h.write(at, value, flags)
+	}
+}
+
+// end frees what the special fields of an element's values keep.
+func (h *hash) end(link uint32) {
+	if len(h.info.Fields) == 0 {
+		return
+	}
+	h.info.Fields.Free(&h.info, h.value(link, 0))
+	if h.percpu {
+		for cpu := 1; cpu < h.info.CPUs; cpu++ {
+			h.info.Fields.Free(&h.info, h.value(link, cpu))
+		}
+	}
 }
 
 // get copies an element's value to user space.
@@ -178,6 +200,7 @@ func (h *hash) remove(key, value []byte, flags uint64) error {
 		h.get(link, value, flags)
 	}
 	h.unlink(link, hash)
+	h.end(link)
 	h.push(link)
 	return nil
 }

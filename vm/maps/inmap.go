@@ -91,7 +91,7 @@ func fits(want *ebpf.MapSpec, h Handle) error {
 	}
 	got := m.Info()
 	same := got.Type == want.Type && got.KeySize == want.KeySize && got.ValueSize == want.ValueSize &&
-		got.Flags == want.Flags && spinLockOffset(got.Value) == spinLockOffset(want.Value)
+		got.Flags == want.Flags && got.Fields.equal(valueFields(want))
 	// The size of an array is compiled into programs, unless it says otherwise.
 	if want.Type == ebpf.Array && want.Flags&FlagInnerMap == 0 {
 		same = same && got.MaxEntries == want.MaxEntries

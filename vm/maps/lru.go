@@ -144,6 +144,7 @@ func (l *lru) detach(link uint32) bool {
 		return false
 	}
 	l.unlink(link, hash)
+	l.end(link)
 	return true
 }
 

@@ -97,6 +97,7 @@ type Info struct {
 	Flags      uint32
 	Extra      uint64   // map_extra
 	Key, Value btf.Type // may be nil
+	Fields     Fields   // the value's special fields
 	CPUs       int      // CPUs that a per-CPU map has values for
 	Values     Slab     // the zero Slab where programs never see a value's address
 	Inner      *ebpf.MapSpec

@@ -42,6 +42,7 @@ func build(spec *ebpf.MapSpec, cpus int) (Map, error) {
 		Extra:      spec.MapExtra,
 		Key:        spec.Key,
 		Value:      spec.Value,
+		Fields:     valueFields(spec),
 		CPUs:       cpus,
 		Inner:      spec.InnerMap,
 	})
@@ -114,5 +115,8 @@ func check(spec *ebpf.MapSpec, k kind) error {
 	case spec.Flags&^k.flags != 0:
 		return refuse(errno.EINVAL, "type %s does not take flags %#x", spec.Type, spec.Flags&^k.flags)
 	}
-	return k.check(spec)
+	if err := k.check(spec); err != nil {
+		return err
+	}
+	return checkFields(spec)
 }

@@ -59,7 +59,7 @@ func (c *common) NextKey(key, next []byte) error {
 
 // Freeze implements Map.
 func (c *common) Freeze() error {
-	if c.spin >= 0 {
+	if len(c.info.Fields) > 0 {
 		return errno.ENOTSUPP
 	}
 	if !c.writable() {

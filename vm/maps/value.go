@@ -5,8 +5,6 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"github.com/cilium/ebpf/btf"
-
 	"github.com/skep-ebpf/skep/internal/mem"
 )
 
@@ -39,64 +37,45 @@ func spinLock(addr uintptr) {
 
 func spinUnlock(addr uintptr) { storeU32(addr, 0) }
 
-const spinLockSize = 4
-
-// spinLockOffset finds the bpf_spin_lock in a value, in bytes; -1 without one.
-func spinLockOffset(value btf.Type) int {
-	if value == nil {
-		return -1
-	}
-	s, ok := btf.UnderlyingType(value).(*btf.Struct)
-	if !ok {
-		return -1
-	}
-	for _, m := range s.Members {
-		if t, ok := btf.UnderlyingType(m.Type).(*btf.Struct); ok && t.Name == "bpf_spin_lock" {
-			return int(m.Offset.Bytes())
-		}
-	}
-	return -1
-}
-
-// write puts a value at an address. The value's spin lock stays as it is; with
-// FlagLock it is held meanwhile.
+// write puts a value at an address. Its special fields stay as they are; with
+// FlagLock its spin lock is held meanwhile.
 func (c *common) write(addr uintptr, value []byte, flags uint64) {
 	dst := mem.View(addr, len(value))
-	if c.spin < 0 {
+	if len(c.info.Fields) == 0 {
 		copy(dst, value)
 		return
 	}
-	lock := addr + uintptr(c.spin)
 	if flags&FlagLock != 0 {
+		lock := addr + uintptr(c.spin)
 		spinLock(lock)
 		defer spinUnlock(lock)
 	}
-	copy(dst[:c.spin], value)
-	copy(dst[c.spin+spinLockSize:], value[c.spin+spinLockSize:])
+	c.info.Fields.copyInto(dst, value)
 }
 
-// read copies a value to user space, which sees a spin lock as zeroes.
+// overwrite is write over a value that ends here: what its special fields keep is
+// freed.
+func (c *common) overwrite(addr uintptr, value []byte, flags uint64) {
+	c.write(addr, value, flags)
+	c.info.Fields.Free(&c.info, addr)
+}
+
+// read copies a value to user space, which sees nothing of its special fields.
 func (c *common) read(value []byte, addr uintptr, flags uint64) {
-	src := mem.View(addr, len(value))
-	if c.spin < 0 {
-		copy(value, src)
-		return
-	}
-	lock := addr + uintptr(c.spin)
 	if flags&FlagLock != 0 {
+		lock := addr + uintptr(c.spin)
 		spinLock(lock)
 		defer spinUnlock(lock)
 	}
-	copy(value[:c.spin], src)
-	clear(value[c.spin : c.spin+spinLockSize])
-	copy(value[c.spin+spinLockSize:], src[c.spin+spinLockSize:])
+	copy(value, mem.View(addr, len(value)))
+	c.info.Fields.hide(value)
 }
 
 // writeCPUs puts user space's values of all CPUs at addr and every row bytes on.
 func (c *common) writeCPUs(addr, row uintptr, value []byte) {
 	size := len(value) / c.info.CPUs
 	for cpu := range c.info.CPUs {
-		copy(mem.View(addr+uintptr(cpu)*row, size), value[cpu*size:])
+		c.overwrite(addr+uintptr(cpu)*row, value[cpu*size:(cpu+1)*size], 0)
 	}
 }
 
@@ -104,7 +83,7 @@ func (c *common) writeCPUs(addr, row uintptr, value []byte) {
 func (c *common) readCPUs(value []byte, addr, row uintptr) {
 	size := len(value) / c.info.CPUs
 	for cpu := range c.info.CPUs {
-		copy(value[cpu*size:(cpu+1)*size], mem.View(addr+uintptr(cpu)*row, size))
+		c.read(value[cpu*size:(cpu+1)*size], addr+uintptr(cpu)*row, 0)
 	}
 }
 
