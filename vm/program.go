@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -23,6 +24,10 @@ import (
 // [ProgramOptions] does not say: more than any program that Linux verifies
 // without bpf_loop or may_goto can.
 const DefaultBudget = 1 << 32
+
+// ErrInput says that a run did not begin because no run of this type takes what
+// was given, such as a packet without an Ethernet header.
+var ErrInput = errors.New("input refused")
 
 // Program is a program of the user-space machine, with the methods and the
 // behaviour of [ebpf.Program].
@@ -132,6 +137,12 @@ func (p *Program) Name() string { return p.obj.image.Name }
 // Type of the program.
 func (p *Program) Type() ebpf.ProgramType { return p.obj.image.Type }
 
+// Info gives the program's type and name; the rest of [ebpf.ProgramInfo] is the
+// kernel's alone.
+func (p *Program) Info() (*ebpf.ProgramInfo, error) {
+	return &ebpf.ProgramInfo{Type: p.Type(), Name: p.Name()}, nil
+}
+
 // Describe gives what is known of the program's type: its context and the names
 // of its return codes.
 func (p *Program) Describe() *progtype.Type { return p.obj.typ }
@@ -199,7 +210,7 @@ func (p *Program) run(opts *ebpf.RunOptions) (uint32, time.Duration, error) {
 	if opts.Flags != 0 || opts.BatchSize != 0 {
 		return 0, 0, fmt.Errorf("flags %#x and batch size %d: %w", opts.Flags, opts.BatchSize, ebpf.ErrNotSupported)
 	}
-	in := Input{Data: opts.Data, Repeat: opts.Repeat}
+	in := Input{Data: opts.Data, Repeat: max(opts.Repeat, 1)}
 	if opts.Context != nil {
 		var err error
 		if in.Ctx, err = binary.Append(nil, binary.NativeEndian, opts.Context); err != nil {
@@ -247,9 +258,11 @@ func acquire(n uint32) (*cpu, error) {
 // Input is what a run starts from. Packet types take a packet and may take a
 // context in linux/bpf.h's layout; types whose context is plain memory take Ctx.
 type Input struct {
-	Data   []byte
-	Ctx    []byte
-	Repeat uint32 // runs on this one context; 0: one
+	Data []byte
+	Ctx  []byte
+	// Repeat is how many runs to make on this one context, and to time. 0: one,
+	// not timed, as looking at the clock takes as long as a short program.
+	Repeat uint32
 }
 
 // Output is what a run leaves. A caller that runs often reuses it: Data is
@@ -257,9 +270,10 @@ type Input struct {
 type Output struct {
 	Ret      uint32
 	Data     []byte        // the packet
+	VLAN     [4]byte       // a socket buffer's outermost VLAN tag, which is not in Data; all zero: none
 	Ctx      []byte        // filled as far as it is long
 	Redirect exec.Redirect // where the program sent the packet, if Ret says so
-	Took     time.Duration // of one run
+	Took     time.Duration // of one run, where they were timed
 }
 
 // Exec runs the program. It is what Run does, for callers that run often: once
@@ -280,11 +294,14 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	s.Env, s.Context = p.obj.env, ctx
 	c.in = progtype.Input{Data: in.Data, Ctx: in.Ctx}
 	if err := p.obj.typ.Setup(s, &c.in); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrInput, err)
 	}
 	n := max(in.Repeat, 1)
 	var ret uint64
-	start := time.Now()
+	var start time.Time
+	if in.Repeat > 0 {
+		start = time.Now()
+	}
 	for range n {
 		var err error
 		s.Budget = p.obj.budget
@@ -292,10 +309,12 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 			return err
 		}
 	}
-	out.Took = time.Since(start) / time.Duration(n)
+	if in.Repeat > 0 {
+		out.Took = time.Since(start) / time.Duration(n)
+	}
 	c.out = progtype.Output{Data: out.Data[:0], Ctx: out.Ctx}
 	p.obj.typ.Finish(s, &c.out)
-	out.Ret, out.Data, out.Redirect = uint32(ret), c.out.Data, s.Redirect
+	out.Ret, out.Data, out.VLAN, out.Redirect = uint32(ret), c.out.Data, c.out.VLAN, s.Redirect
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
 	return nil
 }

@@ -96,7 +96,7 @@ func (f *objectFlags) choose(spec *ebpf.CollectionSpec) (string, error) {
 		_, err := progtype.Get(spec.Programs[all[0]].Type)
 		return "", fmt.Errorf("program %s: %w", all[0], err)
 	}
-	return "", errors.New("the object has no programs")
+	return "", errors.New(`the object has no programs: a program is a function in a section of its own, such as SEC("xdp")`)
 }
 
 // constant reports whether a map is a section of constants.

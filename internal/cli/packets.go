@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,8 +19,11 @@ import (
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
-// ethHeader is the length of an Ethernet header in bytes.
-const ethHeader = 14
+// Parts of an Ethernet header, in bytes.
+const (
+	macs      = 12 // both addresses
+	ethHeader = 14
+)
 
 // overCapture runs the program over the packets of a capture. An interrupt ends
 // it early; what was gathered is shown all the same.
@@ -47,7 +51,8 @@ func (s *session) overCapture(ctx context.Context, f *runFlags) (err error) {
 		runErr = out.Close()
 	}
 	stats := in.Stats()
-	sum.Truncated, sum.Skipped, sum.Notes = stats.Truncated, stats.Skipped, stats.Notes
+	sum.Truncated, sum.Skipped = stats.Truncated, stats.Skipped
+	sum.Notes = append(sum.Notes, stats.Notes...)
 	for _, e := range s.events {
 		if n := e.lost(); n > 0 {
 			sum.Lost = append(sum.Lost, report.Lost{Map: e.name, Count: n})
@@ -60,10 +65,16 @@ func (s *session) overCapture(ctx context.Context, f *runFlags) (err error) {
 func (s *session) packets(ctx context.Context, f *runFlags, in *capture.Reader, out *capture.Writer, sum *report.Summary) error {
 	var (
 		run      vm.Output
+		refused  refusals
 		progress = newProgress(s.stderr)
 		verdict  = verdictNames(s.prog.Describe())
 	)
 	defer progress.done()
+	defer func() {
+		if note := refused.note(); note != "" {
+			sum.Notes = append(sum.Notes, note)
+		}
+	}()
 	for n := uint64(1); (f.count == 0 || n <= f.count) && ctx.Err() == nil; n++ {
 		p, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -81,11 +92,15 @@ func (s *session) packets(ctx context.Context, f *runFlags, in *capture.Reader, 
 		if err := s.say(); err != nil {
 			return err
 		}
+		if errors.Is(runErr, vm.ErrInput) {
+			refused.add(int(n), runErr)
+			continue
+		}
 		if runErr != nil {
 			sum.Failed++
 			return fmt.Errorf("%s: packet %d: %w", s.name, n, runErr)
 		}
-		s.keepHeader(p.Data, run.Data)
+		run.Data = onWire(s.prog.Type(), p.Data, run.Data, run.VLAN)
 		name := verdict(run.Ret)
 		sum.Verdicts.Add(name)
 		if f.verbose {
@@ -108,13 +123,41 @@ func (s *session) packets(ctx context.Context, f *runFlags, in *capture.Reader, 
 	return nil
 }
 
-// keepHeader puts the Ethernet header back where the type sees packets without
-// one: a test run leaves zeroes there.
-func (s *session) keepHeader(before, after []byte) {
-	switch s.prog.Type() {
-	case ebpf.SocketFilter, ebpf.CGroupSKB:
+// onWire gives a packet as a cable would carry it. Types that see it without an
+// Ethernet header get the one that it came with, where a test run leaves zeroes,
+// and a VLAN tag that lies beside the packet goes into it.
+func onWire(typ ebpf.ProgramType, before, after []byte, vlan [4]byte) []byte {
+	if typ == ebpf.SocketFilter || typ == ebpf.CGroupSKB {
 		copy(after[:min(len(after), ethHeader)], before)
 	}
+	if vlan == [4]byte{} || len(after) < ethHeader {
+		return after
+	}
+	return slices.Insert(after, macs, vlan[:]...)
+}
+
+// refusals are the packets that no run takes.
+type refusals struct {
+	count int
+	first string
+}
+
+func (r *refusals) add(packet int, err error) {
+	if r.count == 0 {
+		r.first = fmt.Sprintf("packet %d: %v", packet, err)
+	}
+	r.count++
+}
+
+// note says it in a sentence; empty where there was none.
+func (r *refusals) note() string {
+	switch r.count {
+	case 0:
+		return ""
+	case 1:
+		return "1 packet was not run: " + r.first
+	}
+	return fmt.Sprintf("%d packets were not run; the first: %s", r.count, r.first)
 }
 
 // verdictNames gives return codes their names; the number where there is none.

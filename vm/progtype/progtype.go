@@ -37,6 +37,10 @@ type Input struct {
 type Output struct {
 	Data []byte // appended to; aliases no machine memory
 	Ctx  []byte // filled as far as it is long
+	// VLAN is the outermost VLAN tag of a socket buffer, which lies beside the
+	// packet, not in it: protocol and control information as in the header. All
+	// zero: there is none.
+	VLAN [4]byte
 }
 
 // Kind says what loading a field gives.

@@ -368,6 +368,10 @@ func finishSKB(s *exec.State, out *Output) {
 		out.Data = append(out.Data, header[:]...)
 	}
 	out.Data = append(out.Data, s.Packet.Bytes()...)
+	if c.VLANPresent != 0 {
+		binary.NativeEndian.PutUint16(out.VLAN[:], c.VLANProto)
+		binary.BigEndian.PutUint16(out.VLAN[2:], c.VLANTCI)
+	}
 
 	var ctx [skbSize]byte
 	le := binary.LittleEndian
