@@ -43,7 +43,7 @@ func newMap(t testing.TB, spec ebpf.MapSpec) Map {
 func goodSpec(typ ebpf.MapType) ebpf.MapSpec {
 	s := ebpf.MapSpec{Name: "m", Type: typ, KeySize: 4, ValueSize: 8, MaxEntries: 8}
 	switch typ {
-	case ebpf.ProgramArray, ebpf.PerfEventArray, ebpf.ArrayOfMaps, ebpf.HashOfMaps:
+	case ebpf.ProgramArray, ebpf.PerfEventArray, ebpf.ArrayOfMaps, ebpf.HashOfMaps, ebpf.XSKMap:
 		s.ValueSize = 4
 	case ebpf.LPMTrie:
 		s.KeySize, s.Flags = 6, FlagNoPrealloc

@@ -93,6 +93,14 @@ func kindOf(t ebpf.MapType) (kind, error) {
 		return kind{array, checkQueue, newQueue}, nil
 	case ebpf.BloomFilter:
 		return kind{array | FlagZeroSeed, checkBloom, newBloom}, nil
+	case ebpf.DevMap:
+		return kind{array &^ progAccess, checkTargets, newDevMap}, nil
+	case ebpf.DevMapHash:
+		return kind{array &^ progAccess, checkDevMapHash, newDevMapHash}, nil
+	case ebpf.CPUMap:
+		return kind{FlagNumaNode, checkCPUMap, newCPUMap}, nil
+	case ebpf.XSKMap:
+		return kind{array &^ progAccess, checkTargets, newXSKMap}, nil
 	}
 	return kind{}, refuse(errno.EINVAL, "the user-space machine has no maps of type %s", t)
 }

@@ -101,6 +101,7 @@ func TestNewLikeTheKernel(t *testing.T) {
 		ebpf.Hash, ebpf.Array, ebpf.PerCPUHash, ebpf.PerCPUArray, ebpf.LRUHash, ebpf.LRUCPUHash,
 		ebpf.LPMTrie, ebpf.ProgramArray, ebpf.PerfEventArray, ebpf.RingBuf, ebpf.Queue, ebpf.Stack,
 		ebpf.BloomFilter, ebpf.ArrayOfMaps, ebpf.HashOfMaps,
+		ebpf.DevMap, ebpf.DevMapHash, ebpf.CPUMap, ebpf.XSKMap,
 	}
 	keys := []uint32{0, 1, 4, 8, 20, 260, 261, 600}
 	values := []uint32{0, 1, 4, 8, 17, 32 << 10, 32<<10 + 1}
@@ -120,6 +121,9 @@ func TestNewLikeTheKernel(t *testing.T) {
 
 	n := 0
 	try := func(spec *ebpf.MapSpec) {
+		if spec.Type == ebpf.CPUMap && spec.MaxEntries >= 4096 {
+			return // how many CPUs a kernel is built for differs
+		}
 		n++
 		o, kerr := newOracle(spec, inner.fd)
 		if kerr == nil {
