@@ -9,5 +9,5 @@
 // bpf_list_node, bpf_rb_root, bpf_rb_node, bpf_refcount).
 //
 // Lists and trees are not synchronised here: programs hold the spin lock beside
-// them, and [Free] is for values that no program can reach any more.
+// them.
 package object

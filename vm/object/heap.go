@@ -189,7 +189,7 @@ func Drop(addr uintptr) bool {
 			}
 			continue
 		}
-		Free(o.Base, o.Layout.Fields)
+		o.Layout.Fields.Free(nil, o.Base)
 		s.refs.Store(0)
 		heap.mu.Lock()
 		class := table(&heap.slabs)[o.Number>>slotBits].stride

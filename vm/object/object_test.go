@@ -5,10 +5,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // item is a key, a tree node and a list node.
@@ -156,7 +156,11 @@ func TestList(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	before := Live()
-	fields := []Field{{Kind: KptrRef, Off: 8, Size: 8}, {Kind: ListHead, Off: 16, Size: 16}, {Kind: RBRoot, Off: 32, Size: 16}}
+	fields := maps.Fields{
+		{Kind: maps.FieldKptr, Offset: 8, Size: 8},
+		{Kind: maps.FieldListHead, Offset: 16, Size: 16},
+		{Kind: maps.FieldRBRoot, Offset: 32, Size: 16},
+	}
 	outer := New(&Layout{Name: "struct outer", Size: 48, Fields: fields})
 	Exchange(outer+8, newItem(t, 1))
 	PushBack(outer+16, newItem(t, 2)+itemList)
@@ -183,34 +187,5 @@ func TestReferences(t *testing.T) {
 	}
 	if New(&Layout{Size: maxSize + 1}) != 0 {
 		t.Error("there was memory for too large an object")
-	}
-}
-
-func TestFields(t *testing.T) {
-	lock := &btf.Struct{Name: "bpf_spin_lock", Size: 4, Members: []btf.Member{{Type: &btf.Int{Size: 4}}}}
-	kptr := &btf.Pointer{Target: &btf.TypeTag{Value: "kptr", Type: &btf.Struct{Name: "node", Size: 8}}}
-	head := &btf.Struct{Name: "bpf_list_head", Size: 16}
-	value := &btf.Struct{Name: "value", Size: 64, Members: []btf.Member{
-		{Name: "heads", Type: &btf.Array{Type: head, Nelems: 2}, Offset: 32 * 8},
-		{Name: "n", Type: &btf.Int{Size: 4}},
-		{Name: "lock", Type: lock, Offset: 32},
-		{Name: "in", Offset: 64, Type: &btf.Struct{Name: "in", Size: 16, Members: []btf.Member{{Name: "p", Type: kptr, Offset: 64}}}},
-	}}
-	got := Fields(value)
-	for i := range got {
-		got[i].Type = nil
-	}
-	want := []Field{
-		{Kind: SpinLock, Off: 4, Size: 4}, {Kind: KptrRef, Off: 16, Size: 8},
-		{Kind: ListHead, Off: 32, Size: 16}, {Kind: ListHead, Off: 48, Size: 16},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	if f := At(got, 20, 8); f == nil || f.Kind != KptrRef {
-		t.Errorf("bytes 20..28 touch %v", f)
-	}
-	if f := At(got, 24, 8); f != nil {
-		t.Errorf("bytes 24..32 touch %v", f)
 	}
 }
