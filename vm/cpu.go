@@ -40,8 +40,7 @@ type cpu struct {
 type cpus struct {
 	free atomic.Uint64 // a bit for each CPU that no run occupies
 	all  []atomic.Pointer[cpu]
-	// turns counts, for each CPU, the runs that began and ended there: odd while
-	// one goes on.
+	// turns counts the runs that ended, for each CPU.
 	turns []atomic.Uint64
 
 	mu      sync.Mutex
@@ -107,7 +106,7 @@ func (c *cpus) acquireCPU(i int) (*cpu, error) {
 	}
 }
 
-// begin begins a turn on a CPU that the caller has taken.
+// begin gives a CPU that the caller has taken, made when it is taken first.
 func (c *cpus) begin(i int) (*cpu, error) {
 	taken := c.all[i].Load()
 	if taken == nil {
@@ -119,11 +118,10 @@ func (c *cpus) begin(i int) (*cpu, error) {
 		taken = &cpu{state: s}
 		c.all[i].Store(taken)
 	}
-	c.turns[i].Add(1)
 	return taken, nil
 }
 
-// release ends a turn.
+// release gives a CPU back when its run has ended.
 func (c *cpus) release(done *cpu) {
 	c.turns[done.state.CPU].Add(1)
 	c.giveBack(done.state.CPU)
@@ -141,22 +139,23 @@ func (c *cpus) giveBack(i int) {
 // retiree is something to free once the runs that may still see it are over.
 type retiree struct {
 	free  func()
-	turns []uint64
+	busy  uint64   // a bit for each CPU on which a run went on
+	turns []uint64 // of each CPU at that time
 }
 
 // retire calls free when every run that goes on now has ended: at once where
 // there is none, else at a later call of retire. It is what RCU does for Linux.
 func (c *cpus) retire(free func()) {
 	c.mu.Lock()
-	turns := make([]uint64, len(c.turns))
-	for i := range turns {
-		turns[i] = c.turns[i].Load()
+	r := retiree{free, ^c.free.Load(), make([]uint64, len(c.turns))}
+	for i := range r.turns {
+		r.turns[i] = c.turns[i].Load()
 	}
-	c.retired = append(c.retired, retiree{free, turns})
+	c.retired = append(c.retired, r)
 	var ready []func()
 	kept := c.retired[:0]
 	for _, r := range c.retired {
-		if c.over(r.turns) {
+		if c.over(&r) {
 			ready = append(ready, r.free)
 		} else {
 			kept = append(kept, r)
@@ -170,10 +169,11 @@ func (c *cpus) retire(free func()) {
 	}
 }
 
-// over reports whether every run that went on at turns has ended.
-func (c *cpus) over(turns []uint64) bool {
-	for i, t := range turns {
-		if t%2 == 1 && c.turns[i].Load() == t {
+// over reports whether every run that may see r has ended.
+func (c *cpus) over(r *retiree) bool {
+	running := r.busy &^ c.free.Load()
+	for i, t := range r.turns {
+		if running&(1<<i) != 0 && c.turns[i].Load() == t {
 			return false
 		}
 	}
