@@ -64,8 +64,9 @@ func (o *progObject) unref() {
 type ProgramOptions struct {
 	// Link says what CO-RE relocations and externs are resolved against. Optional.
 	Link program.LinkOptions
-	// Budget is how many instructions a run may execute; a run that needs more
-	// ends with an error that is [interp.ErrBudget]. 0: DefaultBudget.
+	// Budget is how many instructions a run that begins with the program may
+	// execute, in the programs that it tail-calls, too; a run that needs more ends
+	// with an error that is [interp.ErrBudget]. 0: DefaultBudget.
 	Budget int64
 	// Env is what lies outside the machine. Optional: the host's clock and
 	// randomness, and silence.
