@@ -14,6 +14,7 @@ type Image struct {
 	Attach   ebpf.AttachType
 	AttachTo string
 	Section  string
+	License  string // "GPL", "Dual BSD/GPL"
 	Flags    uint32
 
 	// Insns is the entry function and behind it every function that it reaches.
@@ -34,6 +35,16 @@ type Image struct {
 	// CO-RE relocation for which the target has no counterpart, or a weak extern
 	// that it lacks.
 	Poisoned map[int]string
+}
+
+// Proprietary reports whether the program's licence is none that Linux takes for
+// GPL compatible.
+func (i *Image) Proprietary() bool {
+	switch i.License {
+	case "GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL":
+		return false
+	}
+	return true
 }
 
 // Function is one function of an Image.

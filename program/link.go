@@ -92,6 +92,7 @@ func (l *linker) link(name string) (*Image, error) {
 		Attach:   l.prog.AttachType,
 		AttachTo: l.prog.AttachTo,
 		Section:  l.prog.SectionName,
+		License:  l.prog.License,
 		Flags:    l.prog.Flags,
 		Kfuncs:   make(map[int]*btf.Func),
 		Poisoned: make(map[int]string),

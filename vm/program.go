@@ -105,6 +105,7 @@ func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (
 	for _, o := range objs {
 		in.Maps = append(in.Maps, o.Map)
 	}
+	in.Proprietary = image.Proprietary()
 	code, err := interp.Compile(&in)
 	if err != nil {
 		return nil, err

@@ -3,23 +3,10 @@ package helper
 import (
 	"unsafe"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/maps"
-)
-
-// The program types that share sets of helpers.
-var (
-	typesXDP         = []ebpf.ProgramType{ebpf.XDP}
-	typesTC          = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT}
-	typesSKB         = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB}
-	typesTCXDP       = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.XDP}
-	typesTCCgroup    = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB}
-	typesWithSockets = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB, ebpf.XDP}
-	typesWithPacket  = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB, ebpf.XDP}
 )
 
 // view is n bytes at an address that an argument holds.

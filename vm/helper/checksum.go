@@ -19,15 +19,15 @@ const (
 
 func init() {
 	register(
-		&Helper{ID: 10, Name: "bpf_l3_csum_replace", Func: l3CsumReplace, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 10, Name: "bpf_l3_csum_replace", Func: l3CsumReplace, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything, ArgAnything, ArgAnything}},
-		&Helper{ID: 11, Name: "bpf_l4_csum_replace", Func: l4CsumReplace, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 11, Name: "bpf_l4_csum_replace", Func: l4CsumReplace, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything, ArgAnything, ArgAnything}},
-		&Helper{ID: 28, Name: "bpf_csum_diff", Func: csumDiff, Types: typesTCXDP,
+		&Helper{ID: 28, Name: "bpf_csum_diff", Func: csumDiff,
 			Args: []Arg{ArgPtrToMemOrNull, ArgConstSizeOrZero, ArgPtrToMemOrNull, ArgConstSizeOrZero, ArgAnything}},
-		&Helper{ID: 40, Name: "bpf_csum_update", Func: csumUpdate, Types: typesTC,
+		&Helper{ID: 40, Name: "bpf_csum_update", Func: csumUpdate,
 			Args: []Arg{ArgPtrToCtx, ArgAnything}},
-		&Helper{ID: 135, Name: "bpf_csum_level", Func: csumLevel, Types: typesTC,
+		&Helper{ID: 135, Name: "bpf_csum_level", Func: csumLevel,
 			Args: []Arg{ArgPtrToCtx, ArgAnything}},
 	)
 }

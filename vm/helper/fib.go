@@ -41,9 +41,9 @@ const loopbackMTU = 65536
 
 func init() {
 	register(
-		&Helper{ID: 69, Name: "bpf_fib_lookup", Func: fibLookup, Types: typesTCXDP,
+		&Helper{ID: 69, Name: "bpf_fib_lookup", Func: fibLookup,
 			Args: []Arg{ArgPtrToCtx, ArgPtrToMem, ArgConstSize, ArgAnything}},
-		&Helper{ID: 163, Name: "bpf_check_mtu", Func: checkMTU, Types: typesTCXDP,
+		&Helper{ID: 163, Name: "bpf_check_mtu", Func: checkMTU,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToInt, ArgAnything, ArgAnything}},
 	)
 }

@@ -21,8 +21,13 @@ type Helper struct {
 	Func Func
 	Args []Arg
 	Ret  Ret
-	// Types are the program types that have the helper; empty: all.
+	// Types are the program types that have the helper; empty: all. They and GPL,
+	// which keeps it for programs of a GPL compatible licence, are what Linux says
+	// ([FromLinux]).
 	Types []ebpf.ProgramType
+	GPL   bool
+	// Asks is what the helper asks of the world around the machine; "": nothing.
+	Asks string
 	// FixedSize is the size in bytes of the ArgPtrToFixedMem arguments.
 	FixedSize int
 	// MovesPacket says that packet pointers are stale after the call.
@@ -74,6 +79,10 @@ var table []*Helper
 
 // register adds helpers to the table; each family's file calls it from init.
 func register(hs ...*Helper) {
+	for _, h := range hs {
+		e, _ := FromLinux(h.ID)
+		h.Types, h.GPL = e.Types, e.GPL
+	}
 	table = append(table, hs...)
 	slices.SortFunc(table, func(a, b *Helper) int { return cmp.Compare(a.ID, b.ID) })
 }
@@ -92,5 +101,5 @@ func ByID(id uint32) *Helper {
 
 // AllowedIn reports whether programs of a type may call the helper.
 func (h *Helper) AllowedIn(t ebpf.ProgramType) bool {
-	return len(h.Types) == 0 || slices.Contains(h.Types, t)
+	return len(h.Types) == 0 || t == ebpf.Extension || slices.Contains(h.Types, t)
 }

@@ -21,13 +21,13 @@ const redirectIngress = 1
 
 func init() {
 	register(
-		&Helper{ID: 13, Name: "bpf_clone_redirect", Func: cloneRedirect, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 13, Name: "bpf_clone_redirect", Func: cloneRedirect, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
-		&Helper{ID: 23, Name: "bpf_redirect", Func: redirect, Types: typesTCXDP,
+		&Helper{ID: 23, Name: "bpf_redirect", Func: redirect,
 			Args: []Arg{ArgAnything, ArgAnything}},
-		&Helper{ID: 152, Name: "bpf_redirect_neigh", Func: redirectNeigh, Types: typesTC,
+		&Helper{ID: 152, Name: "bpf_redirect_neigh", Func: redirectNeigh,
 			Args: []Arg{ArgAnything, ArgPtrToMemOrNull, ArgConstSizeOrZero, ArgAnything}},
-		&Helper{ID: 155, Name: "bpf_redirect_peer", Func: redirectPeer, Types: typesTC,
+		&Helper{ID: 155, Name: "bpf_redirect_peer", Func: redirectPeer,
 			Args: []Arg{ArgAnything, ArgAnything}},
 	)
 }

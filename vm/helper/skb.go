@@ -13,19 +13,19 @@ const maxSKB = 4*4096 - 320
 
 func init() {
 	register(
-		&Helper{ID: 9, Name: "bpf_skb_store_bytes", Func: skbStoreBytes, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 9, Name: "bpf_skb_store_bytes", Func: skbStoreBytes, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToMem, ArgConstSize, ArgAnything}},
-		&Helper{ID: 26, Name: "bpf_skb_load_bytes", Func: skbLoadBytes, Types: typesSKB,
+		&Helper{ID: 26, Name: "bpf_skb_load_bytes", Func: skbLoadBytes,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToUninitMem, ArgConstSize}},
-		&Helper{ID: 32, Name: "bpf_skb_change_type", Func: skbChangeType, Types: typesTC,
+		&Helper{ID: 32, Name: "bpf_skb_change_type", Func: skbChangeType,
 			Args: []Arg{ArgPtrToCtx, ArgAnything}},
-		&Helper{ID: 38, Name: "bpf_skb_change_tail", Func: skbChangeTail, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 38, Name: "bpf_skb_change_tail", Func: skbChangeTail, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
-		&Helper{ID: 39, Name: "bpf_skb_pull_data", Func: skbPullData, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 39, Name: "bpf_skb_pull_data", Func: skbPullData, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything}},
-		&Helper{ID: 43, Name: "bpf_skb_change_head", Func: skbChangeHead, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 43, Name: "bpf_skb_change_head", Func: skbChangeHead, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
-		&Helper{ID: 68, Name: "bpf_skb_load_bytes_relative", Func: skbLoadBytesRelative, Types: typesSKB,
+		&Helper{ID: 68, Name: "bpf_skb_load_bytes_relative", Func: skbLoadBytesRelative,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToUninitMem, ArgConstSize, ArgAnything}},
 	)
 }

@@ -11,24 +11,24 @@ import (
 
 func init() {
 	register(
-		&Helper{ID: 34, Name: "bpf_get_hash_recalc", Func: hashRecalc, Types: typesTC, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 41, Name: "bpf_set_hash_invalid", Func: setHashInvalid, Types: typesTC, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 48, Name: "bpf_set_hash", Func: setHash, Types: typesTC, Args: []Arg{ArgPtrToCtx, ArgAnything}},
-		&Helper{ID: 97, Name: "bpf_skb_ecn_set_ce", Func: ecnSetCE, Types: typesTCCgroup, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 192, Name: "bpf_skb_set_tstamp", Func: setTstamp, Types: typesTC,
+		&Helper{ID: 34, Name: "bpf_get_hash_recalc", Func: hashRecalc, Args: []Arg{ArgPtrToCtx}},
+		&Helper{ID: 41, Name: "bpf_set_hash_invalid", Func: setHashInvalid, Args: []Arg{ArgPtrToCtx}},
+		&Helper{ID: 48, Name: "bpf_set_hash", Func: setHash, Args: []Arg{ArgPtrToCtx, ArgAnything}},
+		&Helper{ID: 97, Name: "bpf_skb_ecn_set_ce", Func: ecnSetCE, Args: []Arg{ArgPtrToCtx}},
+		&Helper{ID: 192, Name: "bpf_skb_set_tstamp", Func: setTstamp,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
 
 		// No packet here has a route, a socket or a cgroup.
-		&Helper{ID: 24, Name: "bpf_get_route_realm", Func: noop, Types: typesTC, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 33, Name: "bpf_skb_under_cgroup", Func: underCgroup, Types: typesTC,
+		&Helper{ID: 24, Name: "bpf_get_route_realm", Func: noop, Args: []Arg{ArgPtrToCtx}},
+		&Helper{ID: 33, Name: "bpf_skb_under_cgroup", Func: underCgroup,
 			Args: []Arg{ArgPtrToCtx, ArgConstMapPtr, ArgAnything}},
-		&Helper{ID: 46, Name: "bpf_get_socket_cookie", Func: noop, Args: []Arg{ArgPtrToCtx}, Types: typesSKB},
-		&Helper{ID: 47, Name: "bpf_get_socket_uid", Func: socketUID, Args: []Arg{ArgPtrToCtx}, Types: typesSKB},
-		&Helper{ID: 79, Name: "bpf_skb_cgroup_id", Func: noop, Types: typesTCCgroup, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 83, Name: "bpf_skb_ancestor_cgroup_id", Func: noop, Types: typesTCCgroup,
+		&Helper{ID: 46, Name: "bpf_get_socket_cookie", Func: noop, Args: []Arg{ArgPtrToCtx}},
+		&Helper{ID: 47, Name: "bpf_get_socket_uid", Func: socketUID, Args: []Arg{ArgPtrToCtx}},
+		&Helper{ID: 79, Name: "bpf_skb_cgroup_id", Func: noop, Args: []Arg{ArgPtrToCtx}},
+		&Helper{ID: 83, Name: "bpf_skb_ancestor_cgroup_id", Func: noop,
 			Args: []Arg{ArgPtrToCtx, ArgAnything}},
-		&Helper{ID: 122, Name: "bpf_get_netns_cookie", Func: netnsCookie, Types: typesSKB, Args: []Arg{ArgAnything}},
-		&Helper{ID: 151, Name: "bpf_skb_cgroup_classid", Func: noop, Types: typesTC, Args: []Arg{ArgPtrToCtx}},
+		&Helper{ID: 122, Name: "bpf_get_netns_cookie", Func: netnsCookie, Args: []Arg{ArgAnything}},
+		&Helper{ID: 151, Name: "bpf_skb_cgroup_classid", Func: noop, Args: []Arg{ArgPtrToCtx}},
 	)
 }
 

@@ -37,9 +37,9 @@ const (
 
 func init() {
 	register(
-		&Helper{ID: 31, Name: "bpf_skb_change_proto", Func: skbChangeProto, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 31, Name: "bpf_skb_change_proto", Func: skbChangeProto, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
-		&Helper{ID: 50, Name: "bpf_skb_adjust_room", Func: skbAdjustRoom, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 50, Name: "bpf_skb_adjust_room", Func: skbAdjustRoom, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything, ArgAnything}},
 	)
 }

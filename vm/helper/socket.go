@@ -12,18 +12,18 @@ func init() {
 	lookup := []Arg{ArgPtrToCtx, ArgPtrToMem, ArgConstSize, ArgAnything, ArgAnything}
 	socket := []Arg{ArgAnything}
 	register(
-		&Helper{ID: 84, Name: "bpf_sk_lookup_tcp", Func: noop, Args: lookup, Ret: RetPtrToMemOrNull, Types: typesWithSockets},
-		&Helper{ID: 85, Name: "bpf_sk_lookup_udp", Func: noop, Args: lookup, Ret: RetPtrToMemOrNull, Types: typesWithSockets},
-		&Helper{ID: 86, Name: "bpf_sk_release", Func: noop, Args: socket, Types: typesWithSockets},
-		&Helper{ID: 95, Name: "bpf_sk_fullsock", Func: noop, Args: socket, Ret: RetPtrToMemOrNull, Types: typesTCCgroup},
-		&Helper{ID: 96, Name: "bpf_tcp_sock", Func: noop, Args: socket, Ret: RetPtrToMemOrNull, Types: typesTCCgroup},
-		&Helper{ID: 98, Name: "bpf_get_listener_sock", Func: noop, Args: socket, Ret: RetPtrToMemOrNull, Types: typesTCCgroup},
-		&Helper{ID: 99, Name: "bpf_skc_lookup_tcp", Func: noop, Args: lookup, Ret: RetPtrToMemOrNull, Types: typesWithSockets},
-		&Helper{ID: 100, Name: "bpf_tcp_check_syncookie", Func: noSocket, Types: typesTCXDP,
+		&Helper{ID: 84, Name: "bpf_sk_lookup_tcp", Func: noop, Args: lookup, Ret: RetPtrToMemOrNull},
+		&Helper{ID: 85, Name: "bpf_sk_lookup_udp", Func: noop, Args: lookup, Ret: RetPtrToMemOrNull},
+		&Helper{ID: 86, Name: "bpf_sk_release", Func: noop, Args: socket},
+		&Helper{ID: 95, Name: "bpf_sk_fullsock", Func: noop, Args: socket, Ret: RetPtrToMemOrNull},
+		&Helper{ID: 96, Name: "bpf_tcp_sock", Func: noop, Args: socket, Ret: RetPtrToMemOrNull},
+		&Helper{ID: 98, Name: "bpf_get_listener_sock", Func: noop, Args: socket, Ret: RetPtrToMemOrNull},
+		&Helper{ID: 99, Name: "bpf_skc_lookup_tcp", Func: noop, Args: lookup, Ret: RetPtrToMemOrNull},
+		&Helper{ID: 100, Name: "bpf_tcp_check_syncookie", Func: noSocket,
 			Args: []Arg{ArgAnything, ArgPtrToMem, ArgConstSize, ArgPtrToMem, ArgConstSize}},
-		&Helper{ID: 110, Name: "bpf_tcp_gen_syncookie", Func: noSocket, Types: typesTCXDP,
+		&Helper{ID: 110, Name: "bpf_tcp_gen_syncookie", Func: noSocket,
 			Args: []Arg{ArgAnything, ArgPtrToMem, ArgConstSize, ArgPtrToMem, ArgConstSize}},
-		&Helper{ID: 124, Name: "bpf_sk_assign", Func: noSocket, Types: typesTC,
+		&Helper{ID: 124, Name: "bpf_sk_assign", Func: noSocket,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
 	)
 }

@@ -13,7 +13,7 @@ func init() {
 		&Helper{ID: 7, Name: "bpf_get_prandom_u32", Func: random},
 		&Helper{ID: 118, Name: "bpf_jiffies64", Func: jiffies},
 		&Helper{ID: 125, Name: "bpf_ktime_get_boot_ns", Func: ktime},
-		&Helper{ID: 160, Name: "bpf_ktime_get_coarse_ns", Func: ktimeCoarse, Types: typesWithPacket},
+		&Helper{ID: 160, Name: "bpf_ktime_get_coarse_ns", Func: ktimeCoarse},
 		&Helper{ID: 208, Name: "bpf_ktime_get_tai_ns", Func: wallTime},
 	)
 }

@@ -31,9 +31,9 @@ const (
 
 func init() {
 	register(
-		&Helper{ID: 20, Name: "bpf_skb_get_tunnel_key", Func: getTunnelKey, Types: typesTC,
+		&Helper{ID: 20, Name: "bpf_skb_get_tunnel_key", Func: getTunnelKey,
 			Args: []Arg{ArgPtrToCtx, ArgPtrToUninitMem, ArgConstSize, ArgAnything}},
-		&Helper{ID: 21, Name: "bpf_skb_set_tunnel_key", Func: setTunnelKey, Types: typesTC,
+		&Helper{ID: 21, Name: "bpf_skb_set_tunnel_key", Func: setTunnelKey,
 			Args: []Arg{ArgPtrToCtx, ArgPtrToMem, ArgConstSize, ArgAnything}},
 	)
 }

@@ -16,9 +16,9 @@ const (
 
 func init() {
 	register(
-		&Helper{ID: 18, Name: "bpf_skb_vlan_push", Func: vlanPush, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 18, Name: "bpf_skb_vlan_push", Func: vlanPush, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
-		&Helper{ID: 19, Name: "bpf_skb_vlan_pop", Func: vlanPop, Types: typesTC, MovesPacket: true,
+		&Helper{ID: 19, Name: "bpf_skb_vlan_pop", Func: vlanPop, MovesPacket: true,
 			Args: []Arg{ArgPtrToCtx}},
 	)
 }

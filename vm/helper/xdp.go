@@ -19,19 +19,19 @@ const (
 
 func init() {
 	register(
-		&Helper{ID: 44, Name: "bpf_xdp_adjust_head", Func: xdpAdjustHead, Types: typesXDP,
+		&Helper{ID: 44, Name: "bpf_xdp_adjust_head", Func: xdpAdjustHead,
 			Args: []Arg{ArgPtrToCtx, ArgAnything}, MovesPacket: true},
-		&Helper{ID: 51, Name: "bpf_redirect_map", Func: xdpRedirectMap, Types: typesXDP,
+		&Helper{ID: 51, Name: "bpf_redirect_map", Func: xdpRedirectMap,
 			Args: []Arg{ArgConstMapPtr, ArgAnything, ArgAnything}},
-		&Helper{ID: 54, Name: "bpf_xdp_adjust_meta", Func: xdpAdjustMeta, Types: typesXDP,
+		&Helper{ID: 54, Name: "bpf_xdp_adjust_meta", Func: xdpAdjustMeta,
 			Args: []Arg{ArgPtrToCtx, ArgAnything}, MovesPacket: true},
-		&Helper{ID: 65, Name: "bpf_xdp_adjust_tail", Func: xdpAdjustTail, Types: typesXDP,
+		&Helper{ID: 65, Name: "bpf_xdp_adjust_tail", Func: xdpAdjustTail,
 			Args: []Arg{ArgPtrToCtx, ArgAnything}, MovesPacket: true},
-		&Helper{ID: 188, Name: "bpf_xdp_get_buff_len", Func: xdpBuffLen, Types: typesXDP,
+		&Helper{ID: 188, Name: "bpf_xdp_get_buff_len", Func: xdpBuffLen,
 			Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 189, Name: "bpf_xdp_load_bytes", Func: xdpLoadBytes, Types: typesXDP,
+		&Helper{ID: 189, Name: "bpf_xdp_load_bytes", Func: xdpLoadBytes,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToUninitMem, ArgConstSize}},
-		&Helper{ID: 190, Name: "bpf_xdp_store_bytes", Func: xdpStoreBytes, Types: typesXDP,
+		&Helper{ID: 190, Name: "bpf_xdp_store_bytes", Func: xdpStoreBytes,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToMem, ArgConstSize}},
 	)
 }

@@ -2,10 +2,8 @@ package interp
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/exec"
@@ -247,6 +245,9 @@ func (c *compiler) decodeHelper(i int, o op) (op, error) {
 	if !h.AllowedIn(c.in.Type.Prog) {
 		return op{}, fmt.Errorf("calls %s (helper %d), which programs of type %s may not call", h.Name, id, c.in.Type.Name)
 	}
+	if h.GPL && c.in.Proprietary {
+		return op{}, fmt.Errorf("calls %s (helper %d): cannot call GPL-restricted function from non-GPL compatible program; the object's section license says what it is under", h.Name, id)
+	}
 	at, ok := c.calls[id]
 	if !ok {
 		at = int32(len(c.prog.helpers))
@@ -260,21 +261,8 @@ func (c *compiler) decodeHelper(i int, o op) (op, error) {
 // helperName is a helper's name in linux/bpf.h, also of one that the machine
 // does not have.
 func helperName(id uint32) string {
-	if h := helper.ByID(id); h != nil {
-		return h.Name
+	if e, ok := helper.FromLinux(id); ok {
+		return e.Name
 	}
-	fn, err := asm.BuiltinFuncForPlatform("linux", id)
-	if err != nil || !strings.HasPrefix(fn.String(), "Fn") {
-		return "an unknown helper"
-	}
-	var b strings.Builder
-	b.WriteString("bpf")
-	for _, r := range strings.TrimPrefix(fn.String(), "Fn") {
-		if 'A' <= r && r <= 'Z' {
-			b.WriteByte('_')
-			r += 'a' - 'A'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return "an unknown helper"
 }

@@ -31,6 +31,9 @@ type Input struct {
 	// Where describes an instruction's source position for a person, such as
 	// "firewall.bpf.c:42: if (ip + 1 > end)"; nil or "" where unknown.
 	Where func(insn int) string
+	// Proprietary says that the program's licence is not GPL compatible, and some
+	// helpers are not for it.
+	Proprietary bool
 }
 
 // Fault is a run that was ended because the program did what it must not.

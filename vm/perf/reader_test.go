@@ -21,7 +21,7 @@ func sender(t *testing.T) *vm.Collection {
 		Maps: map[string]*ebpf.MapSpec{
 			"events": {Name: "events", Type: ebpf.PerfEventArray, KeySize: 4, ValueSize: 4, MaxEntries: uint32(vm.PossibleCPU())},
 		},
-		Programs: map[string]*ebpf.ProgramSpec{"send": {Name: "send", Type: ebpf.SchedCLS, Instructions: asm.Instructions{
+		Programs: map[string]*ebpf.ProgramSpec{"send": {Name: "send", Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{
 			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), // skb->len
 			asm.StoreMem(asm.RFP, -8, asm.R2, asm.DWord),
 			asm.LoadMapPtr(asm.R2, 0).WithReference("events"),
