@@ -31,8 +31,9 @@ test:
 race:
 	CGO_ENABLED=1 $(GO) test -race ./vm/...
 
+# Tables of ratios: what is compared was measured in the same run.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./... | $(GO) run ./internal/benchtable
 
 fuzz:
 	GO=$(GO) FUZZTIME=$(FUZZTIME) scripts/fuzz

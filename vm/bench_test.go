@@ -32,7 +32,7 @@ func BenchmarkExec(b *testing.B) {
 		{"tc", ebpf.SchedCLS, vm.Input{Data: make([]byte, 64)}},
 		{"syscall", ebpf.Syscall, vm.Input{Ctx: make([]byte, 16)}},
 	} {
-		b.Run(tt.name, func(b *testing.B) {
+		b.Run(tt.name+"/one", func(b *testing.B) {
 			p := load(b, tt.typ)
 			ctx, in, out := context.Background(), tt.in, vm.Output{}
 			b.ReportAllocs()
@@ -42,7 +42,7 @@ func BenchmarkExec(b *testing.B) {
 				}
 			}
 		})
-		b.Run(tt.name+"/parallel", func(b *testing.B) {
+		b.Run(tt.name+"/all", func(b *testing.B) {
 			p := load(b, tt.typ)
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
