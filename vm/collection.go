@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/program"
+	vmmaps "github.com/skep-ebpf/skep/vm/maps"
 )
 
 // Collection is programs and maps that belong together, with the shape of
@@ -255,7 +256,11 @@ func compatible(spec *ebpf.MapSpec, m *Map) error {
 	differ("key size", m.KeySize(), spec.KeySize)
 	differ("value size", m.ValueSize(), spec.ValueSize)
 	differ("max entries", m.MaxEntries(), spec.MaxEntries)
-	differ("flags", m.Flags(), spec.Flags)
+	flags := spec.Flags
+	if spec.Type == ebpf.DevMap || spec.Type == ebpf.DevMapHash {
+		flags |= vmmaps.FlagRdonlyProg // which these maps add
+	}
+	differ("flags", m.Flags(), flags)
 	if diffs != nil {
 		return fmt.Errorf("%s: %w", strings.Join(diffs, ", "), ebpf.ErrMapIncompatible)
 	}

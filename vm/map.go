@@ -252,6 +252,11 @@ func (m *Map) Update(key, value any, flags ebpf.MapUpdateFlags) error {
 		return fmt.Errorf("update: value of map %s: %w", m.info.Name, err)
 	}
 	if m.holdsObjects() {
+		if m.holdsTargets() {
+			if o := progByID(binary.NativeEndian.Uint32(v[4:])); o != nil {
+				holds = o
+			}
+		}
 		return wrap("update", m.obj.hold(k, v, holds, uint64(flags)))
 	}
 	return wrap("update", m.obj.UserUpdate(k, v, uint64(flags)))
@@ -273,7 +278,10 @@ func (o *mapObject) hold(key, value []byte, r reference, flags uint64) error {
 	if old := o.held[string(key)]; old != nil {
 		old.unref()
 	}
-	o.held[string(key)] = r
+	delete(o.held, string(key))
+	if r != nil {
+		o.held[string(key)] = r
+	}
 	return nil
 }
 
@@ -390,7 +398,18 @@ func (m *Map) holdsMaps() bool {
 	return m.info.Type == ebpf.ArrayOfMaps || m.info.Type == ebpf.HashOfMaps
 }
 
-func (m *Map) holdsObjects() bool { return m.holdsMaps() || m.info.Type == ebpf.ProgramArray }
+func (m *Map) holdsObjects() bool {
+	return m.holdsMaps() || m.holdsTargets() || m.info.Type == ebpf.ProgramArray
+}
+
+// holdsTargets reports whether values are an interface or a CPU, and a program.
+func (m *Map) holdsTargets() bool {
+	switch m.info.Type {
+	case ebpf.DevMap, ebpf.DevMapHash, ebpf.CPUMap:
+		return m.info.ValueSize == 8
+	}
+	return false
+}
 
 // mapError is the kernel's error number under cilium/ebpf's name for it.
 type mapError struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,9 @@ const DefaultBudget = 1 << 32
 // was given, such as a packet without an Ethernet header.
 var ErrInput = errors.New("input refused")
 
+// xdpHasFrags is BPF_F_XDP_HAS_FRAGS: the program takes packets in fragments.
+const xdpHasFrags = 1 << 5
+
 // Program is a program of the user-space machine, with the methods and the
 // behaviour of [ebpf.Program].
 type Program struct {
@@ -50,10 +54,32 @@ type progObject struct {
 
 func (o *progObject) ref() *progObject { o.refs.Add(1); return o }
 
+// progObjects finds the object behind a program's number.
+var progObjects sync.Map // uint32 -> *progObject
+
+// progByID takes a reference to the program of a number; nil where there is none.
+func progByID(id uint32) *progObject {
+	v, ok := progObjects.Load(id)
+	if !ok {
+		return nil
+	}
+	o := v.(*progObject)
+	for {
+		n := o.refs.Load()
+		if n == 0 {
+			return nil // it is being closed
+		}
+		if o.refs.CompareAndSwap(n, n+1) {
+			return o
+		}
+	}
+}
+
 func (o *progObject) unref() {
 	if o.refs.Add(-1) > 0 {
 		return
 	}
+	progObjects.Delete(o.id)
 	maps.UnregisterProg(o.id)
 	for _, m := range o.maps {
 		m.unref()
@@ -99,7 +125,7 @@ func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (
 		return nil, err
 	}
 	in := interp.Input{
-		Name: image.Name, Type: typ, Insns: image.Insns,
+		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns,
 		Poisoned: image.Poisoned, Text: image.Text, Where: image.Where,
 	}
 	for _, o := range objs {
@@ -125,8 +151,23 @@ func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (
 		obj.maps = append(obj.maps, o.ref())
 	}
 	obj.id = maps.RegisterProg(code)
-	return &Program{obj.ref()}, nil
+	p := &Program{obj.ref()}
+	progObjects.Store(obj.id, obj)
+	return p, nil
 }
+
+// NewProgramFromFD gives a handle of the program that a number stands for: what
+// [Program.FD] gave, or a map says of its element.
+func NewProgramFromFD(fd int) (*Program, error) {
+	obj := progByID(uint32(fd))
+	if obj == nil {
+		return nil, fmt.Errorf("program %d: %w", fd, errno.EBADF)
+	}
+	return &Program{obj}, nil
+}
+
+// AttachType is what the program was loaded for.
+func (p *Program) AttachType() ebpf.AttachType { return p.obj.image.Attach }
 
 // String names the program and its type.
 func (p *Program) String() string {
@@ -209,6 +250,9 @@ func (p *Program) Benchmark(in []byte, repeat int, reset func()) (uint32, time.D
 }
 
 func (p *Program) run(opts *ebpf.RunOptions) (uint32, time.Duration, error) {
+	if a := p.AttachType(); a == ebpf.AttachXDPDevMap || a == ebpf.AttachXDPCPUMap {
+		return 0, 0, fmt.Errorf("a program for %s runs behind a redirect, not on its own: %w", a, errno.EINVAL)
+	}
 	if opts.Flags != 0 || opts.BatchSize != 0 {
 		return 0, 0, fmt.Errorf("flags %#x and batch size %d: %w", opts.Flags, opts.BatchSize, ebpf.ErrNotSupported)
 	}
@@ -262,6 +306,9 @@ func acquire(n uint32) (*cpu, error) {
 type Input struct {
 	Data []byte
 	Ctx  []byte
+	// Place puts an XDP or traffic control program's packet into a network; nil: as
+	// in BPF_PROG_TEST_RUN.
+	Place *progtype.Place
 	// Repeat is how many runs to make on this one context, and to time. 0: one,
 	// not timed, as looking at the clock takes as long as a short program.
 	Repeat uint32
@@ -273,9 +320,12 @@ type Output struct {
 	Ret      uint32
 	Data     []byte        // the packet
 	VLAN     [4]byte       // a socket buffer's outermost VLAN tag, which is not in Data; all zero: none
+	Meta     int           // bytes of metadata that Data begins with
 	Ctx      []byte        // filled as far as it is long
 	Redirect exec.Redirect // where the program sent the packet, if Ret says so
 	Took     time.Duration // of one run, where they were timed
+	// SKB is made what the run left of the socket buffer, where it is not nil.
+	SKB *progtype.SKBContext
 }
 
 // Exec runs the program. It is what Run does, for callers that run often: once
@@ -294,7 +344,7 @@ func (p *Program) Exec(ctx context.Context, in *Input, out *Output) error {
 func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) error {
 	s := c.state
 	s.Env, s.Context = p.obj.env, ctx
-	c.in = progtype.Input{Data: in.Data, Ctx: in.Ctx}
+	c.in = progtype.Input{Data: in.Data, Ctx: in.Ctx, Frags: p.obj.image.Flags&xdpHasFrags != 0, Place: in.Place}
 	if err := p.obj.typ.Setup(s, &c.in); err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
 	}
@@ -314,9 +364,9 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	if in.Repeat > 0 {
 		out.Took = time.Since(start) / time.Duration(n)
 	}
-	c.out = progtype.Output{Data: out.Data[:0], Ctx: out.Ctx}
+	c.out = progtype.Output{Data: out.Data[:0], Ctx: out.Ctx, SKB: out.SKB}
 	p.obj.typ.Finish(s, &c.out)
-	out.Ret, out.Data, out.VLAN, out.Redirect = uint32(ret), c.out.Data, c.out.VLAN, s.Redirect
+	out.Ret, out.Data, out.Meta, out.VLAN, out.Redirect = uint32(ret), c.out.Data, c.out.Meta, c.out.VLAN, s.Redirect
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
 	return nil
 }

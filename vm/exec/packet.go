@@ -16,6 +16,9 @@ type Packet struct {
 	// what they do not for another.
 	Type          ebpf.ProgramType
 	Data, DataEnd uintptr
+	// Paged is how many bytes of the packet lie behind DataEnd, where only
+	// helpers reach them: in Linux, those in page fragments.
+	Paged int
 	// Meta is data_meta, at most Data; 0 where the program type has none.
 	Meta uintptr
 	// HardEnd is the end of the room behind the packet.
@@ -43,6 +46,7 @@ type Redirect struct {
 	Ifindex uint32
 	Map     maps.Handle // the target lies at Key of this map
 	Key     uint64
+	Prog    uint32 // the number of the program that the map has for the target; 0: none
 	Flags   uint64
 	Nexthop netip.Addr // of bpf_redirect_neigh; may be unset
 }
@@ -80,9 +84,9 @@ func (s *State) SetPacket(t ebpf.ProgramType, data []byte, headroom, tailroom in
 }
 
 // Len is the packet's length in bytes, without metadata.
-func (p *Packet) Len() int { return int(p.DataEnd - p.Data) }
+func (p *Packet) Len() int { return int(p.DataEnd-p.Data) + p.Paged }
 
-// Bytes is the packet's memory.
+// Bytes is the packet's memory, which is in one piece here.
 func (p *Packet) Bytes() []byte { return mem.View(p.Data, p.Len()) }
 
 // Net answers what helpers ask of the network around a packet.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"net/netip"
 	"strings"
 	"sync"
@@ -359,8 +360,11 @@ type interfaces struct {
 	info maps.Info
 }
 
-func (i *interfaces) Info() *maps.Info               { return &i.info }
-func (*interfaces) Target(key uint64) (uint32, bool) { return uint32(key) + 10, key < 4 }
+func (i *interfaces) Info() *maps.Info         { return &i.info }
+func (*interfaces) All() iter.Seq[maps.Target] { return nil }
+func (*interfaces) Target(key uint64) (maps.Target, bool) {
+	return maps.Target{To: uint32(key) + 10}, key < 4
+}
 
 func TestRedirect(t *testing.T) {
 	s := newState(t)

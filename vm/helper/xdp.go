@@ -6,6 +6,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -74,6 +75,9 @@ func xdpAdjustMeta(s *exec.State, _, r2, _, _, _ uint64) uint64 {
 // grows by is zero.
 func xdpAdjustTail(s *exec.State, _, r2, _, _, _ uint64) uint64 {
 	p := &s.Packet
+	if p.Paged > 0 {
+		return xdpAdjustPages(s, int(int32(r2)))
+	}
 	end := p.DataEnd + uintptr(int32(r2))
 	if end > p.HardEnd || end < p.Data+ethHeader {
 		return errno.EINVAL.Ret()
@@ -82,6 +86,27 @@ func xdpAdjustTail(s *exec.State, _, r2, _, _, _ uint64) uint64 {
 		clear(mem.View(p.DataEnd, int(end-p.DataEnd)))
 	}
 	p.DataEnd = end
+	s.PacketMoved()
+	return 0
+}
+
+// xdpAdjustPages is xdpAdjustTail for a packet with fragments: it grows in the
+// last one's page, and shrinks over as many as it must.
+func xdpAdjustPages(s *exec.State, by int) uint64 {
+	p := &s.Packet
+	switch {
+	case by > 0 && by > (progtype.PageSize-p.Paged%progtype.PageSize)%progtype.PageSize:
+		return errno.EINVAL.Ret()
+	case by < 0 && -by > p.Len()-ethHeader:
+		return errno.EINVAL.Ret()
+	case by > 0:
+		clear(mem.View(p.Data+uintptr(p.Len()), by))
+	}
+	p.Paged += by
+	if p.Paged < 0 {
+		p.DataEnd -= uintptr(-p.Paged)
+		p.Paged = 0
+	}
 	s.PacketMoved()
 	return 0
 }
@@ -124,17 +149,10 @@ const (
 	excludeIngress = 1 << 4
 )
 
-// targets is a map of places to send packets to: interfaces, CPUs or sockets.
-type targets interface {
-	// Target reports whether there is one at key, and which interface that is
-	// where it is one.
-	Target(key uint64) (ifindex uint32, ok bool)
-}
-
 func xdpRedirectMap(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 	const verdicts = 3
 	m := mapOf(r1)
-	t, ok := m.(targets)
+	targets, ok := m.(maps.Targets)
 	if !ok {
 		return xdpAborted
 	}
@@ -145,11 +163,13 @@ func xdpRedirectMap(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 	if r3&^allowed != 0 {
 		return xdpAborted
 	}
-	ifindex, ok := t.Target(r2)
+	t, ok := targets.Target(r2)
 	if !ok && r3&broadcast == 0 {
 		s.Redirect = exec.Redirect{}
 		return r3 & verdicts
 	}
-	s.Redirect = exec.Redirect{Kind: exec.RedirectMap, Ifindex: ifindex, Map: m.Info().Handle, Key: r2, Flags: r3}
+	s.Redirect = exec.Redirect{
+		Kind: exec.RedirectMap, Ifindex: t.To, Prog: t.Prog, Map: m.Info().Handle, Key: r2, Flags: r3,
+	}
 	return xdpRedirect
 }

@@ -3,6 +3,8 @@ package interp
 import (
 	"fmt"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -19,10 +21,12 @@ const (
 
 // Input is what Compile needs of a program.
 type Input struct {
-	Name  string
-	Type  *progtype.Type
-	Insns []isa.Instruction // calls, functions and jumps resolved
-	Maps  []maps.Map        // what Imm of a map load is an index into
+	Name string
+	Type *progtype.Type
+	// Attach is what the program was loaded for (expected_attach_type).
+	Attach ebpf.AttachType
+	Insns  []isa.Instruction // calls, functions and jumps resolved
+	Maps   []maps.Map        // what Imm of a map load is an index into
 	// Poisoned gives the reason why an instruction must not be reached: a CO-RE
 	// relocation that the target has nothing for.
 	Poisoned map[int]string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/isa"
@@ -38,6 +39,10 @@ func (p *Program) Name() string { return p.in.Name }
 
 // Type is the program's type.
 func (p *Program) Type() *progtype.Type { return p.in.Type }
+
+// Kind is the program's type and what it was loaded for: what maps that hold
+// programs ask of them.
+func (p *Program) Kind() (ebpf.ProgramType, ebpf.AttachType) { return p.in.Type.Prog, p.in.Attach }
 
 // Run executes the program on a state that the type's Setup made ready, and
 // gives its R0. An error is a [*Fault] where the program did what it must not,

@@ -31,12 +31,20 @@ type Type struct {
 type Input struct {
 	Data []byte
 	Ctx  []byte // a context in linux/bpf.h's layout; may be empty or short
+	// Frags says that an XDP program takes packets in fragments
+	// (BPF_F_XDP_HAS_FRAGS): it sees the first one, helpers see all.
+	Frags bool
+	// Place puts a packet into a network; nil: a test run.
+	Place *Place
 }
 
 // Output is what a run leaves.
 type Output struct {
 	Data []byte // appended to; aliases no machine memory
 	Ctx  []byte // filled as far as it is long
+	Meta int    // bytes of metadata that Data begins with
+	// SKB is made what the run left of the socket buffer, where it is not nil.
+	SKB *SKBContext
 	// VLAN is the outermost VLAN tag of a socket buffer, which lies beside the
 	// packet, not in it: protocol and control information as in the header. All
 	// zero: there is none.

@@ -236,6 +236,10 @@ func setupSKB(s *exec.State, in *Input, t ebpf.ProgramType, l2 bool) error {
 	clear(mem.View(s.Packet.DataEnd, skbBehind))
 	c := SKB(s)
 	*c = SKBContext{Ifindex: loopback}
+	if in.Place != nil {
+		in.Place.enterSKB(s)
+		return nil
+	}
 	if err := c.receive(s, in.Data); err != nil {
 		return err
 	}
@@ -371,6 +375,10 @@ func finishSKB(s *exec.State, out *Output) {
 	if c.VLANPresent != 0 {
 		binary.NativeEndian.PutUint16(out.VLAN[:], c.VLANProto)
 		binary.BigEndian.PutUint16(out.VLAN[2:], c.VLANTCI)
+	}
+	out.Meta = 0
+	if out.SKB != nil {
+		*out.SKB = *c
 	}
 
 	var ctx [skbSize]byte

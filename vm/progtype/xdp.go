@@ -34,8 +34,12 @@ const (
 	XDPFrameSize = 40  // struct xdp_frame, kept free at the buffer's beginning
 	XDPMaxMeta   = 252
 
+	// PageSize is the size of a fragment of a packet.
+	PageSize = 4096
+
 	sharedInfo = 320 // struct skb_shared_info, kept free at the page's end
-	pageSize   = 4096
+	xdpLinear  = PageSize - XDPHeadroom - sharedInfo
+	maxFrags   = 17 // MAX_SKB_FRAGS
 	ethHeader  = 14
 
 	// loopback is the interface that a test run's packets come from.
@@ -67,7 +71,8 @@ func init() {
 }
 
 // setupXDP is bpf_prog_test_run_xdp up to the run. A packet that Linux would
-// spread over fragments lies in one piece here.
+// spread over fragments lies in one piece here, all of it in direct reach unless
+// the program says that it takes fragments.
 func setupXDP(s *exec.State, in *Input) error {
 	ctx, err := readCtx(in.Ctx, xdpMDSize)
 	if err != nil {
@@ -81,8 +86,10 @@ func setupXDP(s *exec.State, in *Input) error {
 	switch meta := int(data); {
 	case dataMeta != 0:
 		return refuse("data_meta of the context is %d; metadata begins at 0", dataMeta)
-	case int(dataEnd) != len(in.Data):
-		return refuse("data_end of the context is %d; it must be the length of the input, %d, as packets lie in one piece here", dataEnd, len(in.Data))
+	case in.Frags && int(dataEnd) > len(in.Data):
+		return refuse("data_end of the context is %d, behind the input's end, %d", dataEnd, len(in.Data))
+	case !in.Frags && int(dataEnd) != len(in.Data):
+		return refuse("data_end of the context is %d; it must be the length of the input, %d, where a program does not take fragments", dataEnd, len(in.Data))
 	case data > dataEnd:
 		return refuse("data of the context, %d, is behind data_end, %d", data, dataEnd)
 	case meta%4 != 0 || meta > XDPHeadroom-XDPFrameSize:
@@ -105,30 +112,53 @@ func setupXDP(s *exec.State, in *Input) error {
 	p.Meta = p.Data - uintptr(data)
 	copy(mem.View(p.Meta, int(data)), in.Data)
 
+	if in.Frags {
+		if err := fragment(s, int(dataEnd-data)); err != nil {
+			return err
+		}
+	}
+
 	c := XDP(s)
 	c.Ingress, c.Queue, c.Egress, c.asked = ingress, queue, 0, ingress
 	if ingress == 0 {
 		c.Ingress = loopback
 	}
+	if in.Place != nil {
+		in.Place.enterXDP(s)
+	}
 	s.PacketMoved()
+	return nil
+}
+
+// fragment takes the packet's end out of direct reach: what is behind the first
+// linear bytes, or does not fit into the first page.
+func fragment(s *exec.State, linear int) error {
+	p := &s.Packet
+	p.Paged = p.Len() - min(linear, xdpLinear)
+	p.DataEnd -= uintptr(p.Paged)
+	p.HardEnd = p.Data + xdpLinear
+	if p.Paged > maxFrags*PageSize {
+		return fmt.Errorf("packet has %d bytes behind its first %d, and Linux takes %d fragments of %d: %w",
+			p.Paged, p.Len()-p.Paged, maxFrags, PageSize, errno.ENOMEM)
+	}
 	return nil
 }
 
 // xdpTailroom is the room behind a packet of n bytes: what is left of its page,
 // or of its last fragment's.
 func xdpTailroom(n int) int {
-	const linear = pageSize - XDPHeadroom - sharedInfo
-	if n <= linear {
-		return linear - n
+	if n <= xdpLinear {
+		return xdpLinear - n
 	}
-	return (pageSize - (n-linear)%pageSize) % pageSize
+	return (PageSize - (n-xdpLinear)%PageSize) % PageSize
 }
 
 // finishXDP gives the packet with its metadata before it, and the context with
 // offsets into that.
 func finishXDP(s *exec.State, out *Output) {
 	p, c := &s.Packet, XDP(s)
-	out.Data = append(out.Data, mem.View(p.Meta, int(p.DataEnd-p.Meta))...)
+	out.Meta = int(p.Data - p.Meta)
+	out.Data = append(out.Data, mem.View(p.Meta, out.Meta+p.Len())...)
 	var md [xdpMDSize]byte
 	le := binary.LittleEndian
 	le.PutUint32(md[0:], uint32(p.Data-p.Meta))

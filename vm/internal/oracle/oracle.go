@@ -21,9 +21,13 @@ import (
 type Run struct {
 	Type  ebpf.ProgramType
 	Insns asm.Instructions
+	Flags uint32 // of the program's load
 	Data  []byte
 	Ctx   []byte
 }
+
+// XDPHasFrags is BPF_F_XDP_HAS_FRAGS.
+const XDPHasFrags = 1 << 5
 
 // A Result is what a run leaves.
 type Result struct {
@@ -45,12 +49,12 @@ func (r Result) String() string {
 // Kernel runs the program in Linux. An error is the verifier's refusal.
 func (r *Run) Kernel(t testing.TB) (Result, error) {
 	t.Helper()
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: r.Type, Instructions: r.Insns, License: "GPL"})
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: r.Type, Instructions: r.Insns, Flags: r.Flags, License: "GPL"})
 	if err != nil {
 		return Result{}, err
 	}
 	defer prog.Close()
-	opts := ebpf.RunOptions{Data: r.Data, DataOut: make([]byte, 32<<10)}
+	opts := ebpf.RunOptions{Data: r.Data, DataOut: make([]byte, 128<<10)}
 	if r.Ctx != nil {
 		opts.Context, opts.ContextOut = r.Ctx, make([]byte, len(r.Ctx))
 	}
@@ -85,7 +89,7 @@ func (r *Run) Machine(t testing.TB, s *exec.State, mode interp.Mode) Result {
 	if err != nil {
 		return Result{Err: err}
 	}
-	if err := typ.Setup(s, &progtype.Input{Data: r.Data, Ctx: r.Ctx}); err != nil {
+	if err := typ.Setup(s, &progtype.Input{Data: r.Data, Ctx: r.Ctx, Frags: r.Flags&XDPHasFrags != 0}); err != nil {
 		return Result{Err: err}
 	}
 	s.Budget = 1 << 20
