@@ -74,11 +74,11 @@ type State struct {
 	// Acquired is memory lent to the program until it gives it back.
 	Acquired []Record
 
-	regions  []Region
-	plainCtx int         // bytes of the context that are plain memory
-	scratch  int         // bytes of the scratch memory that are lent
-	maps     *[]maps.Map // what regions was made from
-	block    *mem.Block
+	regions []Region
+	ctx     CtxShape
+	scratch int         // bytes of the scratch memory that are lent
+	maps    *[]maps.Map // what regions was made from
+	block   *mem.Block
 }
 
 // Record is memory that a helper lent (a ring buffer's record).
@@ -153,17 +153,6 @@ func (s *State) Ctx() uintptr { return s.block.Addr() + ctxOffset }
 
 // CtxBytes is the context's memory.
 func (s *State) CtxBytes() []byte { return s.block.Bytes()[ctxOffset : ctxOffset+ctxBytes] }
-
-// SetPlainCtx makes the context size bytes of plain memory, at most
-// [MaxPlainCtx], and gives them. A size of 0 is for types whose context has
-// fields. It holds for all runs until it is called again.
-func (s *State) SetPlainCtx(size int) []byte {
-	s.plainCtx = size
-	return s.PlainCtx()
-}
-
-// PlainCtx is the part of the context that is plain memory.
-func (s *State) PlainCtx() []byte { return s.block.Bytes()[ctxOffset : ctxOffset+s.plainCtx] }
 
 // Lend gives n bytes of memory that the program may be shown, and where
 // pointers to it come from, until Return is called in the reverse order; nil
@@ -266,7 +255,8 @@ func (s *State) ResetRegions() {
 	if len(s.regions) < int(regionMaps) {
 		s.regions = make([]Region, regionMaps, 64)
 	}
-	s.regions[RegionCtx] = Region{Base: s.Ctx(), Size: uintptr(s.plainCtx)}
+	s.regions[RegionCtx] = s.ctxRegion()
+	s.regions[RegionBuffer] = s.Buffer
 	for i := range isa.MaxFrames {
 		s.regions[int(RegionStack)+i] = Region{Base: s.Stack() + uintptr(i)*isa.StackSize, Size: isa.StackSize}
 	}
@@ -323,11 +313,15 @@ func (s *State) addMaps() {
 // Region is what a pointer of this provenance may reach.
 func (s *State) Region(p Prov) Region {
 	id := p.Region()
-	if id == RegionRecord {
+	switch id {
+	case RegionRecord:
 		if i := int(p.Elem()); i < len(s.Acquired) && s.Acquired[i].Live {
 			return Region{Base: s.Acquired[i].Addr, Size: s.Acquired[i].Size}
 		}
 		return Region{}
+	case RegionBTF:
+		e := s.Env.Objects.At(int(p.Elem()))
+		return Region{Base: e.Addr, Size: e.Size, ReadOnly: true}
 	}
 	if int(id) >= len(s.regions) {
 		s.addMaps() // a map that was made while this run went on

@@ -23,8 +23,12 @@ const (
 // where the loop may go on with it; otherwise the access was one of a context
 // field and is done, or m.err says what is wrong.
 func (m *machine) admit(o *op, from exec.Prov, a, n uintptr, kind access) bool {
-	if from.Region() == exec.RegionCtx && len(m.prog.in.Type.Fields) > 0 {
+	switch {
+	case from.Region() == exec.RegionCtx && len(m.prog.in.Type.Fields) > 0:
 		m.accessCtx(o)
+		return false
+	case m.isTyped(from):
+		m.accessTyped(o, from, a, n, kind)
 		return false
 	}
 	reg := o.src
@@ -60,6 +64,10 @@ func (m *machine) refuses(from exec.Prov, a, n uintptr, kind access) string {
 		return "points into " + m.regionName(from) + ", which programs may not read (BPF_F_WRONLY_PROG)"
 	case kind != loads && r.ReadOnly && from.Region() == exec.RegionPacket:
 		return fmt.Sprintf("points into the packet, which programs of type %s may not write", m.prog.in.Type.Name)
+	case kind != loads && r.ReadOnly && from.Region() == exec.RegionCtx:
+		return fmt.Sprintf("points into the context, which programs of type %s may not write", m.prog.in.Type.Name)
+	case kind != loads && r.ReadOnly && from.Region() == exec.RegionBTF:
+		return fmt.Sprintf("points into %s, memory of the kernel: helpers do not write there", m.regionName(from))
 	case kind != loads && r.ReadOnly:
 		return "points into " + m.regionName(from) + ", which programs may not write (BPF_F_RDONLY_PROG)"
 	}
@@ -74,7 +82,7 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 	switch from.Region() {
 	case exec.RegionNone:
 		s := fmt.Sprintf("is a number (0x%x), not a pointer", uint64(a))
-		if from.Elem() != 0 {
+		if from.Elem() != 0 && from != exec.Nowhere {
 			call := int(from.Elem()) - 1
 			s += fmt.Sprintf(": test the result of %s (instruction %d) before use", m.calledAt(call), call)
 		}
@@ -96,6 +104,10 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 		return fmt.Sprintf("is %s itself, not a value in it: look one up with bpf_map_lookup_elem", m.regionName(from))
 	case exec.RegionFunc:
 		return fmt.Sprintf("is the function at instruction %d: it may be called back, not accessed", from.Elem())
+	case exec.RegionBuffer:
+		return fmt.Sprintf("may reach %d bytes from the first byte of what the context points to, %s", r.Size, wants)
+	case exec.RegionBTF:
+		return fmt.Sprintf("may reach the %d bytes of %s, %s", r.Size, m.regionName(from), wants)
 	case exec.RegionRecord:
 		if r.Size == 0 {
 			return "points into a record that was submitted or discarded"

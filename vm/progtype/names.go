@@ -10,7 +10,7 @@ import (
 func names() string {
 	var all []string
 	for t := range maps.Values(types) {
-		all = append(all, t.Name)
+		all = append(all, t[0].Name)
 	}
 	slices.Sort(all)
 	return strings.Join(all, ", ")

@@ -201,16 +201,22 @@ func init() {
 		Setup:    func(s *exec.State, in *Input) error { return setupSKB(s, in, ebpf.SocketFilter, false) }, Finish: finishSKB,
 		Packet: true,
 	})
-	register(&Type{
-		Prog: ebpf.CGroupSKB, Name: "cgroup_skb",
-		CtxName: "struct __sk_buff", CtxSize: skbSize,
-		Fields: skbFieldsFor([]string{"tc_classid", "data_meta", "wire_len", "tstamp_type"},
-			[]string{"mark", "priority", "cb", "tstamp"}),
-		// Bit 1 tells the sender of congestion.
-		Verdicts: map[uint32]string{0: "drop", 1: "pass", 2: "drop+cn", 3: "pass+cn"},
-		Setup:    func(s *exec.State, in *Input) error { return setupSKB(s, in, ebpf.CGroupSKB, false) }, Finish: finishSKB,
-		Packet: true,
-	})
+	cgroup := func(verdicts map[uint32]string, attach ...ebpf.AttachType) *Type {
+		return &Type{
+			Prog: ebpf.CGroupSKB, Attach: attach, Name: "cgroup_skb",
+			CtxName: "struct __sk_buff", CtxSize: skbSize,
+			Fields: skbFieldsFor([]string{"tc_classid", "data_meta", "wire_len", "tstamp_type"},
+				[]string{"mark", "priority", "cb", "tstamp"}),
+			Verdicts: verdicts, Returns: &Range{0, int64(len(verdicts)) - 1},
+			Setup:  func(s *exec.State, in *Input) error { return setupSKB(s, in, ebpf.CGroupSKB, false) },
+			Finish: finishSKB, Packet: true,
+		}
+	}
+	register(
+		cgroup(map[uint32]string{0: "drop", 1: "pass"}, ebpf.AttachCGroupInetIngress),
+		// A sender may be told of congestion besides.
+		cgroup(map[uint32]string{0: "drop", 1: "pass", 2: "drop+cn", 3: "pass+cn"}, ebpf.AttachCGroupInetEgress),
+	)
 }
 
 // skbBehind is how many bytes behind a packet are zero when a run begins, as in
