@@ -1,0 +1,49 @@
+package strictyaml
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+type item struct {
+	Name string `yaml:"name"`
+	Size int    `yaml:"size"`
+}
+
+type file struct {
+	Items  []item          `yaml:"items"`
+	ByName map[string]item `yaml:"by_name"`
+}
+
+func TestDecode(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       file
+		err        string
+	}{
+		{"yaml", "items:\n  - {name: a, size: 3}\n", file{Items: []item{{"a", 3}}}, ""},
+		{"json", `{"by_name": {"x": {"name": "b"}}}`, file{ByName: map[string]item{"x": {Name: "b"}}}, ""},
+		{"unknown field", "items:\n  - name: a\n    sise: 3\n", file{}, "f.yaml:3: unknown field sise; did you mean size?"},
+		{"unknown field in a map", "by_name:\n  x: {colour: red}\n", file{}, "f.yaml:2: unknown field colour; there is name, size"},
+		{"wrong type", "items:\n  - size: many\n", file{}, "read f.yaml: line 2: cannot unmarshal !!str `many` into int"},
+		{"no YAML", "items: [", file{}, "read f.yaml: line 1: did not find expected node content"},
+		{"empty", "", file{}, "f.yaml is empty"},
+		{"two documents", "items: []\n---\nitems: []\n", file{}, "read f.yaml: it holds more than one document"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got file
+			err := Decode("f.yaml", []byte(tt.text), &got)
+			msg := ""
+			if err != nil {
+				msg = err.Error()
+			}
+			if msg != tt.err {
+				t.Errorf("got error %q, want %q", msg, tt.err)
+			}
+			if diff := cmp.Diff(tt.want, got); err == nil && diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
