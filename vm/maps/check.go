@@ -11,7 +11,9 @@ const (
 	maxAlloc  = 4 << 20  // one piece of kernel memory
 	maxPerCPU = 32 << 10 // a per-CPU value
 	maxInt    = 1<<31 - 1
-	pageSize  = 4096
+	// A value in a storage: what Linux puts before it is a part of what it allocates.
+	maxStorage = 65535 - 128
+	pageSize   = 4096
 )
 
 // checkSizes asks for at least one entry, and a key and a value.

@@ -38,6 +38,7 @@ type trial struct {
 	specs     []ebpf.MapSpec
 	keys      func(*ebpf.MapSpec, *rand.Rand) [][]byte // what keys are drawn from
 	unordered bool                                     // NextKey's order is the map's own
+	objects   *objects                                 // what keys or values stand for, nil for none
 }
 
 func variants(typ ebpf.MapType, change ...func(*ebpf.MapSpec)) []ebpf.MapSpec {
@@ -134,19 +135,36 @@ func trials() []trial {
 		}
 		return specs
 	}
+	locked := structOf("locked", u32Type, opaque("bpf_spin_lock"), u64Type)
+	timed := structOf("timed", u64Type, opaque("bpf_timer"), opaque("bpf_wq"), u32Type, opaque("bpf_refcount"))
+	arrays := variants(ebpf.Array, sizes(4, 1, 1), sizes(4, 9, 5), sizes(4, 64, 300))
+	arrays = append(arrays, withValue(ebpf.Array, locked), withValue(ebpf.Array, timed))
+	hashed := append(noPrealloc(ebpf.Hash), withValue(ebpf.Hash, locked), withValue(ebpf.Hash, timed))
 	return []trial{
-		{"array", withFlags(variants(ebpf.Array, sizes(4, 1, 1), sizes(4, 9, 5), sizes(4, 64, 300))), indexes, false},
-		{"percpu_array", withFlags(variants(ebpf.PerCPUArray, sizes(4, 1, 1), sizes(4, 9, 5), sizes(4, 64, 30))), indexes, false},
-		{"hash", noPrealloc(ebpf.Hash), bytesKeys, true},
-		{"percpu_hash", noPrealloc(ebpf.PerCPUHash), bytesKeys, true},
-		{"lru_hash", hashes(ebpf.LRUHash), bytesKeys, true},
-		{"lru_percpu_hash", hashes(ebpf.LRUCPUHash), bytesKeys, true},
-		{"lpm_trie", withFlags(variants(ebpf.LPMTrie, sizes(5, 1, 2), sizes(8, 8, 100), sizes(8, 4, 6), sizes(20, 3, 50), sizes(29, 30, 9))), prefixes, false},
-		{"queue", queues(ebpf.Queue), noKeys, true},
-		{"stack", queues(ebpf.Stack), noKeys, true},
-		{"prog_array", withFlags(variants(ebpf.ProgramArray)), indexes, false},
-		{"perf_event_array", withFlags(variants(ebpf.PerfEventArray)), indexes, false},
-		{"ringbuf", variants(ebpf.RingBuf), noKeys, false},
+		{"array", withFlags(arrays), indexes, false, nil},
+		{"percpu_array", withFlags(variants(ebpf.PerCPUArray, sizes(4, 1, 1), sizes(4, 9, 5), sizes(4, 64, 30))), indexes, false, nil},
+		{"hash", hashed, bytesKeys, true, nil},
+		{"percpu_hash", noPrealloc(ebpf.PerCPUHash), bytesKeys, true, nil},
+		{"lru_hash", hashes(ebpf.LRUHash), bytesKeys, true, nil},
+		{"lru_percpu_hash", hashes(ebpf.LRUCPUHash), bytesKeys, true, nil},
+		{"lpm_trie", withFlags(variants(ebpf.LPMTrie, sizes(5, 1, 2), sizes(8, 8, 100), sizes(8, 4, 6), sizes(20, 3, 50), sizes(29, 30, 9))), prefixes, false, nil},
+		{"queue", queues(ebpf.Queue), noKeys, true, nil},
+		{"stack", queues(ebpf.Stack), noKeys, true, nil},
+		{"prog_array", withFlags(variants(ebpf.ProgramArray)), indexes, false, nil},
+		{"perf_event_array", withFlags(variants(ebpf.PerfEventArray)), indexes, false, nil},
+		{"ringbuf", variants(ebpf.RingBuf), noKeys, false, nil},
+		{"user_ringbuf", variants(ebpf.UserRingbuf), noKeys, false, nil},
+		{"stack_trace", withFlags(variants(ebpf.StackTrace, sizes(4, 8, 1), sizes(4, 1016, 5))), indexes, false, nil},
+		{"cgroup_storage", withFlags(variants(ebpf.CGroupStorage, sizes(8, 8, 0))), bytesKeys, true, nil},
+		{"percpu_cgroup_storage", withFlags(variants(ebpf.PerCPUCGroupStorage, sizes(8, 8, 0))), bytesKeys, true, nil},
+		{"sk_storage", storages(ebpf.SkStorage), nil, true, &objects{open: udpSockets}},
+		{"task_storage", storages(ebpf.TaskStorage), nil, true, &objects{open: processes}},
+		{"inode_storage", storages(ebpf.InodeStorage), nil, true, &objects{open: files}},
+		{"cgrp_storage", storages(ebpf.CgroupStorage), nil, true, &objects{open: cgroups}},
+		{"cgroup_array", withFlags(variants(ebpf.CGroupArray)), indexes, false, &objects{open: cgroups, values: true}},
+		{"sockmap", withFlags(variants(ebpf.SockMap, sizes(4, 4, 3))), indexes, false, &objects{open: udpSockets, values: true}},
+		{"sockhash", withFlags(variants(ebpf.SockHash, sizes(4, 4, 3), sizes(13, 8, 3))), bytesKeys, true, &objects{open: udpSockets, values: true}},
+		{"reuseport_sockarray", withFlags(variants(ebpf.ReusePortSockArray, sizes(4, 4, 3))), indexes, false, &objects{open: reusePort, values: true, fresh: true}},
 	}
 }
 
@@ -185,7 +203,8 @@ func (tr *trial) run(t *testing.T, seed uint64) string {
 	}
 	defer ours.Close()
 
-	s := &sequence{trial: tr, r: r, kernel: kernel, ours: ours, keys: tr.keys(&spec, r)}
+	s := &sequence{trial: tr, r: r, kernel: kernel, ours: ours}
+	s.open(t, &spec)
 	fmt.Fprintf(&s.log, "%v\n", &spec)
 	for range 50 {
 		if s.step() {
@@ -200,12 +219,35 @@ func (tr *trial) run(t *testing.T, seed uint64) string {
 	return ""
 }
 
+// open draws the keys, and opens the objects that keys or values stand for.
+func (s *sequence) open(t *testing.T, spec *ebpf.MapSpec) {
+	if s.objects != nil {
+		s.opened = s.objects.get(t)
+	}
+	if s.trial.keys != nil {
+		s.keys = s.trial.keys(spec, s.r)
+		return
+	}
+	for _, fd := range s.opened {
+		s.keys = append(s.keys, le32(uint32(fd)))
+	}
+}
+
+// value is something to write.
+func (s *sequence) value(size int) []byte {
+	if s.objects == nil || !s.objects.values {
+		return randomBytes(s.r, size)
+	}
+	return le64(uint64(s.opened[s.r.IntN(len(s.opened))]))[:size]
+}
+
 type sequence struct {
 	*trial
 	r      *rand.Rand
 	kernel *oracle
 	ours   Map
 	keys   [][]byte
+	opened []int // file descriptors, which are the objects' numbers here
 	log    strings.Builder
 	// noPadding leaves out what lies between per-CPU values: a program's update
 	// copies whatever is behind its value there in Linux.
@@ -227,7 +269,7 @@ func (s *sequence) step() bool {
 	switch n := s.r.IntN(100); {
 	case n < 40:
 		op = "update"
-		value := randomBytes(s.r, size)
+		value := s.value(size)
 		do = func(m userMap, _ []byte) error { return m.UserUpdate(key, value, flags) }
 	case n < 60:
 		op = "lookup"
@@ -257,6 +299,10 @@ func (s *sequence) step() bool {
 		do = func(m userMap, _ []byte) error { return m.Freeze() }
 	}
 	want, got := do(s.kernel, a), do(s.ours, b)
+	if op == "lookup" && s.objects != nil && s.objects.values {
+		clear(a) // an object's id or cookie
+		clear(b)
+	}
 	s.mask(a)
 	s.mask(b)
 	fmt.Fprintf(&s.log, "%s key %x flags %d: kernel %v %x, ours %v %x\n", op, key, flags, want, a, got, b)
@@ -288,6 +334,9 @@ func (s *sequence) all(m userMap) (content []string) {
 		value := make([]byte, info.UserValueSize())
 		err := m.UserLookup(next, value, 0)
 		s.mask(value)
+		if s.objects != nil && s.objects.values {
+			clear(value)
+		}
 		content = append(content, fmt.Sprintf("%x: %x %v", next, value, err))
 		key = next
 	}

@@ -15,4 +15,5 @@ const (
 	FlagMmapable     = 1 << 10
 	FlagPreserve     = 1 << 11
 	FlagInnerMap     = 1 << 12
+	FlagLink         = 1 << 13
 )

@@ -47,12 +47,30 @@ func goodSpec(typ ebpf.MapType) ebpf.MapSpec {
 		s.ValueSize = 4
 	case ebpf.LPMTrie:
 		s.KeySize, s.Flags = 6, FlagNoPrealloc
-	case ebpf.RingBuf:
+	case ebpf.StackTrace:
+		s.ValueSize = 80
+	case ebpf.CGroupArray:
+		s.ValueSize = 4
+	case ebpf.CGroupStorage, ebpf.PerCPUCGroupStorage:
+		s.KeySize, s.MaxEntries = 16, 0
+	case ebpf.SkStorage, ebpf.InodeStorage, ebpf.TaskStorage, ebpf.CgroupStorage:
+		s.MaxEntries, s.Flags = 0, FlagNoPrealloc
+		s.Key, s.Value = &btf.Int{Name: "int", Size: 4}, &btf.Int{Name: "long", Size: 8}
+	case ebpf.RingBuf, ebpf.UserRingbuf:
 		s.KeySize, s.ValueSize, s.MaxEntries = 0, 0, 4096
 	case ebpf.Queue, ebpf.Stack, ebpf.BloomFilter:
 		s.KeySize = 0
 	}
 	return s
+}
+
+// needsBTF reports whether Linux asks for the types of a map's key and value.
+func needsBTF(typ ebpf.MapType) bool {
+	switch typ {
+	case ebpf.SkStorage, ebpf.InodeStorage, ebpf.TaskStorage, ebpf.CgroupStorage:
+		return true
+	}
+	return false
 }
 
 func le32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }

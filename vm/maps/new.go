@@ -93,6 +93,24 @@ func kindOf(t ebpf.MapType) (kind, error) {
 		return kind{array, checkQueue, newQueue}, nil
 	case ebpf.BloomFilter:
 		return kind{array | FlagZeroSeed, checkBloom, newBloom}, nil
+	case ebpf.UserRingbuf:
+		return kind{FlagNumaNode, checkRingbuf, newUserRingbuf}, nil
+	case ebpf.StackTrace:
+		return kind{FlagNumaNode | FlagRdonly | FlagWronly | FlagStackBuildID, checkStackTrace, newStackTrace}, nil
+	case ebpf.CGroupArray:
+		return kind{array &^ progAccess, checkHandles, newCgroupArray}, nil
+	case ebpf.SockMap:
+		return kind{array &^ progAccess, checkSockMap, newSockArray}, nil
+	case ebpf.ReusePortSockArray:
+		return kind{array, checkSockMap, newSockArray}, nil
+	case ebpf.SockHash:
+		return kind{array &^ progAccess, checkSockMap, newSockHash}, nil
+	case ebpf.CGroupStorage, ebpf.PerCPUCGroupStorage:
+		return kind{array, checkCgroupStorage, newCgroupStorage}, nil
+	case ebpf.SkStorage, ebpf.InodeStorage, ebpf.TaskStorage, ebpf.CgroupStorage:
+		return kind{FlagNoPrealloc | FlagClone, checkStorage, newStorage}, nil
+	case ebpf.StructOpsMap:
+		return kind{FlagLink, checkStructOps, newStructOps}, nil
 	case ebpf.DevMap:
 		return kind{array &^ progAccess, checkTargets, newDevMap}, nil
 	case ebpf.DevMapHash:

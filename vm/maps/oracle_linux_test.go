@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/internal/errno"
@@ -41,6 +42,14 @@ func newOracle(spec *ebpf.MapSpec, inner int) (*oracle, error) {
 	attr.max, attr.flags, attr.extra = spec.MaxEntries, spec.Flags, spec.MapExtra
 	if inner > 0 {
 		attr.inner = uint32(inner)
+	}
+	if spec.Value != nil {
+		handle, key, value, err := btf.MarshalMapKV(spec.Key, spec.Value)
+		if err != nil {
+			return nil, err
+		}
+		defer handle.Close()
+		attr.btf, attr.btfKey, attr.btfValue = uint32(handle.FD()), uint32(key), uint32(value)
 	}
 	fd, err := bpf(unix.BPF_MAP_CREATE, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != nil {
@@ -102,6 +111,8 @@ func TestNewLikeTheKernel(t *testing.T) {
 		ebpf.LPMTrie, ebpf.ProgramArray, ebpf.PerfEventArray, ebpf.RingBuf, ebpf.Queue, ebpf.Stack,
 		ebpf.BloomFilter, ebpf.ArrayOfMaps, ebpf.HashOfMaps,
 		ebpf.DevMap, ebpf.DevMapHash, ebpf.CPUMap, ebpf.XSKMap,
+		ebpf.UserRingbuf, ebpf.StackTrace, ebpf.CGroupArray, ebpf.SockMap, ebpf.SockHash, ebpf.ReusePortSockArray,
+		ebpf.CGroupStorage, ebpf.PerCPUCGroupStorage, ebpf.SkStorage, ebpf.InodeStorage, ebpf.TaskStorage, ebpf.CgroupStorage,
 	}
 	keys := []uint32{0, 1, 4, 8, 20, 260, 261, 600}
 	values := []uint32{0, 1, 4, 8, 17, 32 << 10, 32<<10 + 1}
@@ -125,6 +136,10 @@ func TestNewLikeTheKernel(t *testing.T) {
 			return // how many CPUs a kernel is built for differs
 		}
 		n++
+		if needsBTF(spec.Type) {
+			spec.Key = &btf.Int{Name: "int", Size: 4}
+			spec.Value = &btf.Array{Index: u32Type, Type: &btf.Int{Name: "char", Size: 1}, Nelems: spec.ValueSize}
+		}
 		o, kerr := newOracle(spec, inner.fd)
 		if kerr == nil {
 			o.Close()
@@ -168,7 +183,7 @@ func TestNewLikeTheKernel(t *testing.T) {
 			s.MapExtra = extra
 			try(&s)
 		}
-		for _, value := range []uint32{4<<20 - 600, 4<<20 - 400, 4<<20 - 300, 4<<20 - 64, 4<<20 - 53, 4<<20 - 52, 4<<20 - 51, 4<<20 - 20, 4 << 20, 4<<20 + 1, maxInt, maxInt + 1} {
+		for _, value := range []uint32{65407, 65408, 4<<20 - 600, 4<<20 - 400, 4<<20 - 300, 4<<20 - 64, 4<<20 - 53, 4<<20 - 52, 4<<20 - 51, 4<<20 - 20, 4 << 20, 4<<20 + 1, maxInt, maxInt + 1} {
 			s := good
 			s.ValueSize = value
 			if value > 4<<20+1 && typ == ebpf.Array {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/skep-ebpf/skep/internal/mem"
 )
@@ -18,6 +19,9 @@ func storeU32(addr uintptr, v uint32) { atomic.StoreUint32((*uint32)(mem.At(addr
 func casU32(addr uintptr, old, v uint32) bool {
 	return atomic.CompareAndSwapUint32((*uint32)(mem.At(addr)), old, v)
 }
+
+// addressOf is the address of memory outside the Go heap.
+func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
 
 // u32 reads a number of a key or value, in the machine's byte order.
 func u32(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
