@@ -120,7 +120,7 @@ func NewProgramWithOptions(spec *ebpf.ProgramSpec, opts ProgramOptions) (*Progra
 
 // newProgram makes an image runnable. objs are what image.Maps names.
 func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (*Program, error) {
-	typ, err := progtype.Get(image.Type)
+	typ, err := typeOf(image)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +168,15 @@ func NewProgramFromFD(fd int) (*Program, error) {
 
 // AttachType is what the program was loaded for.
 func (p *Program) AttachType() ebpf.AttachType { return p.obj.image.Attach }
+
+// typeOf describes an image's program type. A program that runs in place of a
+// function of another is of the type whose context that function takes.
+func typeOf(image *program.Image) (*progtype.Type, error) {
+	if image.Type != ebpf.Extension {
+		return progtype.ForAttach(image.Type, image.Attach)
+	}
+	return progtype.ForFunction(image.Funcs[0].Type)
+}
 
 // String names the program and its type.
 func (p *Program) String() string {

@@ -169,7 +169,7 @@ func verdictNames(typ *progtype.Type) func(uint32) string {
 			}
 			return "keep"
 		}
-		if name, ok := typ.Verdicts[ret]; ok {
+		if name := typ.Verdict(ret); name != "" {
 			return name
 		}
 		return strconv.Itoa(int(int32(ret)))

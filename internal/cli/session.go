@@ -145,7 +145,7 @@ func (s *session) once(ctx context.Context, f *runFlags) error {
 		return fmt.Errorf("%s: %w", s.name, runErr)
 	}
 	r := report.Run{
-		Program: s.prog.Name(), Return: out.Ret, Verdict: typ.Verdicts[out.Ret],
+		Program: s.prog.Name(), Return: out.Ret, Verdict: typ.Verdict(out.Ret),
 		Repeat: int(f.repeat), Took: out.Took * time.Duration(f.repeat), Data: out.Data,
 	}
 	if err := s.out.Run(&r); err != nil {

@@ -206,6 +206,8 @@ var ctxProv = [...]exec.Prov{
 	progtype.PacketPtr: exec.Make(exec.RegionPacket, 0),
 	progtype.MetaPtr:   exec.Make(exec.RegionMeta, 0),
 	progtype.PacketEnd: exec.Make(exec.RegionPacketEnd, 0),
+	progtype.BufferPtr: exec.Make(exec.RegionBuffer, 0),
+	progtype.SocketPtr: 0,
 }
 
 func loadWidth(a uintptr, width int) uint64 {

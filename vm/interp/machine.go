@@ -79,6 +79,9 @@ func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
 	if m.refill(); m.err == nil {
 		m.loop(0)
 	}
+	if m.checked && m.err == nil {
+		m.returned()
+	}
 	if kept := s.Reclaim(); kept > 0 && m.err == nil {
 		m.fail(m.pc.at(-1), fmt.Sprintf("the program ends without having submitted or discarded %d reserved records", kept))
 	}

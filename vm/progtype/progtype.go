@@ -1,7 +1,6 @@
 package progtype
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -124,9 +123,6 @@ func register(all ...*Type) {
 func Get(p ebpf.ProgramType) (*Type, error) {
 	if all := types[p]; len(all) > 0 {
 		return all[0], nil
-	}
-	if p == ebpf.Extension {
-		return nil, errors.New("program type Extension runs in place of a function, and this one's first argument is not the context of a program type")
 	}
 	return nil, fmt.Errorf("program type %s does not run in the user-space machine; it runs %s", p, names())
 }
