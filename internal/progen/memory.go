@@ -7,8 +7,8 @@ type area struct {
 	base  uint8
 	first int16 // offset of its first byte from base
 	size  int   // bytes
-	// aligned refuses accesses that are not, counted from base.
-	aligned bool
+	// stack says that it lies in a frame, where accesses have to be aligned.
+	stack bool
 	// plain refuses atomic accesses.
 	plain bool
 }
@@ -18,7 +18,7 @@ var sizes = map[int]uint8{1: isa.SizeB, 2: isa.SizeH, 4: isa.SizeW, 8: isa.SizeD
 
 // place picks an access: its size and its offset from base. Unaligned ones are
 // rarer than aligned.
-func (g *gen) place(a area, min int) (size uint8, off int16) {
+func (g *gen) place(a area, min int, aligned bool) (size uint8, off int16) {
 	n := pick(g, []int{1, 2, 4, 8})
 	for n > a.size {
 		n /= 2
@@ -28,7 +28,7 @@ func (g *gen) place(a area, min int) (size uint8, off int16) {
 	if g.one(3) {
 		at = a.size - n // the last bytes
 	}
-	if a.aligned || !g.one(4) {
+	if aligned || a.stack || !g.one(4) {
 		for (int(a.first)+at)&(n-1) != 0 {
 			if at--; at < 0 { // no such place: the narrowest access fits anywhere
 				n, at = 1, 0
@@ -48,13 +48,13 @@ func (g *gen) access(a area) {
 }
 
 func loadReg(g *gen, a area) {
-	size, off := g.place(a, 1)
+	size, off := g.place(a, 1, false)
 	g.load(size, g.reg(), a.base, off)
 }
 
 func loadSigned(g *gen, a area) {
 	a.size = min(a.size, 4)
-	size, off := g.place(a, 1)
+	size, off := g.place(a, 1, false)
 	if size == isa.SizeDW {
 		size = isa.SizeW
 	}
@@ -62,12 +62,12 @@ func loadSigned(g *gen, a area) {
 }
 
 func storeReg(g *gen, a area) {
-	size, off := g.place(a, 1)
+	size, off := g.place(a, 1, false)
 	g.store(size, a.base, off, g.reg())
 }
 
 func storeAny(g *gen, a area) {
-	size, off := g.place(a, 1)
+	size, off := g.place(a, 1, false)
 	g.storeImm(size, a.base, off, g.imm())
 }
 
@@ -84,15 +84,35 @@ func atomicOp(g *gen, a area) {
 	if op == isa.AtomicCMPXCHG && g.held&(1<<isa.R0) != 0 {
 		op = isa.AtomicXCHG // it compares with R0, which is no number now
 	}
-	a.aligned = true
-	size, off := g.place(a, 4)
-	g.add(isa.Instruction{Op: isa.ClassSTX | isa.ModeATOMIC | size, Dst: a.base, Src: g.reg(), Off: off, Imm: op})
+	size, off := g.place(a, 4, true)
+	src := g.reg()
+	g.add(isa.Instruction{Op: isa.ClassSTX | isa.ModeATOMIC | size, Dst: a.base, Src: src, Off: off, Imm: op})
+	if !a.stack || op&isa.AtomicFetch == 0 {
+		return
+	}
+	if op == isa.AtomicCMPXCHG {
+		src = isa.R0
+	}
+	g.forget(src)
+}
+
+// forget passes a register through memory, so that the verifier knows nothing of
+// its value. What an atomic operation fetched from the stack needs that: Linux
+// 6.18 loses track of where such a value came from, takes a state for one that it
+// has seen, and removes code that runs.
+func (g *gen) forget(r uint8) {
+	g.held |= 1 << r
+	p := g.hold()
+	g.loadMap(p, isa.PseudoMapValue, g.mapOf(mapGlobal), 0)
+	g.store(isa.SizeDW, p, 0, r)
+	g.load(isa.SizeDW, r, p, 0)
+	g.held &^= 1 << r
+	g.release(1 << p)
 }
 
 // atomicOrdered adds a load-acquire or a store-release.
 func atomicOrdered(g *gen, a area) {
-	a.aligned = true
-	size, off := g.place(a, 1)
+	size, off := g.place(a, 1, true)
 	i := isa.Instruction{Op: isa.ClassSTX | isa.ModeATOMIC | size, Dst: a.base, Src: g.reg(), Off: off, Imm: isa.AtomicStoreRl}
 	if g.one(2) {
 		i.Dst, i.Src, i.Imm = i.Src, i.Dst, isa.AtomicLoadAcq
@@ -102,7 +122,7 @@ func atomicOrdered(g *gen, a area) {
 
 // stack accesses the data slots.
 func (g *gen) stack() {
-	g.access(area{base: isa.R10, first: g.f.low(), size: g.f.data, aligned: true})
+	g.access(area{base: isa.R10, first: g.f.low(), size: g.f.data, stack: true})
 }
 
 // dataAt gives the offset of n bytes of the data slots, aligned to 8.
@@ -124,7 +144,7 @@ func (g *gen) argument() {
 	r := g.hold()
 	g.load(isa.SizeDW, r, isa.R10, slotBase)
 	for range 1 + g.rand.IntN(3) {
-		g.access(area{base: r, size: memBytes, aligned: true})
+		g.access(area{base: r, size: memBytes, stack: true})
 	}
 	g.release(1 << r)
 }
