@@ -70,6 +70,12 @@ type State struct {
 
 	// Env is what lies outside the machine.
 	Env *Env
+	// Trace is what a traced program knows beside its context.
+	Trace Trace
+	// Effects is what the program did to the world around it, Seq what an
+	// iterator wrote. Whoever begins a run empties them.
+	Effects []Effect
+	Seq     []byte
 
 	// Acquired is memory lent to the program until it gives it back.
 	Acquired []Record
@@ -79,6 +85,8 @@ type State struct {
 	scratch int         // bytes of the scratch memory that are lent
 	maps    *[]maps.Map // what regions was made from
 	block   *mem.Block
+
+	sockets []SocketRef // checked only
 }
 
 // Record is memory that a helper lent (a ring buffer's record).
@@ -107,6 +115,11 @@ type Env struct {
 	Rand func() uint32
 	// Printk takes one message of bpf_trace_printk, without its newline.
 	Printk func(msg string)
+	// Tasks, Sockets and Cgroups answer questions about the rest of the world. May
+	// be nil; without Tasks, programs run in this process.
+	Tasks   Tasks
+	Sockets Sockets
+	Cgroups Cgroups
 	// Net answers questions about the network around a packet. May be nil.
 	Net Net
 	// Objects is the kernel's memory, as far as programs may see it. May be nil.
@@ -261,6 +274,7 @@ func (s *State) ResetRegions() {
 		s.regions[int(RegionStack)+i] = Region{Base: s.Stack() + uintptr(i)*isa.StackSize, Size: isa.StackSize}
 	}
 	s.PacketMoved()
+	s.sockets = s.sockets[:0]
 	s.addMaps()
 }
 
@@ -328,6 +342,9 @@ func (s *State) Region(p Prov) Region {
 		if int(id) >= len(s.regions) {
 			return Region{}
 		}
+	}
+	if id == RegionSock {
+		return s.socketRegion(p.Elem())
 	}
 	r := s.regions[id]
 	r.Base += uintptr(p.Elem()) * r.Stride

@@ -1,0 +1,96 @@
+package exec
+
+// What lies around the machine is asked of small interfaces: an embedder answers
+// from its own knowledge, vm/world from a file. A nil one knows nothing, and the
+// helpers that ask then give what Linux gives where there is nothing.
+
+// Tasks answers what helpers ask of processes and their threads.
+type Tasks interface {
+	// Current is the task that the program runs in; nil: none, as in a packet's
+	// way through the kernel.
+	Current() *Task
+	// Task is a thread by its number, or nil.
+	Task(pid uint32) *Task
+}
+
+// Task is a thread of a process.
+type Task struct {
+	PID, TGID uint32 // the thread's number and its process's
+	PPID      uint32 // number of the process that started it
+	UID, GID  uint32
+	Comm      string // at most 15 bytes are seen
+	Cgroup    uint64 // id of its cgroup
+	ClassID   uint32 // of its net_cls cgroup; 0: none
+	PIDNS     PIDNamespace
+	// Addr is the address of its struct task_struct in Env.Objects; 0: none.
+	Addr uint64
+	// Regs is the address of its user-space registers in Env.Objects; 0: none.
+	Regs uint64
+	// KernelStack and UserStack are the return addresses, the innermost first.
+	KernelStack, UserStack []uint64
+	// Areas are its mappings of memory.
+	Areas []MemoryArea
+}
+
+// PIDNamespace is a task's innermost PID namespace and its numbers there.
+type PIDNamespace struct {
+	Dev, Ino  uint64 // of /proc/PID/ns/pid
+	PID, TGID uint32
+}
+
+// MemoryArea is one mapping of a process: start up to end.
+type MemoryArea struct {
+	Start, End uint64
+	Addr       uint64 // of its struct vm_area_struct in Env.Objects; 0: none
+}
+
+// Cgroups answers what helpers ask of control groups.
+type Cgroups interface {
+	// Parent gives the cgroup above another, 0 for the root, and whether there is
+	// a cgroup with this id.
+	Parent(id uint64) (parent uint64, ok bool)
+}
+
+// Ancestor is the cgroup at a level above another or itself, where the root has
+// level 0; 0: there is none.
+func Ancestor(c Cgroups, id uint64, level int) uint64 {
+	const deepest = 1 << 10 // more than Linux allows; ends what leads in a circle
+	var path []uint64
+	for id != 0 && c != nil && len(path) < deepest {
+		parent, ok := c.Parent(id)
+		if !ok {
+			return 0
+		}
+		path = append(path, id)
+		id = parent
+	}
+	if level < 0 || level >= len(path) {
+		return 0
+	}
+	return path[len(path)-1-level]
+}
+
+// Trace is what a traced program knows beside its context: where it is attached,
+// and what it was told there.
+type Trace struct {
+	IP     uint64 // address of the traced function (bpf_get_func_ip)
+	Cookie uint64 // of the attachment (bpf_get_attach_cookie)
+	// Args is how many words of the context are the function's arguments, and
+	// HasRet says that its result follows.
+	Args   int
+	HasRet bool
+}
+
+// Effect is something that a program did to the world around it. The machine
+// notes it and does nothing.
+type Effect struct {
+	What string // the helper's name without bpf_: "send_signal"
+	Args [3]uint64
+}
+
+// Act notes an effect of this run.
+func (s *State) Act(what string, args ...uint64) {
+	e := Effect{What: what}
+	copy(e.Args[:], args)
+	s.Effects = append(s.Effects, e)
+}
