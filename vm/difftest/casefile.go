@@ -25,7 +25,7 @@ import (
 //	packet 00112233…
 //	ctx 0011…
 //	map NAME TYPE key-size value-size max-entries flags [frozen]
-//		key value
+//		key value      (- where the map has no keys)
 //	program
 //		bf10000000000000 ;   0 MovReg dst: r0 src: r1
 //	want ret 2
@@ -48,7 +48,11 @@ func Write(w io.Writer, c *progen.Case, want *Result, why string) error {
 		}
 		fmt.Fprintf(b, "map %s %s %d %d %d %#x%s\n", m.Name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags, frozen)
 		for _, e := range m.Entries {
-			fmt.Fprintf(b, "\t%x %x\n", e.Key, e.Value)
+			key := "-"
+			if len(e.Key) > 0 {
+				key = hex.EncodeToString(e.Key)
+			}
+			fmt.Fprintf(b, "\t%s %x\n", key, e.Value)
 		}
 	}
 	for _, insns := range c.Progs {
@@ -187,9 +191,12 @@ func entry(f []string) (key, value []byte, err error) {
 	if len(f) != 2 {
 		return nil, nil, fmt.Errorf("an entry is a key and a value, not %d fields", len(f))
 	}
-	if key, err = hex.DecodeString(f[0]); err == nil {
-		value, err = hex.DecodeString(f[1])
+	if f[0] != "-" {
+		if key, err = hex.DecodeString(f[0]); err != nil {
+			return nil, nil, err
+		}
 	}
+	value, err = hex.DecodeString(f[1])
 	return key, value, err
 }
 
