@@ -17,9 +17,6 @@ const (
 	flowFlags    = 48
 )
 
-// Flags of a dissection: BPF_FLOW_DISSECTOR_F_PARSE_1ST_FRAG and those after it.
-const flowAllFlags = 1<<0 | 1<<1 | 1<<2
-
 func init() {
 	keys := field("flow_keys", 144, 8).whole()
 	keys.Kind = BufferPtr
@@ -54,10 +51,6 @@ func setupFlow(s *exec.State, in *Input) error {
 	if err := zero(&given, flowFlags+4, flowKeysSize); err != nil {
 		return err
 	}
-	flags := binary.LittleEndian.Uint32(given[flowFlags:])
-	if flags&^flowAllFlags != 0 {
-		return refuse("flags of the context are %#x; there are 1, 2 and 4", flags)
-	}
 	s.SetPlainCtx(0)
 	clear(s.CtxBytes())
 	if err := s.SetPacket(ebpf.FlowDissector, in.Data, 0, 0); err != nil {
@@ -70,7 +63,7 @@ func setupFlow(s *exec.State, in *Input) error {
 	copy(keys[flowNProto:], in.Data[12:14])
 	le.PutUint16(keys[flowNhoff:], ethHeader)
 	le.PutUint16(keys[flowThoff:], ethHeader)
-	le.PutUint32(keys[flowFlags:], flags)
+	copy(keys[flowFlags:], given[flowFlags:][:4])
 	s.Buffer = exec.Region{Base: exec.Addr(keys), Size: flowKeysSize}
 	le.PutUint64(s.CtxBytes()[uapiOff+144:], uint64(s.Buffer.Base))
 	return nil

@@ -17,7 +17,10 @@ import (
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
-var packetTypes = []ebpf.ProgramType{ebpf.XDP, ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB}
+var packetTypes = []ebpf.ProgramType{
+	ebpf.XDP, ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB,
+	ebpf.LWTIn, ebpf.LWTOut, ebpf.LWTXmit,
+}
 
 // sizes are the widths of accesses, in bytes.
 var sizes = map[int]asm.Size{1: asm.Byte, 2: asm.Half, 4: asm.Word, 8: asm.DWord}

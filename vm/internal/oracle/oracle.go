@@ -69,9 +69,9 @@ func (r *Run) Kernel(t testing.TB) (Result, error) {
 	return res, nil
 }
 
-// Machine runs the program on a state. The error of the result may be Compile's
-// or the set-up's.
-func (r *Run) Machine(t testing.TB, s *exec.State, mode interp.Mode) Result {
+// Compile makes the program one for the machine, and describes its type. It gives
+// an error where the machine refuses the program.
+func (r *Run) Compile(t testing.TB) (*interp.Program, *progtype.Type, error) {
 	t.Helper()
 	var raw bytes.Buffer
 	if err := r.Insns.Marshal(&raw, binary.LittleEndian); err != nil {
@@ -86,6 +86,14 @@ func (r *Run) Machine(t testing.TB, s *exec.State, mode interp.Mode) Result {
 		t.Fatal(err)
 	}
 	p, err := interp.Compile(&interp.Input{Name: "test", Type: typ, Insns: insns})
+	return p, typ, err
+}
+
+// Machine runs the program on a state. The error of the result may be Compile's
+// or the set-up's.
+func (r *Run) Machine(t testing.TB, s *exec.State, mode interp.Mode) Result {
+	t.Helper()
+	p, typ, err := r.Compile(t)
 	if err != nil {
 		return Result{Err: err}
 	}
