@@ -93,10 +93,18 @@ func (f *objectFlags) choose(spec *ebpf.CollectionSpec) (string, error) {
 	case len(runnable) > 1:
 		return "", usagef("the object has several programs (%s): choose one with --prog", strings.Join(runnable, ", "))
 	case len(all) > 0:
-		_, err := progtype.Get(spec.Programs[all[0]].Type)
-		return "", fmt.Errorf("program %s: %w", all[0], err)
+		return "", notRunnable(spec.Programs[all[0]])
 	}
 	return "", errors.New(`the object has no programs: a program is a function in a section of its own, such as SEC("xdp")`)
+}
+
+// notRunnable says why a program does not run.
+func notRunnable(p *ebpf.ProgramSpec) error {
+	if p.Type == ebpf.UnspecifiedProgram {
+		return fmt.Errorf(`program %s: its section %q tells no program type: name it after one, such as SEC("xdp")`, p.Name, p.SectionName)
+	}
+	_, err := progtype.Get(p.Type)
+	return fmt.Errorf("program %s: %w", p.Name, err)
 }
 
 // constant reports whether a map is a section of constants.
