@@ -66,15 +66,7 @@ func (c *SKBContext) arrive(s *exec.State, mac [6]byte) {
 	data := p.Bytes()
 	c.Mac, c.Network = uint64(p.Data), uint64(p.Data)+ethHeader
 	c.MacLen = ethHeader
-	switch dst := [6]byte(data); {
-	case dst == mac:
-	case dst == [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}:
-		c.PktType = pktBroadcast
-	case dst[0]&1 != 0:
-		c.PktType = pktMulticast
-	default:
-		c.PktType = pktOtherHost
-	}
+	c.SetPktType(data, mac)
 	c.Protocol = EtherProtocol(data[12:])
 	if (c.Protocol == Proto8021Q || c.Protocol == Proto8021AD) && len(data) >= ethHeader+4 {
 		c.VLANPresent, c.VLANProto = 1, c.Protocol
@@ -87,4 +79,21 @@ func (c *SKBContext) arrive(s *exec.State, mac [6]byte) {
 	}
 }
 
-const pktBroadcast = 1
+// SetPktType says whom a frame is for, as an interface with an address sees it.
+func (c *SKBContext) SetPktType(frame []byte, mac [6]byte) {
+	switch dst := [6]byte(frame); {
+	case dst == mac:
+		c.PktType = pktHost
+	case dst == [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}:
+		c.PktType = pktBroadcast
+	case dst[0]&1 != 0:
+		c.PktType = pktMulticast
+	default:
+		c.PktType = pktOtherHost
+	}
+}
+
+const (
+	pktHost      = 0
+	pktBroadcast = 1
+)

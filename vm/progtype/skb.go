@@ -377,14 +377,15 @@ func finishSKB(s *exec.State, out *Output) {
 		var header [ethHeader]byte
 		out.Data = append(out.Data, header[:]...)
 	}
+	if out.SKB != nil { // the packet goes on with what is known of it
+		*out.SKB = *c
+		out.Meta = int(s.Packet.Data - s.Packet.Meta)
+		out.Data = append(out.Data, mem.View(s.Packet.Meta, out.Meta)...)
+	}
 	out.Data = append(out.Data, s.Packet.Bytes()...)
 	if c.VLANPresent != 0 {
 		binary.NativeEndian.PutUint16(out.VLAN[:], c.VLANProto)
 		binary.BigEndian.PutUint16(out.VLAN[2:], c.VLANTCI)
-	}
-	out.Meta = 0
-	if out.SKB != nil {
-		*out.SKB = *c
 	}
 
 	var ctx [skbSize]byte
