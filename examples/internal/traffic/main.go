@@ -16,6 +16,7 @@ var captures = map[string]func(*trace){
 	"protocount": protocount,
 	"flows":      flows,
 	"tailparse":  tailparse,
+	"redirect":   redirect,
 }
 
 func main() {
@@ -116,4 +117,18 @@ func tailparse(t *trace) {
 	t.at(14).neighbour(laptop6, server6)
 	t.at(15).lldp(gateway)
 	t.at(60).cut(v4("192.0.2.99"), server, 14+20+6)
+}
+
+func redirect(t *trace) {
+	for i := range 6 {
+		t.at(i*40).dns(v4("192.0.2.10"), resolver, names[i%len(names)])
+		t.at(i*40+3).web(v4(fmt.Sprintf("192.0.2.%d", 20+i)), server, 500+i*400)
+		t.at(i*55+8).web(v6(fmt.Sprintf("2001:db8:1::%d", 20+i)), server6, 500+i*300)
+		t.at(i*25+5).ping(v4("192.0.2.12"), server)
+		t.at(i*25+7).ping(v6("2001:db8:1::11"), server6)
+		t.at(i*33+7).vlan(10).web(v4("192.0.2.13"), server, 200+i*300)
+	}
+	t.at(1).arp(laptop, gateway)
+	t.at(14).neighbour(laptop6, server6)
+	t.at(15).lldp(gateway)
 }

@@ -1,0 +1,200 @@
+package netdev
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// DefaultMaxHops is how many interfaces a packet may pass where [Options] does
+// not say.
+const DefaultMaxHops = 64
+
+// Options say what is done beside moving packets.
+type Options struct {
+	// MaxHops is how many interfaces a packet may pass, which ends loops. 0:
+	// DefaultMaxHops.
+	MaxHops int
+	// Tap sees every frame that an interface receives or transmits, and must not
+	// keep it. Optional.
+	Tap func(i *Interface, d Direction, frame []byte) error
+	// AfterRun is called after each run of a program. Optional.
+	AfterRun func() error
+	// Routes answers what is asked of routes and neighbours. Optional: there are
+	// none.
+	Routes exec.Net
+}
+
+// Direction is the way that a frame goes at an interface.
+type Direction uint8
+
+// The directions.
+const (
+	RX Direction = iota // in
+	TX                  // out
+)
+
+func (d Direction) String() string { return [...]string{"rx", "tx"}[d] }
+
+// Network is interfaces and what is attached to them. It is not safe for
+// concurrent use.
+type Network struct {
+	interfaces []*Interface
+	opts       Options
+
+	ctx     context.Context // of the Receive that goes on
+	jobs    []func() error  // what is still to be done for it
+	running *packet         // what a program sees just now
+}
+
+// New makes a network without interfaces.
+func New(opts Options) *Network {
+	if opts.MaxHops == 0 {
+		opts.MaxHops = DefaultMaxHops
+	}
+	return &Network{opts: opts}
+}
+
+// packet is one packet on its way.
+type packet struct {
+	data    []byte               // from the Ethernet header on
+	meta    []byte               // what XDP programs put before it
+	skb     *progtype.SKBContext // what tc programs know of it; nil: nothing yet
+	vlan    [4]byte              // the tag that lies beside the packet, as vm.Output has it
+	ingress uint32               // interface that it came in by
+	queue   uint32
+	hops    int
+}
+
+// clone is a copy that goes its own way.
+func (p *packet) clone() *packet {
+	c := *p
+	c.data, c.meta = slices.Clone(p.data), slices.Clone(p.meta)
+	if p.skb != nil {
+		skb := *p.skb
+		c.skb = &skb
+	}
+	return &c
+}
+
+// Receive makes an interface receive a frame from outside, and follows it to its
+// end. An error is that of a program's run, or of the tap.
+func (n *Network) Receive(ctx context.Context, i *Interface, frame []byte) error {
+	n.ctx = ctx
+	n.jobs = n.jobs[:0]
+	n.later(func() error { return n.receive(i, &packet{data: slices.Clone(frame)}) })
+	for len(n.jobs) > 0 {
+		job := n.jobs[0]
+		n.jobs = n.jobs[1:]
+		if err := job(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// later puts off work, so that the depth of calls does not grow with the way of
+// a packet.
+func (n *Network) later(job func() error) { n.jobs = append(n.jobs, job) }
+
+// arrives counts and shows a frame at an interface.
+func (n *Network) passes(i *Interface, d Direction, frame []byte) error {
+	if d == RX {
+		i.RX++
+	} else {
+		i.TX++
+	}
+	if n.opts.Tap == nil {
+		return nil
+	}
+	return n.opts.Tap(i, d, frame)
+}
+
+// drop ends a packet's way.
+func (*Network) drop(i *Interface) error { i.Drop++; return nil }
+
+// fail ends it for a reason that no program gave.
+func (n *Network) fail(i *Interface) error { i.Err++; return n.drop(i) }
+
+// hop counts that a packet goes on to another interface, and reports whether it
+// still may.
+func (n *Network) hop(i *Interface, p *packet) bool {
+	p.hops++
+	if p.hops < n.opts.MaxHops {
+		return true
+	}
+	i.Loop++
+	i.Drop++
+	return false
+}
+
+// transmit is the driver's: the frame leaves, and reaches the peer if there is
+// one.
+func (n *Network) transmit(i *Interface, p *packet) error {
+	p.tagged()
+	if i.peer != nil && len(p.data) > i.peer.maxFrame() {
+		return n.fail(i)
+	}
+	if err := n.passes(i, TX, p.data); err != nil {
+		return err
+	}
+	if peer := i.peer; peer != nil && n.hop(i, p) {
+		n.later(func() error { return n.receive(peer, &packet{data: p.data, hops: p.hops}) })
+	}
+	return nil
+}
+
+// run runs a program on a packet and gives what it returned and where it sent the
+// packet.
+func (n *Network) run(i *Interface, hook Hook, prog *vm.Program, p *packet, egress uint32) (uint32, exec.Redirect, error) {
+	in := vm.Input{Data: p.data, Place: &progtype.Place{
+		Ifindex: i.Index, Ingress: p.ingress, Egress: egress, Queue: p.queue,
+		MAC: i.MAC, Meta: p.meta, SKB: p.skb,
+	}}
+	var out vm.Output
+	tc := hook == TCXIngress || hook == TCXEgress
+	if tc {
+		out.SKB = new(progtype.SKBContext)
+	}
+	n.running = p
+	err := prog.Exec(n.ctx, &in, &out)
+	n.running = nil
+	if err != nil {
+		return 0, exec.Redirect{}, fmt.Errorf("interface %s, %s: %w", i.Name, hook, err)
+	}
+	p.meta, p.data = out.Data[:out.Meta:out.Meta], out.Data[out.Meta:]
+	p.skb, p.vlan = out.SKB, out.VLAN
+	i.runs(hook, prog.Name()).Verdicts[verdict(out.Ret, prog, tc)]++
+	if n.opts.AfterRun != nil {
+		err = n.opts.AfterRun()
+	}
+	return out.Ret, out.Redirect, err
+}
+
+// verdict names a return code; the number where it has no name.
+func verdict(ret uint32, prog *vm.Program, tc bool) string {
+	if tc {
+		switch ret {
+		case tcxNext:
+			return "TCX_NEXT"
+		case tcxPass:
+			return "TCX_PASS"
+		case tcxDrop:
+			return "TCX_DROP"
+		case tcxRedirect:
+			return "TCX_REDIRECT"
+		}
+	}
+	if name := prog.Describe().Verdicts[ret]; name != "" {
+		return name
+	}
+	return strconv.Itoa(int(int32(ret)))
+}

@@ -1,0 +1,161 @@
+package netdev
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/exec"
+)
+
+// What a tcx program returns (enum tcx_action_base).
+const (
+	tcxNext     = ^uint32(0)
+	tcxPass     = 0
+	tcxDrop     = 2
+	tcxRedirect = 7
+)
+
+// redirectIngress is BPF_F_INGRESS: into an interface rather than out of it.
+const redirectIngress = 1
+
+// chain is tcx_run: programs run until one returns other than TCX_NEXT. What is
+// no verdict of tcx's lets the packet go on.
+func (n *Network) chain(i *Interface, hook Hook, progs []*vm.Program, p *packet) (uint32, exec.Redirect, error) {
+	for _, prog := range progs {
+		ret, r, err := n.run(i, hook, prog, p, 0)
+		if err != nil {
+			return 0, r, err
+		}
+		switch ret {
+		case tcxNext:
+		case tcxDrop, tcxRedirect:
+			return ret, r, nil
+		default:
+			return tcxPass, r, nil
+		}
+	}
+	return tcxPass, exec.Redirect{}, nil
+}
+
+// ingress takes a packet from the driver to the stack.
+func (n *Network) ingress(i *Interface, p *packet) error {
+	p.ingress = i.Index
+	ret, r, err := n.chain(i, TCXIngress, i.ingress, p)
+	switch {
+	case err != nil:
+		return err
+	case ret == tcxDrop:
+		return n.drop(i)
+	case ret == tcxRedirect:
+		return n.tcxRedirect(i, p, &r, true)
+	}
+	return n.stack(i, p)
+}
+
+// output takes a packet from the stack to the driver.
+func (n *Network) output(i *Interface, p *packet) error {
+	ret, r, err := n.chain(i, TCXEgress, i.egress, p)
+	switch {
+	case err != nil:
+		return err
+	case ret == tcxDrop:
+		return n.drop(i)
+	case ret == tcxRedirect:
+		return n.tcxRedirect(i, p, &r, false)
+	}
+	return n.transmit(i, p)
+}
+
+// tcxRedirect is skb_do_redirect.
+func (n *Network) tcxRedirect(i *Interface, p *packet, r *exec.Redirect, ingress bool) error {
+	i.Redirect++
+	to := n.ByIndex(r.Ifindex)
+	if to == nil || to.Netns != i.Netns {
+		return n.fail(i)
+	}
+	switch r.Kind {
+	case exec.RedirectInterface:
+		if r.Flags&redirectIngress != 0 {
+			return n.into(i, to, p)
+		}
+	case exec.RedirectPeer:
+		// As in Linux: from ingress, and to a peer in another namespace.
+		if !ingress || to.peer == nil || to.peer.Netns == i.Netns {
+			return n.fail(i)
+		}
+		return n.into(i, to.peer, p)
+	case exec.RedirectNeigh:
+		if !n.resolve(to, p, r.Nexthop) {
+			return n.fail(i)
+		}
+	default:
+		return n.fail(i) // nobody said where to
+	}
+	return n.leave(i, to, p)
+}
+
+// leave sends a packet out of another interface.
+func (n *Network) leave(i, to *Interface, p *packet) error {
+	if n.hop(i, p) {
+		n.later(func() error { return n.output(to, p) })
+	}
+	return nil
+}
+
+// into makes another interface receive a packet, behind its driver and XDP.
+func (n *Network) into(i, to *Interface, p *packet) error {
+	if !n.hop(i, p) {
+		return nil
+	}
+	if p.skb != nil { // dev_forward_skb scrubs
+		p.skb.Priority = 0
+		p.skb.SetPktType(p.data, to.MAC)
+	}
+	n.later(func() error {
+		if err := n.passes(to, RX, p.data); err != nil {
+			return err
+		}
+		return n.ingress(to, p)
+	})
+	return nil
+}
+
+// tagged puts the VLAN tag that lies beside a packet into it, as on the wire.
+func (p *packet) tagged() {
+	const addresses = 12
+	if p.vlan == [4]byte{} || len(p.data) < addresses {
+		return
+	}
+	p.data = slices.Insert(slices.Clone(p.data), addresses, p.vlan[:]...)
+	p.vlan = [4]byte{}
+}
+
+// Env gives programs' surroundings with this network in them: its interfaces'
+// MTUs, its routes, and where bpf_clone_redirect sends packets.
+func (n *Network) Env(base exec.Env) *exec.Env {
+	if n.opts.Routes == nil {
+		n.opts.Routes = base.Net
+	}
+	base.Net = view{n}
+	base.Clone = n.cloned
+	return &base
+}
+
+// cloned is bpf_clone_redirect: a copy goes on its way when the run is over.
+func (n *Network) cloned(ifindex uint32, flags uint64, data []byte) {
+	to := n.ByIndex(ifindex)
+	if to == nil || n.running == nil {
+		return
+	}
+	p := &packet{data: slices.Clone(data), ingress: n.running.ingress, hops: n.running.hops}
+	n.later(func() error {
+		if flags&redirectIngress != 0 {
+			return n.into(to, to, p)
+		}
+		return n.leave(to, to, p)
+	})
+}
+
+// etherType is the type field of a frame.
+func etherType(frame []byte) uint16 { return binary.BigEndian.Uint16(frame[12:]) }
