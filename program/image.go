@@ -31,6 +31,9 @@ type Image struct {
 	Data map[string]*ebpf.MapSpec
 	// Kfuncs are the calls of kernel functions, by instruction.
 	Kfuncs map[int]*btf.Func
+	// Types are the types of the program's object, for kernel functions that are
+	// told of one by its id; nil without BTF.
+	Types *btf.Spec
 	// Poisoned says why an instruction must not be reached, by instruction: a
 	// CO-RE relocation for which the target has no counterpart, or a weak extern
 	// that it lacks.

@@ -95,6 +95,7 @@ func (l *linker) link(name string) (*Image, error) {
 		License:  l.prog.License,
 		Flags:    l.prog.Flags,
 		Kfuncs:   make(map[int]*btf.Func),
+		Types:    l.spec.Types,
 		Poisoned: make(map[int]string),
 		Data:     make(map[string]*ebpf.MapSpec),
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm/helper"
 	vmmaps "github.com/skep-ebpf/skep/vm/maps"
 )
 
@@ -173,7 +174,11 @@ func (l *loader) loadMap(name string) error {
 }
 
 func (l *loader) loadProgram(name string) error {
-	image, err := program.Link(l.spec, name, &l.opts.Programs.Link)
+	link := l.opts.Programs.Link
+	if link.HasKfunc == nil {
+		link.HasKfunc = func(name string) bool { return helper.Kfunc(name) != nil }
+	}
+	image, err := program.Link(l.spec, name, &link)
 	if err != nil {
 		return err
 	}

@@ -127,6 +127,7 @@ func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (
 	in := interp.Input{
 		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns,
 		Poisoned: image.Poisoned, Text: image.Text, Where: image.Where,
+		Kfuncs: image.Kfuncs, Types: image.Types,
 	}
 	for _, o := range objs {
 		in.Maps = append(in.Maps, o.Map)
@@ -146,6 +147,7 @@ func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (
 	if opts.Env != nil {
 		*obj.env = *opts.Env
 	}
+	obj.env.CPUs = PossibleCPU()
 	obj.env.Defaults()
 	for _, o := range objs {
 		obj.maps = append(obj.maps, o.ref())

@@ -25,7 +25,8 @@ const (
 	RegionBuffer                    // memory that the context leads to: [State.Buffer]
 	RegionBTF                       // a kernel object; element: its index in Env.Objects
 	RegionSock                      // a socket; element: its number
-	RegionHeap                      // an object that the program owns
+	RegionHeap                      // an object that a program allocated; element: its number
+	RegionSlot                      // part of a dynptr or an iterator on the stack; element: which
 	RegionStack                     // the first of MaxFrames, by call depth
 	regionMaps      = RegionStack + 8
 )
@@ -63,4 +64,7 @@ type Region struct {
 	// ReadOnly refuses writes, WriteOnly reads (BPF_F_RDONLY_PROG and
 	// BPF_F_WRONLY_PROG).
 	ReadOnly, WriteOnly bool
+	// Guarded is Size where every access is looked at, as some bytes are no
+	// program's to access: in the table Size is 0 then.
+	Guarded uintptr
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"time"
 	"unsafe"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/isa"
@@ -79,6 +82,8 @@ type State struct {
 
 	// Acquired is memory lent to the program until it gives it back.
 	Acquired []Record
+	// References is what the program must give back. Checked only.
+	References []Reference
 
 	regions []Region
 	ctx     CtxShape
@@ -95,6 +100,8 @@ type Record struct {
 	Size uintptr
 	Map  maps.Handle
 	Live bool
+	// Dynptr says that the memory is a dynptr.
+	Dynptr bool
 }
 
 // Engine is what a helper needs of the engine that called it.
@@ -102,6 +109,8 @@ type Engine interface {
 	// Callback runs the function at instruction fn on s, with up to five
 	// arguments and where they came from, and gives its R0.
 	Callback(s *State, fn uint32, args *[5]uint64, prov *[5]Prov) (uint64, error)
+	// Throw ends the program that called the helper, with a result (bpf_throw).
+	Throw(result uint64)
 }
 
 // Env is what lies outside the machine: the clock, randomness, and where
@@ -122,6 +131,8 @@ type Env struct {
 	Cgroups Cgroups
 	// Net answers questions about the network around a packet. May be nil.
 	Net Net
+	// CPUs is how many CPUs the machine has, as programs see it.
+	CPUs int
 	// Objects is the kernel's memory, as far as programs may see it. May be nil.
 	Objects *Objects
 	// Clone takes a packet that bpf_clone_redirect sends; it must not keep it.
@@ -135,6 +146,9 @@ var boot = time.Now()
 func (e *Env) Defaults() *Env {
 	if e.Now == nil {
 		e.Now = func() time.Duration { return time.Since(boot) }
+	}
+	if e.CPUs == 0 {
+		e.CPUs = runtime.NumCPU()
 	}
 	if e.Wall == nil {
 		e.Wall = time.Now
@@ -321,6 +335,9 @@ func (s *State) addMaps() {
 			ReadOnly:  info.Flags&maps.FlagRdonlyProg != 0,
 			WriteOnly: info.Flags&maps.FlagWronlyProg != 0,
 		}
+		if len(info.Fields) > 0 || info.Type == ebpf.Arena {
+			r.Size, r.Guarded = 0, r.Size
+		}
 	}
 }
 
@@ -333,6 +350,8 @@ func (s *State) Region(p Prov) Region {
 			return Region{Base: s.Acquired[i].Addr, Size: s.Acquired[i].Size}
 		}
 		return Region{}
+	case RegionHeap:
+		return heapRegion(p.Elem())
 	case RegionBTF:
 		e := s.Env.Objects.At(int(p.Elem()))
 		return Region{Base: e.Addr, Size: e.Size, ReadOnly: true}
@@ -348,6 +367,7 @@ func (s *State) Region(p Prov) Region {
 	}
 	r := s.regions[id]
 	r.Base += uintptr(p.Elem()) * r.Stride
+	r.Size = max(r.Size, r.Guarded)
 	return r
 }
 

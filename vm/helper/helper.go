@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/vm/exec"
 )
@@ -30,6 +31,18 @@ type Helper struct {
 	Asks string
 	// FixedSize is the size in bytes of the ArgPtrToFixedMem arguments.
 	FixedSize int
+	// Slot is what ArgPtrToUninitSlot and its kin are; 0: a dynptr.
+	Slot Slot
+	// Flags say what a call takes and gives (kernel functions; KF_ACQUIRE ..).
+	Flags Flags
+	// Since is the first Linux version with the kernel function.
+	Since string
+	// Bind, in place of Func, gives the implementation for a program with the
+	// given types, which may be nil.
+	Bind func(types *btf.Spec) Func
+	// CheckedOnly says that the result is a pointer that perhaps leads nowhere,
+	// and through which programs may load all the same.
+	CheckedOnly bool
 	// MovesPacket says that packet pointers are stale after the call.
 	MovesPacket bool
 }
@@ -60,6 +73,23 @@ const (
 	ArgPtrToStackOrNull                // memory for a callback, or NULL
 	ArgPtrToRingbufMem                 // a record that bpf_ringbuf_reserve gave
 	ArgPtrToFixedMem                   // memory to read and write whose size the helper knows: Helper.FixedSize
+	ArgPtrToUninitSlot                 // room on the stack for a dynptr or an iterator
+	ArgPtrToBufferOrNull               // memory to write as for ArgPtrToUninitMem, or NULL with any size
+	ArgPtrToSlot                       // a dynptr or an iterator
+	ArgPtrToReleasedSlot               // a dynptr or an iterator, which is none after the call
+	ArgPtrToObject                     // an object that programs allocate, or the kernel's
+	ArgPtrToOwned                      // an object that the program owns, and gives away
+	ArgPtrToOwnedOrNull                // the same, or NULL
+	ArgPtrToOwnedNode                  // a list's or tree's node in an object that the program owns, and gives away
+	ArgPtrToRBNode                     // a tree's node in an object
+	ArgPtrToListHead                   // a list in a map's value or an object
+	ArgPtrToRBRoot                     // a tree
+	ArgPtrToSpinLock                   // a bpf_spin_lock in a map's value or an object
+	ArgPtrToResSpinLock                // a bpf_res_spin_lock
+	ArgPtrToTimer                      // a bpf_timer in a map's value
+	ArgPtrToWorkqueue                  // a bpf_wq in a map's value
+	ArgPtrToMapValueOrNull             // value_size bytes to read, or NULL
+	ArgPtrToKptr                       // a pointer that a map's value or an object keeps
 )
 
 // Ret is what a helper returns, named as the kernel names it (enum
@@ -73,6 +103,7 @@ const (
 	RetPtrToMapValueOrNull // the machine derives its Prov from the map and address
 	RetPtrToMemOrNull      // the helper sets State.RetProv
 	RetPtrToMem            // the helper sets State.RetProv
+	RetPtrToObject         // or NULL; the helper sets State.RetProv
 )
 
 var table []*Helper

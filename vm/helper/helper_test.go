@@ -55,6 +55,8 @@ func TestTable(t *testing.T) {
 // An engine that is a Go function.
 type engine func(args *[5]uint64) (uint64, error)
 
+func (e engine) Throw(uint64) {}
+
 func (e engine) Callback(_ *exec.State, _ uint32, args *[5]uint64, _ *[5]exec.Prov) (uint64, error) {
 	return e(args)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/object"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -30,12 +31,19 @@ func (m *machine) admit(o *op, from exec.Prov, a, n uintptr, kind access) bool {
 	case m.isTyped(from):
 		m.accessTyped(o, from, a, n, kind)
 		return false
+	case m.isArena(from):
+		return m.admitArena(o, a, n, kind)
+	case m.loadPointer(o, from, a, n, kind):
+		return false
 	}
 	reg := o.src
 	if kind != loads {
 		reg = o.dst
 	}
 	reason := m.refuses(from, a, n, kind)
+	if reason == "" {
+		reason = m.guards(from, a, n, kind, ^maps.FieldKind(0))
+	}
 	if reason == "" && m.insn(o).Op&0xe0 == isa.ModeATOMIC && a%n != 0 {
 		reason = fmt.Sprintf("may be used for an atomic access of %d bytes only where its address is a multiple of that; this is 0x%x", n, a)
 	}
@@ -108,6 +116,13 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 		return fmt.Sprintf("may reach %d bytes from the first byte of what the context points to, %s", r.Size, wants)
 	case exec.RegionBTF:
 		return fmt.Sprintf("may reach the %d bytes of %s, %s", r.Size, m.regionName(from), wants)
+	case exec.RegionHeap:
+		if r.Size == 0 {
+			return "points to an object that was dropped"
+		}
+		return fmt.Sprintf("may reach %d bytes from the first byte of %s, %s", r.Size, m.regionName(from), wants)
+	case exec.RegionSlot:
+		return "was loaded from a dynptr or an iterator, whose bytes mean nothing to programs"
 	case exec.RegionRecord:
 		if r.Size == 0 {
 			return "points into a record that was submitted or discarded"
@@ -129,6 +144,13 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 
 // regionName names the map that a pointer belongs to, or the memory.
 func (m *machine) regionName(from exec.Prov) string {
+	if from.Region() == exec.RegionBTF {
+		return m.state.Env.Objects.At(int(from.Elem())).Type
+	}
+	if from.Region() == exec.RegionHeap {
+		o, _ := object.Get(from.Elem())
+		return o.Layout.Name
+	}
 	h, what := from.Region().Handle(), "a value of map "
 	if from.Region() == exec.RegionMap {
 		h, what = maps.Handle(from.Elem()), "map "
@@ -144,8 +166,12 @@ func (m *machine) regionName(from exec.Prov) string {
 
 // calledAt names the helper that an instruction of the program calls.
 func (m *machine) calledAt(i int) string {
-	if i < len(m.prog.in.Insns) && m.prog.in.Insns[i].IsCall(isa.CallHelper) {
+	switch {
+	case i < 0 || i >= len(m.prog.in.Insns):
+	case m.prog.in.Insns[i].IsCall(isa.CallHelper):
 		return helperName(uint32(m.prog.in.Insns[i].Imm))
+	case m.prog.in.Kfuncs[i] != nil:
+		return m.prog.in.Kfuncs[i].Name
 	}
 	return "a helper"
 }

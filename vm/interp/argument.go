@@ -44,6 +44,10 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 		return m.memory(r, uintptr(mapSize(*of, func(i *maps.Info) uint32 { return i.KeySize })), loads)
 	case helper.ArgPtrToMapValue:
 		return m.memory(r, uintptr(mapSize(*of, func(i *maps.Info) uint32 { return i.ValueSize })), loads)
+	case helper.ArgPtrToMapValueOrNull:
+		if v != 0 {
+			return m.argument(h, helper.ArgPtrToMapValue, r, of)
+		}
 	case helper.ArgPtrToUninitMapValue:
 		return m.memory(r, uintptr(mapSize(*of, func(i *maps.Info) uint32 { return i.ValueSize })), stores)
 	case helper.ArgPtrToMem:
@@ -56,6 +60,10 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 		}
 	case helper.ArgPtrToUninitMemOrNull:
 		if v != 0 || size() != 0 {
+			return m.memory(r, size(), stores)
+		}
+	case helper.ArgPtrToBufferOrNull:
+		if v != 0 {
 			return m.memory(r, size(), stores)
 		}
 	case helper.ArgConstSize:
@@ -78,6 +86,12 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 		if depth := from.Region() - exec.RegionStack; v != 0 && depth >= isa.MaxFrames {
 			return "is neither a pointer to the stack nor NULL"
 		}
+	case helper.ArgPtrToUninitSlot, helper.ArgPtrToSlot, helper.ArgPtrToReleasedSlot:
+		return m.slotArgument(h, kind, r)
+	case helper.ArgPtrToOwned, helper.ArgPtrToOwnedOrNull, helper.ArgPtrToObject, helper.ArgPtrToKptr,
+		helper.ArgPtrToSpinLock, helper.ArgPtrToResSpinLock, helper.ArgPtrToTimer, helper.ArgPtrToWorkqueue,
+		helper.ArgPtrToListHead, helper.ArgPtrToRBRoot, helper.ArgPtrToOwnedNode, helper.ArgPtrToRBNode:
+		return m.object(h, kind, r)
 	case helper.ArgPtrToRingbufMem:
 		if region := m.state.Region(from); from.Region() != exec.RegionRecord || region.Size == 0 || region.Base != uintptr(v) {
 			return "is not the beginning of a record that bpf_ringbuf_reserve gave and that is still to be submitted or discarded"
@@ -99,6 +113,9 @@ func (m *machine) memory(r int, n uintptr, kind access) string {
 		return ""
 	}
 	reason := m.refuses(from, a, n, kind)
+	if reason == "" {
+		reason = m.guards(from, a, n, kind, keeping)
+	}
 	if reason == "" && kind == stores {
 		m.written(a, n)
 	}

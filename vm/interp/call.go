@@ -23,11 +23,13 @@ func (m *machine) helper(o *op, h *helper.Helper) {
 		return
 	}
 	s.RetProv = 0
+	owned := len(s.References)
 	r0 := h.Func(s, m.reg[1], m.reg[2], m.reg[3], m.reg[4], m.reg[5])
 	if m.err != nil {
 		return
 	}
 	m.reg[isa.R0], m.prov[isa.R0] = r0, m.result(o, h, r0)
+	m.acquired(m.index(o), h, owned)
 	clear(m.prov[isa.R1:isa.R6])
 	if h.MovesPacket {
 		m.packetMoved(m.index(o))
@@ -37,7 +39,7 @@ func (m *machine) helper(o *op, h *helper.Helper) {
 // result is where a helper's result came from.
 func (m *machine) result(o *op, h *helper.Helper, r0 uint64) exec.Prov {
 	switch h.Ret {
-	case helper.RetPtrToMapValueOrNull, helper.RetPtrToMemOrNull, helper.RetPtrToMem:
+	case helper.RetPtrToMapValueOrNull, helper.RetPtrToMemOrNull, helper.RetPtrToMem, helper.RetPtrToObject:
 		if r0 == 0 { // a number, and which call gave it
 			return exec.Make(exec.RegionNone, uint32(m.index(o))+1)
 		}

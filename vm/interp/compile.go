@@ -17,7 +17,9 @@ func Compile(in *Input) (*Program, error) {
 	if err := c.compile(); err != nil {
 		return nil, err
 	}
-	c.prog.fast = c.convertContext()
+	if !c.checkedOnly {
+		c.prog.fast = c.convertContext()
+	}
 	return c.prog, nil
 }
 
@@ -28,6 +30,10 @@ type compiler struct {
 	// of functions.
 	second, starts []bool
 	calls          map[uint32]int32 // helper to its index
+	kfuncs         map[string]int32 // kernel function to its index
+	// checkedOnly says that the program uses pointers that lead to memory only
+	// perhaps, and that nothing but the checked loop can follow.
+	checkedOnly bool
 }
 
 func (c *compiler) compile() error {
@@ -36,7 +42,7 @@ func (c *compiler) compile() error {
 		return fmt.Errorf("program %s has no instructions", c.in.Name)
 	}
 	c.second, c.starts = make([]bool, n), make([]bool, n)
-	c.calls = map[uint32]int32{}
+	c.calls, c.kfuncs = map[uint32]int32{}, map[string]int32{}
 	c.prog.ops = make([]op, n+1)
 	if err := c.layout(); err != nil {
 		return err

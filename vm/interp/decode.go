@@ -113,6 +113,7 @@ func (c *compiler) decodeCast(o op, ins isa.Instruction) (op, error) {
 		if c.prog.arena == nil {
 			return op{}, fmt.Errorf("casts an arena's address, and the program refers to no arena map")
 		}
+		c.checkedOnly = true
 	}
 	o.imm = 0
 	return o, nil
@@ -153,6 +154,13 @@ func (c *compiler) decodeLD(i int, o op) (op, error) {
 				return op{}, fmt.Errorf("loads a map with an offset")
 			}
 			o.imm, from = uint64(info.Handle), exec.Make(exec.RegionMap, uint32(info.Handle))
+			break
+		}
+		if a, ok := c.in.Maps[ins.Imm].(Arena); ok { // user space's address, cast before use
+			if uint64(uint32(high)) >= uint64(info.Values.Size) {
+				return op{}, fmt.Errorf("loads the address of byte %d of arena %s, which has %d", uint32(high), info.Name, info.Values.Size)
+			}
+			o.imm = a.UserBase() + uint64(uint32(high))
 			break
 		}
 		if info.Values.N == 0 {
@@ -223,7 +231,7 @@ func (c *compiler) decodeJump(i int, o op) (op, error) {
 	case isa.CallHelper:
 		return c.decodeHelper(i, o)
 	case isa.CallKfunc:
-		return op{}, fmt.Errorf("calls the kernel function with BTF id %d, and kernel functions do not run in the user-space machine yet", ins.Imm)
+		return c.decodeKfunc(i, o)
 	}
 	return op{}, fmt.Errorf("unknown kind of call: src %d", ins.Src)
 }

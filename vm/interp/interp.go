@@ -3,6 +3,8 @@ package interp
 import (
 	"fmt"
 
+	"github.com/cilium/ebpf/btf"
+
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/isa"
@@ -27,6 +29,11 @@ type Input struct {
 	Attach ebpf.AttachType
 	Insns  []isa.Instruction // calls, functions and jumps resolved
 	Maps   []maps.Map        // what Imm of a map load is an index into
+	// Kfuncs are the kernel functions that instructions call.
+	Kfuncs map[int]*btf.Func
+	// Types are the program's own types, for kernel functions that are told of
+	// one. May be nil.
+	Types *btf.Spec
 	// Poisoned gives the reason why an instruction must not be reached: a CO-RE
 	// relocation that the target has nothing for.
 	Poisoned map[int]string

@@ -32,6 +32,7 @@ type machine struct {
 	depth   int
 	tails   int // tail calls so far
 	err     error
+	thrown  uint64 // the result, where err is errThrown
 
 	// The loop has its own pc and limit; these are right when it calls something.
 	// pc is the op after the one that is being executed.
@@ -79,9 +80,16 @@ func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
 	if m.refill(); m.err == nil {
 		m.loop(0)
 	}
+	if m.err == errThrown {
+		m.err, m.reg[isa.R0] = nil, m.thrown
+	}
 	if m.checked && m.err == nil {
 		m.returned()
 	}
+	if reason := m.unreleased(); reason != "" && m.err == nil {
+		m.fail(m.pc.at(-1), reason)
+	}
+	m.giveBack()
 	if kept := s.Reclaim(); kept > 0 && m.err == nil {
 		m.fail(m.pc.at(-1), fmt.Sprintf("the program ends without having submitted or discarded %d reserved records", kept))
 	}

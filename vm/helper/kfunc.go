@@ -1,0 +1,106 @@
+package helper
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/vm/exec"
+)
+
+// Flags are what the kernel knows of a kernel function besides its types.
+type Flags uint8
+
+// The flags.
+const (
+	Acquire Flags = 1 << iota // the result is the program's to give back (KF_ACQUIRE)
+	Release                   // ends the loan or ownership of an argument (KF_RELEASE)
+	RetNull                   // the result may be NULL (KF_RET_NULL)
+)
+
+// Slot is a kind of object that lies on a program's stack and is the machine's
+// to change.
+type Slot uint8
+
+// The kinds.
+const (
+	SlotDynptr   Slot = iota + 1 // struct bpf_dynptr
+	SlotIterNum                  // struct bpf_iter_num
+	SlotIterBits                 // struct bpf_iter_bits
+	SlotIRQFlag                  // unsigned long, of bpf_local_irq_save
+)
+
+var slots = [...]struct {
+	name string
+	size uintptr
+}{
+	SlotDynptr:   {"bpf_dynptr", 16},
+	SlotIterNum:  {"bpf_iter_num", 8},
+	SlotIterBits: {"bpf_iter_bits", 16},
+	SlotIRQFlag:  {"flag of bpf_local_irq_save", 8},
+}
+
+// Size is how many bytes of the stack one takes.
+func (k Slot) Size() uintptr { return slots[k].size }
+
+func (k Slot) String() string { return slots[k].name }
+
+var kfuncs = map[string]*Helper{}
+
+// registerKfuncs adds kernel functions to the table; each family's file calls it
+// from init.
+func registerKfuncs(since string, fs ...*Helper) {
+	for _, f := range fs {
+		if kfuncs[f.Name] != nil {
+			panic(fmt.Sprintf("kernel function %s is there twice", f.Name))
+		}
+		if f.Since == "" {
+			f.Since = since
+		}
+		kfuncs[f.Name] = f
+	}
+}
+
+// Kfunc gives a kernel function by its name, or nil where the machine does not
+// have it. A suffix behind three underscores is the program's own, as for
+// libbpf.
+func Kfunc(name string) *Helper {
+	name, _, _ = strings.Cut(name, "___")
+	return kfuncs[name]
+}
+
+// Kfuncs gives every kernel function of the machine in the order of their names.
+func Kfuncs() []*Helper {
+	all := make([]*Helper, 0, len(kfuncs))
+	for _, f := range kfuncs {
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b *Helper) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// typesSyscall and so on are sets of program types, as the kernel registers
+// kernel functions for them. Most are for all types.
+var (
+	kfuncsXDP = []ebpf.ProgramType{ebpf.XDP}
+	kfuncsSKB = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB, ebpf.SkSKB,
+		ebpf.LWTIn, ebpf.LWTOut, ebpf.LWTXmit, ebpf.LWTSeg6Local, ebpf.Netfilter}
+)
+
+// gives notes where a pointer to an object comes from, and gives it.
+func gives(s *exec.State, addr uintptr) uint64 {
+	if addr != 0 && s.Checked {
+		s.RetProv = s.ProvOf(addr)
+	}
+	return uint64(addr)
+}
+
+// truth is a bool as a result.
+func truth(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

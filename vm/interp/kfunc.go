@@ -1,0 +1,48 @@
+package interp
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/skep-ebpf/skep/vm/helper"
+)
+
+// decodeKfunc is the call of a kernel function, which is a helper that is called
+// by name.
+func (c *compiler) decodeKfunc(i int, o op) (op, error) {
+	fn := c.in.Kfuncs[i]
+	if fn == nil {
+		return op{}, fmt.Errorf("calls the kernel function with BTF id %d, of which nothing more is known: load the object with program.Open", c.in.Insns[i].Imm)
+	}
+	at, ok := c.kfuncs[fn.Name]
+	if !ok {
+		h := helper.Kfunc(fn.Name)
+		if h == nil {
+			return op{}, fmt.Errorf("calls kernel function %s at instruction %d, which skep does not have; docs/helpers.md lists those it has", fn.Name, i)
+		}
+		if !h.AllowedIn(c.in.Type.Prog) {
+			return op{}, fmt.Errorf("calls kernel function %s, which programs of type %s may not call", h.Name, c.in.Type.Name)
+		}
+		if h.Bind != nil {
+			bound := *h
+			bound.Func = h.Bind(c.in.Types)
+			h = &bound
+		}
+		c.checkedOnly = c.checkedOnly || h.CheckedOnly
+		at = int32(len(c.prog.helpers))
+		c.kfuncs[fn.Name] = at
+		c.prog.helpers = append(c.prog.helpers, h)
+	}
+	o.code, o.off, o.imm = codeCallHelper, at, 0
+	return o, nil
+}
+
+// errThrown ends a run that bpf_throw ended; it is no error to the caller.
+var errThrown = errors.New("the program threw an exception")
+
+// Throw implements [exec.Engine].
+func (m *machine) Throw(result uint64) {
+	if m.err == nil {
+		m.err, m.thrown = errThrown, result
+	}
+}
