@@ -15,11 +15,14 @@ type Verdicts struct{ counts map[string]uint64 }
 
 // Add counts one packet. The verdict is the return code's name, or its number
 // where it has none.
-func (v *Verdicts) Add(verdict string) {
+func (v *Verdicts) Add(verdict string) { v.AddN(verdict, 1) }
+
+// AddN counts n packets.
+func (v *Verdicts) AddN(verdict string, n uint64) {
 	if v.counts == nil {
 		v.counts = make(map[string]uint64)
 	}
-	v.counts[verdict]++
+	v.counts[verdict] += n
 }
 
 // Total is the number of packets counted.
@@ -87,24 +90,31 @@ func (w *Writer) Summary(s *Summary) error {
 	return w.flush()
 }
 
+// verdictCount is one verdict in JSON.
+type verdictCount struct {
+	Verdict string `json:"verdict"`
+	Packets uint64 `json:"packets"`
+}
+
+func (v *Verdicts) json() []verdictCount {
+	all := []verdictCount{}
+	for _, name := range v.sorted() {
+		all = append(all, verdictCount{name, v.counts[name]})
+	}
+	return all
+}
+
 func (s *Summary) json() any {
-	type verdict struct {
-		Verdict string `json:"verdict"`
-		Packets uint64 `json:"packets"`
-	}
 	out := struct {
-		Type      string    `json:"type"`
-		Packets   uint64    `json:"packets"`
-		Verdicts  []verdict `json:"verdicts"`
-		Failed    uint64    `json:"failed"`
-		Truncated uint64    `json:"truncated"`
-		Skipped   uint64    `json:"skipped"`
-		Lost      []Lost    `json:"lost,omitempty"`
-		Notes     []string  `json:"notes,omitempty"`
-	}{"summary", s.Verdicts.Total(), []verdict{}, s.Failed, s.Truncated, s.Skipped, s.Lost, s.Notes}
-	for _, name := range s.Verdicts.sorted() {
-		out.Verdicts = append(out.Verdicts, verdict{name, s.Verdicts.counts[name]})
-	}
+		Type      string         `json:"type"`
+		Packets   uint64         `json:"packets"`
+		Verdicts  []verdictCount `json:"verdicts"`
+		Failed    uint64         `json:"failed"`
+		Truncated uint64         `json:"truncated"`
+		Skipped   uint64         `json:"skipped"`
+		Lost      []Lost         `json:"lost,omitempty"`
+		Notes     []string       `json:"notes,omitempty"`
+	}{"summary", s.Verdicts.Total(), s.Verdicts.json(), s.Failed, s.Truncated, s.Skipped, s.Lost, s.Notes}
 	return out
 }
 

@@ -197,8 +197,16 @@ func (n *Network) names() string {
 	return strings.Join(all, ", ")
 }
 
-// routes are what the description says of addresses, routes and neighbours.
+// routes are what the description says of addresses, routes and neighbours; nil
+// where it says nothing.
 func (c *Config) routes(n *Network) (exec.Net, error) {
+	said := len(c.Routes) > 0 || len(c.Neighbours) > 0
+	for _, i := range c.Interfaces {
+		said = said || len(i.Addrs) > 0
+	}
+	if !said {
+		return nil, nil
+	}
 	r := &exec.Routes{}
 	for _, ic := range c.Interfaces {
 		i := n.ByName(ic.Name)

@@ -24,10 +24,19 @@ type Options struct {
 	// keep it. Optional.
 	Tap func(i *Interface, d Direction, frame []byte) error
 	// AfterRun is called after each run of a program. Optional.
-	AfterRun func() error
+	AfterRun func(*Run) error
 	// Routes answers what is asked of routes and neighbours. Optional: there are
 	// none.
 	Routes exec.Net
+}
+
+// Run is one run of a program on a packet.
+type Run struct {
+	Interface *Interface
+	Hook      Hook
+	Program   string
+	Verdict   string
+	Redirect  exec.Redirect // where the program sent the packet, if its verdict says so
 }
 
 // Direction is the way that a frame goes at an interface.
@@ -172,9 +181,10 @@ func (n *Network) run(i *Interface, hook Hook, prog *vm.Program, p *packet, egre
 	}
 	p.meta, p.data = out.Data[:out.Meta:out.Meta], out.Data[out.Meta:]
 	p.skb, p.vlan = out.SKB, out.VLAN
-	i.runs(hook, prog.Name()).Verdicts[verdict(out.Ret, prog, tc)]++
+	name := verdict(out.Ret, prog, tc)
+	i.runs(hook, prog.Name()).Verdicts[name]++
 	if n.opts.AfterRun != nil {
-		err = n.opts.AfterRun()
+		err = n.opts.AfterRun(&Run{i, hook, prog.Name(), name, out.Redirect})
 	}
 	return out.Ret, out.Redirect, err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -201,7 +202,7 @@ func goesOn(typ ebpf.ProgramType, ret uint32) bool {
 
 // redirect says where a packet was sent, if its verdict is that it was.
 func redirect(verdict string, r *exec.Redirect) string {
-	if verdict != "XDP_REDIRECT" && verdict != "TC_ACT_REDIRECT" {
+	if !strings.HasSuffix(verdict, "_REDIRECT") {
 		return ""
 	}
 	switch r.Kind {

@@ -18,6 +18,7 @@ type runFlags struct {
 	object  objectFlags
 	out     outputFlag
 	pcap    string
+	net     string
 	write   string
 	data    string
 	ctx     string
@@ -41,11 +42,16 @@ that the same capture gives the same result. Shown are each packet's verdict (-v
 what the program prints and sends while it runs, then the verdicts in total and
 the program's maps.
 
+With --net several programs of the object run in a virtual network, which sends
+packets from one to the next; --out is a pattern then: out-%i-%d.pcap, where %i is
+the interface and %d rx or tx.
+
 With --data or --ctx it runs on one packet or context, with --repeat many times,
 and the time of a run is shown.`,
 		Example: `  skep run firewall.bpf.o --pcap traffic.pcap
   skep run firewall.bpf.o --pcap traffic.pcap -v --set blocked_port=80
   skep run prog.bpf.o --prog ingress --pcap in.pcapng --out out.pcapng
+  skep run spread.bpf.o --net net.yaml --pcap in.pcap --out 'out-%i.pcapng'
   tcpdump -w - -c 100 | skep run prog.bpf.o --pcap - -o json
   skep run prog.bpf.o --data @packet.bin --repeat 1000000`,
 		Args:              objectArg,
@@ -58,6 +64,7 @@ and the time of a run is shown.`,
 	f.object.register(cmd)
 	flags.StringVar(&f.pcap, "pcap", "", "run over the packets of this capture `file` (pcap or pcapng, may be gzipped); - is standard input")
 	flags.StringVar(&f.write, "out", "", "write the packets that the program lets go on, as it left them, to this capture `file`")
+	flags.StringVar(&f.net, "net", "", "run in the network that this `file` describes (YAML): its programs, on --pcap's packets")
 	flags.StringVar(&f.data, "data", "", "run on one packet: `hex` digits, or @file; for types without packets, the context")
 	flags.StringVar(&f.ctx, "ctx", "", "the context of --data's packet, laid out as in linux/bpf.h: `hex` digits, or @file")
 	flags.Uint32Var(&f.repeat, "repeat", 1, "run on --data this many `times`")
@@ -80,6 +87,10 @@ func (f *runFlags) check() error {
 	switch {
 	case packets && single:
 		return usagef("--pcap runs over a capture, --data and --ctx on one packet or context: give one or the other")
+	case f.net != "" && !packets:
+		return usagef("--net runs over a capture: give one with --pcap")
+	case f.net != "" && f.object.prog != "":
+		return usagef("--net names the programs and where they are attached: leave --prog away")
 	case packets && f.repeat != 1:
 		return usagef("--repeat goes with --data, not with --pcap")
 	case !packets && f.write != "":
@@ -103,6 +114,9 @@ func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if f.net != "" {
+		return s.overNetwork(cmd.Context(), f)
+	}
 	if f.pcap != "" {
 		return s.overCapture(cmd.Context(), f)
 	}

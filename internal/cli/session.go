@@ -24,7 +24,8 @@ import (
 type session struct {
 	name   string // of the object, for errors
 	coll   *vm.Collection
-	prog   *vm.Program
+	prog   *vm.Program // nil in a network
+	net    *network    // nil outside of one
 	out    *report.Writer
 	buffer *bufio.Writer // under out; nil where lines are written at once
 	stderr io.Writer
@@ -44,15 +45,15 @@ func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) 
 	if err != nil {
 		return nil, err
 	}
-	name, err := f.object.choose(p.Spec)
-	if err != nil {
-		return nil, prefix(p.Name, err)
-	}
-	spec, err := program.Subset(p.Spec, name)
-	if err != nil {
-		return nil, prefix(p.Name, err)
-	}
 	s := &session{name: p.Name, stderr: cmd.ErrOrStderr()}
+	names, err := s.choose(f, p.Spec)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := program.Subset(p.Spec, names...)
+	if err != nil {
+		return nil, prefix(p.Name, err)
+	}
 	s.open(cmd.OutOrStdout(), f)
 	s.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{
 		Programs: vm.ProgramOptions{Link: link, Budget: f.budget, Env: s.env(f)},
@@ -60,7 +61,9 @@ func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) 
 	if err != nil {
 		return nil, prefix(p.Name, err)
 	}
-	s.prog = s.coll.Programs[name]
+	if err := s.connect(names); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	if s.events, err = openEvents(s.coll, p.Spec, f.events); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -100,7 +103,35 @@ func (s *session) env(f *runFlags) *exec.Env {
 		env.Now = func() time.Duration { return s.clock }
 		env.Wall = func() time.Time { return time.Unix(0, int64(s.clock)) }
 	}
+	if s.net != nil {
+		return s.net.Env(*env)
+	}
 	return env
+}
+
+// choose says which programs are wanted: the network's, or the one that is meant.
+func (s *session) choose(f *runFlags, spec *ebpf.CollectionSpec) (names []string, err error) {
+	if f.net != "" {
+		s.net, err = s.openNetwork(f)
+		if err != nil {
+			return nil, err
+		}
+		return s.net.cfg.Programs(), nil
+	}
+	name, err := f.object.choose(spec)
+	if err != nil {
+		return nil, prefix(s.name, err)
+	}
+	return []string{name}, nil
+}
+
+// connect puts the programs where they run.
+func (s *session) connect(names []string) error {
+	if s.net != nil {
+		return s.net.cfg.Connect(s.net.Network, s.coll)
+	}
+	s.prog = s.coll.Programs[names[0]]
+	return nil
 }
 
 func (s *session) close() error {
