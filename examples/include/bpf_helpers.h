@@ -27,6 +27,8 @@ static long (*const bpf_skb_load_bytes_relative)(const void *skb, __u32 offset, 
 						 __u32 start_header) = (void *)68;
 static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
 static long (*const bpf_xdp_adjust_meta)(struct xdp_md *xdp, int delta) = (void *)54;
+static long (*const bpf_probe_read_kernel)(void *to, __u32 size, const void *from) = (void *)113;
+static long (*const bpf_probe_read_kernel_str)(void *to, __u32 size, const void *from) = (void *)115;
 static void *(*const bpf_ringbuf_reserve)(void *ringbuf, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 

@@ -53,7 +53,8 @@ and the time of a run is shown.`,
   skep run prog.bpf.o --prog ingress --pcap in.pcapng --out out.pcapng
   skep run spread.bpf.o --net net.yaml --pcap in.pcap --out 'out-%i.pcapng'
   tcpdump -w - -c 100 | skep run prog.bpf.o --pcap - -o json
-  skep run prog.bpf.o --data @packet.bin --repeat 1000000`,
+  skep run prog.bpf.o --data @packet.bin --repeat 1000000
+  skep run opens.bpf.o --prog handle_exec --ctx ctx.yaml`,
 		Args:              objectArg,
 		ValidArgsFunction: completeObject,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,7 +67,7 @@ and the time of a run is shown.`,
 	flags.StringVar(&f.write, "out", "", "write the packets that the program lets go on, as it left them, to this capture `file`")
 	flags.StringVar(&f.net, "net", "", "run in the network that this `file` describes (YAML): its programs, on --pcap's packets")
 	flags.StringVar(&f.data, "data", "", "run on one packet: `hex` digits, or @file; for types without packets, the context")
-	flags.StringVar(&f.ctx, "ctx", "", "the context of --data's packet, laid out as in linux/bpf.h: `hex` digits, or @file")
+	flags.StringVar(&f.ctx, "ctx", "", "the context: a `file` in YAML or JSON that gives it by names, or hex digits as in linux/bpf.h, or @file of such bytes")
 	flags.Uint32Var(&f.repeat, "repeat", 1, "run on --data this many `times`")
 	flags.Uint64Var(&f.count, "count", 0, "stop after `n` packets; 0: all")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show a line for each packet")

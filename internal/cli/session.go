@@ -30,6 +30,7 @@ type session struct {
 	buffer *bufio.Writer // under out; nil where lines are written at once
 	stderr io.Writer
 
+	in      vm.Input // of a single run
 	events  []*eventSource
 	printks []string
 	packet  int           // number of the packet that is run; 0: none
@@ -55,8 +56,12 @@ func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) 
 		return nil, prefix(p.Name, err)
 	}
 	s.open(cmd.OutOrStdout(), f)
+	env := s.env(f)
+	if err := s.input(f, spec, names[0], &link, env); err != nil {
+		return nil, err
+	}
 	s.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{
-		Programs: vm.ProgramOptions{Link: link, Budget: f.budget, Env: s.env(f)},
+		Programs: vm.ProgramOptions{Link: link, Budget: f.budget, Env: env},
 	})
 	if err != nil {
 		return nil, prefix(p.Name, err)
@@ -148,18 +153,8 @@ func (s *session) close() error {
 
 // once runs the program on one packet or context.
 func (s *session) once(ctx context.Context, f *runFlags) error {
-	in := vm.Input{Repeat: f.repeat}
-	var err error
-	if f.data != "" {
-		if in.Data, err = bytesArg("data", f.data); err != nil {
-			return err
-		}
-	}
-	if f.ctx != "" {
-		if in.Ctx, err = bytesArg("ctx", f.ctx); err != nil {
-			return err
-		}
-	}
+	in := s.in
+	in.Repeat = f.repeat
 	typ := s.prog.Describe()
 	if !typ.Packet && f.data != "" {
 		if f.ctx != "" {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func check(n *yaml.Node, t reflect.Type) error {
 			key := n.Content[i]
 			f, ok := known[key.Value]
 			if !ok {
-				return fmt.Errorf("%d: unknown field %s%s", key.Line, key.Value, suggest(key.Value, known))
+				return fmt.Errorf("%d: unknown field %s%s", key.Line, key.Value, Suggest(key.Value, slices.Collect(maps.Keys(known))))
 			}
 			if err := check(n.Content[i+1], f); err != nil {
 				return err
@@ -98,19 +99,22 @@ func sentence(err error) string {
 	return strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "yaml: ")
 }
 
-// suggest ends a sentence about an unknown name with the nearest of the known
-// ones, or all.
-func suggest(name string, known map[string]reflect.Type) string {
-	var all []string
-	for k := range known {
-		all = append(all, k)
+// Suggest ends a sentence about an unknown name with the nearest of the known
+// ones, or with all where they are few.
+func Suggest(name string, known []string) string {
+	if len(known) == 0 {
+		return "; there are none"
 	}
-	slices.Sort(all)
-	nearest := slices.MinFunc(all, func(a, b string) int { return edits(name, a) - edits(name, b) })
+	known = slices.Sorted(slices.Values(known))
+	nearest := slices.MinFunc(known, func(a, b string) int { return edits(name, a) - edits(name, b) })
 	if edits(name, nearest) <= (len(name)+2)/3 {
 		return "; did you mean " + nearest + "?"
 	}
-	return "; there is " + strings.Join(all, ", ")
+	const few = 40
+	if len(known) > few {
+		return ""
+	}
+	return "; there is " + strings.Join(known, ", ")
 }
 
 // edits counts the insertions, deletions and replacements of bytes that make b

@@ -56,6 +56,14 @@ func NewObjects(objects []Object, virtual []Virtual) (*Objects, error) {
 	return o, nil
 }
 
+// Join makes one table of two.
+func (o *Objects) Join(p *Objects) (*Objects, error) {
+	if o == nil || p == nil {
+		return cmp.Or(o, p), nil
+	}
+	return NewObjects(slices.Concat(o.objects, p.objects), slices.Concat(o.virtual, p.virtual))
+}
+
 // Find gives the index of the object that an address lies in.
 func (o *Objects) Find(addr uintptr) (int, bool) {
 	if o == nil {

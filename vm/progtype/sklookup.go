@@ -19,6 +19,7 @@ const (
 	skLookupLocalIP4  = 40
 	skLookupLocalIP6  = 44
 	skLookupLocalPort = 60
+	skLookupIngress   = 64
 )
 
 func init() {
@@ -33,7 +34,7 @@ func init() {
 			words("remote_ip6", skLookupRemoteIP6, 4),
 			[]Field{half("remote_port", 36).network(2), word("local_ip4", skLookupLocalIP4)},
 			words("local_ip6", skLookupLocalIP6, 4),
-			[]Field{half("local_port", skLookupLocalPort), word("ingress_ifindex", 64)}),
+			[]Field{half("local_port", skLookupLocalPort), word("ingress_ifindex", skLookupIngress)}),
 		Verdicts: passes, Returns: &Range{0, 1},
 	}
 	uapi(t)
@@ -48,13 +49,15 @@ func setupSkLookup(t *Type, s *exec.State, in *Input) error {
 	if err != nil {
 		return err
 	}
-	family := binary.LittleEndian.Uint32(ctx[skLookupFamily:])
+	family := binary.LittleEndian.Uint16(ctx[skLookupFamily:]) // Linux drops the rest
 	port := binary.LittleEndian.Uint32(ctx[skLookupLocalPort:])
 	switch {
 	case len(in.Ctx) == 0:
 		return refuse("sk_lookup programs run on a context: give one")
 	case [8]byte(ctx[:8]) != [8]byte{}:
 		return refuse("cookie of the context is not 0; the program chooses the socket")
+	case binary.LittleEndian.Uint64(ctx[skLookupIngress:]) != 0:
+		return refuse("ingress_ifindex of the context is not 0, which a run sets itself")
 	case family != AFInet && family != AFInet6:
 		return fmt.Errorf("family of the context is %d; it is %d (IPv4) or %d (IPv6): %w", family, AFInet, AFInet6, errno.EAFNOSUPPORT)
 	case port > 65535:
