@@ -44,7 +44,7 @@ func (n *Network) stack(i *Interface, p *packet) error {
 		return n.fail(i)
 	}
 	to := n.ByIndex(route.Ifindex)
-	if to == nil || !age(p.data) {
+	if to == nil || route.NeighbourMissing || !age(p.data) {
 		return n.fail(i)
 	}
 	i.Counters.Forward++
@@ -63,8 +63,8 @@ func (n *Network) resolve(to *Interface, p *packet, hop netip.Addr) bool {
 	if hop.IsValid() {
 		dst = hop
 	}
-	route := n.opts.Routes.FIB(exec.FIBQuery{Ifindex: to.Index, Src: src, Dst: dst, Egress: true})
-	if route.Code != exec.FIBSuccess || route.Ifindex != to.Index {
+	route := n.opts.Routes.FIB(exec.FIBQuery{Ifindex: to.Index, Src: src, Dst: dst, Egress: true, Local: true})
+	if route.Code != exec.FIBSuccess || route.NeighbourMissing || route.Ifindex != to.Index {
 		return false
 	}
 	copy(p.data, route.DstMAC[:])

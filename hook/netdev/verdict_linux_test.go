@@ -43,18 +43,10 @@ func switchPort(begin asm.Instructions, cases []onPort, otherwise int32) asm.Ins
 		insns = append(insns, c.do...)
 		insns = append(insns, asm.Ja.Label("exit"), asm.Mov.Reg(asm.R7, asm.R7).WithSymbol(next))
 	}
-	return append(insns, asm.Mov.Imm(asm.R0, otherwise), asm.Return().WithSymbol("exit"))
+	return append(insns, asm.Mov.Imm(asm.R0, otherwise), asm.Mov.Reg(asm.R0, asm.R0).WithSymbol("exit"))
 }
 
-func call(fn asm.BuiltinFunc, args ...int32) asm.Instructions {
-	var insns asm.Instructions
-	for i, a := range args {
-		insns = append(insns, asm.Mov.Imm(asm.R1+asm.Register(i), a))
-	}
-	return append(insns, fn.Call())
-}
-
-// withCtx is call for helpers whose first argument is the context.
+// withCtx is helper for helpers whose first argument is the context.
 func withCtx(fn asm.BuiltinFunc, args ...int32) asm.Instructions {
 	insns := asm.Instructions{asm.Mov.Reg(asm.R1, asm.R6)}
 	for i, a := range args {
@@ -103,38 +95,32 @@ const (
 	fieldCB   = 48
 )
 
-func redirectMap(name string, key, flags int32) asm.Instructions {
-	return asm.Instructions{
-		asm.LoadMapPtr(asm.R1, 0).WithReference(name), asm.Mov.Imm(asm.R2, key), asm.Mov.Imm(asm.R3, flags), asm.FnRedirectMap.Call(),
-	}
-}
-
 // crossroads are programs that do everything to a packet, by its port.
 func crossroads() *ebpf.CollectionSpec {
 	val := func(typ ebpf.MapType, name string, n uint32) *ebpf.MapSpec {
 		return &ebpf.MapSpec{Name: name, Type: typ, KeySize: 4, ValueSize: 8, MaxEntries: n}
 	}
 	prog := func(name string, typ ebpf.ProgramType, attach ebpf.AttachType, insns asm.Instructions) *ebpf.ProgramSpec {
-		return &ebpf.ProgramSpec{Name: name, Type: typ, AttachType: attach, Instructions: insns, License: "GPL"}
+		return prog(name, typ, attach, insns...)
 	}
 	choose := switchPort(tcPort(), []onPort{
-		{1, call(asm.FnRedirect, out1, 0)},
-		{2, call(asm.FnRedirect, out1, 1)},
+		{1, helper(asm.FnRedirect, out1, 0)},
+		{2, helper(asm.FnRedirect, out1, 1)},
 		{3, append(withCtx(asm.FnCloneRedirect, out1, 0), ret(0)...)},
 		{4, ret(2)},
 		{5, ret(4)},
-		{7, call(asm.FnRedirect, 999, 0)},
-		{8, append(withCtx(asm.FnSkbVlanPush, 0x0081, 77), call(asm.FnRedirect, out1, 0)...)},
+		{7, helper(asm.FnRedirect, 999, 0)},
+		{8, append(withCtx(asm.FnSkbVlanPush, 0x0081, 77), helper(asm.FnRedirect, out1, 0)...)},
 		{9, append(set(fieldMark, 7), ret(-1)...)},
-		{10, append(withCtx(asm.FnSkbChangeTail, 200, 0), call(asm.FnRedirect, out1, 0)...)},
-		{11, call(asm.FnRedirect, out1, 0)},
-		{12, append(withCtx(asm.FnCloneRedirect, out2, 1), call(asm.FnRedirect, out1, 0)...)},
+		{10, append(withCtx(asm.FnSkbChangeTail, 200, 0), helper(asm.FnRedirect, out1, 0)...)},
+		{11, helper(asm.FnRedirect, out1, 0)},
+		{12, append(withCtx(asm.FnCloneRedirect, out2, 1), helper(asm.FnRedirect, out1, 0)...)},
 		{13, append(set(fieldCB, 9), ret(-1)...)},
-		{14, append(withCtx(asm.FnSkbVlanPop), call(asm.FnRedirect, out1, 0)...)},
-		{15, call(asm.FnRedirect, eth0, 0)},
+		{14, append(withCtx(asm.FnSkbVlanPop), helper(asm.FnRedirect, out1, 0)...)},
+		{15, helper(asm.FnRedirect, eth0, 0)},
 		{16, ret(7)}, // nobody said where to
-		{17, call(asm.FnRedirectPeer, out1, 0)},
-		{18, call(asm.FnRedirect, out1, 0)},
+		{17, helper(asm.FnRedirectPeer, out1, 0)},
+		{18, helper(asm.FnRedirect, out1, 0)},
 		{19, ret(3)},
 	}, -1)
 	next := switchPort(append(tcPort(),
@@ -143,22 +129,22 @@ func crossroads() *ebpf.CollectionSpec {
 		asm.JNE.Imm(asm.R9, 9, "unmarked"), // Linux may leave other things there
 		asm.Mov.Imm(asm.R1, out2).WithSymbol("marked"), asm.Mov.Imm(asm.R2, 0), asm.FnRedirect.Call(), asm.Ja.Label("exit"),
 		asm.Mov.Imm(asm.R8, 0).WithSymbol("unmarked"),
-	), []onPort{{19, call(asm.FnRedirect, out2, 0)}}, -1)
+	), []onPort{{19, helper(asm.FnRedirect, out2, 0)}}, -1)
 	egress := switchPort(tcPort(), []onPort{
-		{11, call(asm.FnRedirect, out2, 0)},
+		{11, helper(asm.FnRedirect, out2, 0)},
 		{18, ret(2)},
 		{12, append(withCtx(asm.FnSkbChangeTail, 100, 0), ret(0)...)},
 	}, -1)
-	onward := switchPort(tcPort(), []onPort{{2, call(asm.FnRedirect, out2, 0)}, {12, call(asm.FnRedirect, eth0, 0)}}, -1)
+	onward := switchPort(tcPort(), []onPort{{2, helper(asm.FnRedirect, out2, 0)}, {12, helper(asm.FnRedirect, eth0, 0)}}, -1)
 	driver := switchPort(xdpPort(), []onPort{
 		{20, ret(xdpTX)},
 		{21, redirectMap("devs", 0, broadcast|excludeIngress)},
 		{22, redirectMap("devs", 0, broadcast)},
 		{23, redirectMap("cpus", 0, 0)},
-		{24, call(asm.FnRedirect, out2, 0)},
+		{24, helper(asm.FnRedirect, out2, 0)},
 		{25, redirectMap("devs", 1, 0)},
 		{26, redirectMap("devs", 7, xdpTX)},
-		{27, call(asm.FnRedirect, 999, 0)},
+		{27, helper(asm.FnRedirect, 999, 0)},
 		{28, redirectMap("hash", 100, 0)},
 		{29, redirectMap("hash", 101, 1)},
 		{30, append(withCtx(asm.FnXdpAdjustHead, -14), redirectMap("devs", 2, 0)...)},

@@ -123,6 +123,8 @@ type FIBQuery struct {
 	Table    uint32 // 0: the main table
 	// Egress asks as for a packet that leaves by Ifindex, rather than came in.
 	Egress bool
+	// Local asks for a packet of this host's own: nothing need be forwarded.
+	Local bool
 }
 
 // FIBResult is its answer.

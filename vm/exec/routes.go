@@ -69,7 +69,7 @@ func (r *Routes) MTU(ifindex uint32) int {
 // FIB implements [Net].
 func (r *Routes) FIB(q FIBQuery) FIBResult {
 	in := r.iface(q.Ifindex)
-	if in == nil || !in.Forwarding {
+	if in == nil || !in.Forwarding && !q.Local {
 		return FIBResult{Code: FIBForwardingDisabled}
 	}
 	route, ok := r.route(&q)
