@@ -40,7 +40,7 @@ func (m *machine) helper(o *op, h *helper.Helper) {
 func (m *machine) result(o *op, h *helper.Helper, r0 uint64) exec.Prov {
 	switch h.Ret {
 	case helper.RetPtrToMapValueOrNull, helper.RetPtrToMemOrNull, helper.RetPtrToMem, helper.RetPtrToObject:
-		if r0 == 0 { // a number, and which call gave it
+		if r0 == 0 && m.state.RetProv == 0 { // a number, and which call gave it
 			return exec.Make(exec.RegionNone, uint32(m.index(o))+1)
 		}
 		if h.Ret != helper.RetPtrToMapValueOrNull || m.state.RetProv != 0 {

@@ -1,0 +1,172 @@
+package vm_test
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm"
+)
+
+// suiteCase is what the test needs of a line of cases-VER.jsonl.gz.
+type suiteCase struct {
+	File, Func, Mode, Type, Verdict string
+	Retval                          *int32
+}
+
+// suitePassing is how many cases gave Linux's result when this was written.
+const suitePassing = 433
+
+// suitePointer stands for a result that is an address, and differs.
+const suitePointer = 0xbadcafe
+
+// suiteDiffers are the programs that Linux runs and the machine does not, and why.
+var suiteDiffers = map[string]string{
+	"tailcall_bpf2bpf_hierarchy_2":      "more than 8 frames, by tail calls from functions",
+	"tailcall_bpf2bpf_hierarchy_3":      "more than 8 frames, by tail calls from functions",
+	"bounds_deduct_positive_overlap":    "code that is never reached writes to R10",
+	"lookup_and_null_branch_prediction": "code that is never reached writes to R10",
+	"with_valid_ctx_access_test6":       "the packet that Linux makes of a netfilter test's bytes",
+	"ptr_read_ops_field_accepted":       "the fields of a map itself",
+}
+
+// suiteRefused are words of the errors by which the machine refuses what it does
+// not have.
+var suiteRefused = []string{
+	"which skep does not have", "does not have", "not supported", "no maps of type", "have no loader yet",
+}
+
+// TestVerifierSuite runs those programs of Linux's verifier tests that are
+// accepted and say what they return, on the packet that Linux's runner takes.
+// What the machine does not have is counted, and what it has must be right.
+func TestVerifierSuite(t *testing.T) {
+	dir := testenv.Data(t, "linux-verifier")
+	if _, err := exec.LookPath("xz"); err != nil {
+		t.Skip("the objects are compressed, and there is no xz here")
+	}
+	objects := t.TempDir()
+	if out, err := exec.Command("tar", "-C", objects, "-xJf", filepath.Join(dir, "objects-7.2.tar.xz")).CombinedOutput(); err != nil {
+		t.Fatalf("unpack the objects: %v: %s", err, out)
+	}
+	var passed, failed int
+	refused := map[string]int{}
+	for _, c := range suiteCases(t, filepath.Join(dir, "cases-7.2.jsonl.gz")) {
+		got, err := runSuiteCase(filepath.Join(objects, c.File+".bpf.o"), c)
+		switch {
+		case err == nil && (int32(got) == *c.Retval || *c.Retval == suitePointer):
+			passed++
+		case suiteDiffers[c.Func] != "":
+			refused[suiteDiffers[c.Func]]++
+		case err == nil:
+			failed++
+			t.Errorf("%s/%s returned %d, not %d", c.File, c.Func, int32(got), *c.Retval)
+		case isRefusal(err):
+			refused[err.Error()]++
+		default:
+			failed++
+			t.Errorf("%s/%s: %v", c.File, c.Func, err)
+		}
+	}
+	t.Logf("%d passed, %d failed", passed, failed)
+	for _, why := range slices.Sorted(maps.Keys(refused)) {
+		t.Logf("%d refused: %s", refused[why], why)
+	}
+	if passed < suitePassing {
+		t.Errorf("%d cases passed, and it were %d", passed, suitePassing)
+	}
+}
+
+func suiteCases(t *testing.T, path string) []suiteCase {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []suiteCase
+	lines := bufio.NewScanner(z)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var c suiteCase
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			t.Fatal(err)
+		}
+		if c.Verdict == "accept" && c.Mode == "priv" && c.Retval != nil {
+			cases = append(cases, c)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return cases
+}
+
+// runSuiteCase loads one program with its object's maps, and runs it as Linux's
+// runner does.
+func runSuiteCase(object string, c suiteCase) (uint32, error) {
+	p, err := program.Open(object)
+	if err != nil {
+		return 0, err
+	}
+	spec := p.Spec
+	prog := spec.Programs[c.Func]
+	if prog == nil {
+		return 0, errors.New("the object does not have the program")
+	}
+	keep := map[string]*ebpf.ProgramSpec{c.Func: prog}
+	for _, m := range spec.Maps {
+		for _, kv := range m.Contents {
+			if name, ok := kv.Value.(string); ok && spec.Programs[name] != nil {
+				keep[name] = spec.Programs[name]
+			}
+		}
+	}
+	spec.Programs = keep
+	coll, err := vm.NewCollection(spec)
+	if err != nil {
+		return 0, err
+	}
+	defer coll.Close()
+	for _, name := range []string{"map_array_ro", "map_array_48b"} {
+		if m := coll.Maps[name]; m != nil && m.ValueSize() == 48 {
+			if err := m.Put(uint32(0), suiteValue()); err != nil {
+				return 0, err
+			}
+		}
+	}
+	opts := &ebpf.RunOptions{Data: make([]byte, 256)}
+	if prog.Type == ebpf.Syscall || prog.Type == ebpf.Tracing {
+		opts.Data = nil
+	}
+	return coll.Programs[c.Func].Run(opts)
+}
+
+// suiteValue is what Linux's runner puts into the maps that tests read: 48 bytes,
+// the first 28, and at an offset of 28 the value 0xabcdef12.
+func suiteValue() []byte {
+	value := make([]byte, 48)
+	binary.LittleEndian.PutUint32(value, 28)
+	binary.LittleEndian.PutUint32(value[28:], 0xabcdef12)
+	return value
+}
+
+func isRefusal(err error) bool {
+	return slices.ContainsFunc(suiteRefused, func(words string) bool { return strings.Contains(err.Error(), words) })
+}
