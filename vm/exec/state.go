@@ -73,6 +73,8 @@ type State struct {
 
 	// Env is what lies outside the machine.
 	Env *Env
+	// Attach is what the program was loaded for.
+	Attach ebpf.AttachType
 	// Trace is what a traced program knows beside its context.
 	Trace Trace
 	// Effects is what the program did to the world around it, Seq what an
@@ -89,6 +91,7 @@ type State struct {
 	ctx     CtxShape
 	scratch int         // bytes of the scratch memory that are lent
 	maps    *[]maps.Map // what regions was made from
+	locks   []uintptr   // that this run holds
 	block   *mem.Block
 
 	sockets []SocketRef // checked only
@@ -109,6 +112,8 @@ type Engine interface {
 	// Callback runs the function at instruction fn on s, with up to five
 	// arguments and where they came from, and gives its R0.
 	Callback(s *State, fn uint32, args *[5]uint64, prov *[5]Prov) (uint64, error)
+	// Func gives the function at instruction fn for a later call.
+	Func(fn uint32) Func
 	// Throw ends the program that called the helper, with a result (bpf_throw).
 	Throw(result uint64)
 }
@@ -131,6 +136,9 @@ type Env struct {
 	Cgroups Cgroups
 	// Net answers questions about the network around a packet. May be nil.
 	Net Net
+	// Timers are the timers that programs start. Programs that share an Env share
+	// them; nil: a set of their own.
+	Timers *Timers
 	// CPUs is how many CPUs the machine has, as programs see it.
 	CPUs int
 	// Objects is the kernel's memory, as far as programs may see it. May be nil.
@@ -146,6 +154,9 @@ var boot = time.Now()
 func (e *Env) Defaults() *Env {
 	if e.Now == nil {
 		e.Now = func() time.Duration { return time.Since(boot) }
+	}
+	if e.Timers == nil {
+		e.Timers = NewTimers()
 	}
 	if e.CPUs == 0 {
 		e.CPUs = runtime.NumCPU()

@@ -57,6 +57,8 @@ type engine func(args *[5]uint64) (uint64, error)
 
 func (e engine) Throw(uint64) {}
 
+func (e engine) Func(uint32) exec.Func { return nil }
+
 func (e engine) Callback(_ *exec.State, _ uint32, args *[5]uint64, _ *[5]exec.Prov) (uint64, error) {
 	return e(args)
 }

@@ -1,9 +1,6 @@
 package helper
 
 import (
-	"runtime"
-	"sync/atomic"
-
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/exec"
 )
@@ -13,8 +10,6 @@ const maxLoops = 8 << 20
 
 func init() {
 	register(
-		&Helper{ID: 93, Name: "bpf_spin_lock", Func: spinLock, Args: []Arg{ArgPtrToInt}, Ret: RetVoid},
-		&Helper{ID: 94, Name: "bpf_spin_unlock", Func: spinUnlock, Args: []Arg{ArgPtrToInt}, Ret: RetVoid},
 		&Helper{ID: 181, Name: "bpf_loop", Func: loop,
 			Args: []Arg{ArgAnything, ArgPtrToFunc, ArgPtrToStackOrNull, ArgAnything}},
 	)
@@ -40,22 +35,4 @@ func loop(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 		}
 	}
 	return uint64(n)
-}
-
-// spinLock takes the lock word in a map's value: 0 is free, 1 is held. Whoever
-// waits in vain leaves when the run's context ends.
-func spinLock(s *exec.State, r1, _, _, _, _ uint64) uint64 {
-	lock := at[uint32](r1)
-	for !atomic.CompareAndSwapUint32(lock, 0, 1) {
-		if s.Context.Err() != nil {
-			return 0
-		}
-		runtime.Gosched()
-	}
-	return 0
-}
-
-func spinUnlock(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
-	atomic.StoreUint32(at[uint32](r1), 0)
-	return 0
 }

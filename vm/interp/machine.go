@@ -59,10 +59,16 @@ type frame struct {
 
 // run executes a program from its beginning.
 func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
+	m.begin(s, p, mode)
+	return m.from(p.entry(m.checked))
+}
+
+// begin makes registers and the first frame ready for a program.
+func (m *machine) begin(s *exec.State, p *Program, mode Mode) {
 	m.state, m.prog, m.err = s, p, nil
 	m.depth, m.tails = 0, 0
 	m.checked = mode == Checked || p.fast == nil
-	s.Checked = m.checked
+	s.Checked, s.Attach = m.checked, p.in.Attach
 	m.frames[0].mayGoto = mayGotoLimit
 	m.reg = [16]uint64{isa.R1: uint64(s.Ctx()), isa.R10: uint64(s.Stack()) + isa.StackSize}
 	if m.checked {
@@ -75,8 +81,12 @@ func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
 	} else {
 		m.dirty = ^uint8(0)
 	}
-	m.pc = p.entry(m.checked)
-	m.limit = addr(m.pc)
+}
+
+// from executes a program from an op to its end, and takes back what it kept.
+func (m *machine) from(o *op) (uint64, error) {
+	s := m.state
+	m.pc, m.limit = o, addr(o)
 	if m.refill(); m.err == nil {
 		m.loop(0)
 	}
@@ -90,6 +100,9 @@ func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
 		m.fail(m.pc.at(-1), reason)
 	}
 	m.giveBack()
+	if n := s.UnlockAll(); n > 0 && m.err == nil && m.checked {
+		m.fail(m.pc.at(-1), stillLocked(n))
+	}
 	if kept := s.Reclaim(); kept > 0 && m.err == nil {
 		m.fail(m.pc.at(-1), fmt.Sprintf("the program ends without having submitted or discarded %d reserved records", kept))
 	}

@@ -48,12 +48,17 @@ func (p *Program) Kind() (ebpf.ProgramType, ebpf.AttachType) { return p.in.Type.
 // gives its R0. An error is a [*Fault] where the program did what it must not,
 // or is [ErrBudget] or that of State.Context where the run was ended.
 func (p *Program) Run(s *exec.State, mode Mode) (uint64, error) {
+	return machineOf(s).run(s, p, mode)
+}
+
+// machineOf is the machine that runs programs on a state.
+func machineOf(s *exec.State) *machine {
 	m, ok := s.Engine.(*machine)
 	if !ok {
 		m = &machine{dirty: ^uint8(0)}
 		s.Engine = m
 	}
-	return m.run(s, p, mode)
+	return m
 }
 
 // RunsFast reports whether the fast loop can run the program. Where it cannot,

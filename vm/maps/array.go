@@ -45,6 +45,15 @@ func (a *array) Lookup(cpu int, key []byte) uintptr {
 	return a.base + uintptr(i)*a.stride + uintptr(cpu)*a.row
 }
 
+// KeyOf implements Keyed.
+func (a *array) KeyOf(value uintptr, key []byte) {
+	i := (value - a.base) / a.stride
+	if a.row != 0 {
+		i %= a.row / a.stride
+	}
+	putU32(key, uint32(i))
+}
+
 // Update implements Map.
 func (a *array) Update(cpu int, key, value []byte, flags uint64) error {
 	addr, err := a.target(cpu, key, flags)

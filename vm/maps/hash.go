@@ -51,6 +51,15 @@ func (h *hash) Lookup(cpu int, key []byte) uintptr {
 	return h.value(link, cpu)
 }
 
+// KeyOf implements Keyed.
+func (h *hash) KeyOf(value uintptr, key []byte) {
+	i := (value - h.values) / h.valueStride
+	if h.row != 0 {
+		i %= h.row / h.valueStride
+	}
+	copy(key, h.keyOf(uint32(i)))
+}
+
 // Update implements Map.
 func (h *hash) Update(cpu int, key, value []byte, flags uint64) error {
 	return h.update(cpu, key, value, flags, false)

@@ -67,6 +67,12 @@ type Keyless interface {
 	Peek(value []byte) error
 }
 
+// Keyed is a map that knows the key of a value.
+type Keyed interface {
+	// KeyOf writes the key of the value at an address.
+	KeyOf(value uintptr, key []byte)
+}
+
 // Slab is the memory that a map's values live in: N values of Size bytes, the
 // i-th at Base + i*Stride.
 //
