@@ -16,4 +16,6 @@ const (
 	FlagPreserve     = 1 << 11
 	FlagInnerMap     = 1 << 12
 	FlagLink         = 1 << 13
+	FlagSegvOnFault  = 1 << 17
+	FlagNoUserConv   = 1 << 18
 )

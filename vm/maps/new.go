@@ -93,6 +93,8 @@ func kindOf(t ebpf.MapType) (kind, error) {
 		return kind{array, checkQueue, newQueue}, nil
 	case ebpf.BloomFilter:
 		return kind{array | FlagZeroSeed, checkBloom, newBloom}, nil
+	case ebpf.Arena:
+		return kind{FlagMmapable | FlagSegvOnFault | FlagNoUserConv, checkArena, newArena}, nil
 	case ebpf.UserRingbuf:
 		return kind{FlagNumaNode, checkRingbuf, newUserRingbuf}, nil
 	case ebpf.StackTrace:
@@ -132,7 +134,7 @@ func refuse(n errno.Errno, format string, args ...any) error {
 func check(spec *ebpf.MapSpec, k kind) error {
 	const rdwr, rdwrProg = FlagRdonly | FlagWronly, FlagRdonlyProg | FlagWronlyProg
 	switch {
-	case spec.MapExtra != 0 && spec.Type != ebpf.BloomFilter:
+	case spec.MapExtra != 0 && spec.Type != ebpf.BloomFilter && spec.Type != ebpf.Arena:
 		return refuse(errno.EINVAL, "map_extra is %#x, and type %s has no use for it", spec.MapExtra, spec.Type)
 	case spec.Flags&rdwr == rdwr:
 		return refuse(errno.EINVAL, "flags %#x forbid user space both to read and to write: keep one", spec.Flags)
