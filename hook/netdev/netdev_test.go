@@ -197,6 +197,13 @@ func TestWays(t *testing.T) {
 			want:  map[string]Counters{"a": {RX: 1, Redirect: 1, Drop: 1, Err: 1}, "b": {}, "c": {}},
 		},
 		{
+			name: "XDP out of an interface in another namespace",
+			net: `{input: a, interfaces: [{name: a}, {name: b, netns: pod}],
+				attach: [{if: a, hook: xdp, prog: out}]}`,
+			progs: []*ebpf.ProgramSpec{prog("out", ebpf.XDP, 0, helper(asm.FnRedirect, 2, 0)...)},
+			want:  map[string]Counters{"a": {RX: 1, Redirect: 1, Drop: 1, Err: 1}, "b": {}},
+		},
+		{
 			name: "to a neighbour",
 			net: `{input: a, interfaces: [{name: a}, {name: b, addrs: [198.51.100.9/24]}],
 				neighbours: [{if: b, addr: 198.51.100.1, mac: "02:00:00:00:00:77"}],
@@ -264,6 +271,26 @@ func TestWays(t *testing.T) {
 				t.Errorf("b transmits %x (checksum %#x), want it to begin with %x", last, checksum(last), tt.last)
 			}
 		})
+	}
+}
+
+// TestQueues: a flow has one queue, and flows have several.
+func TestQueues(t *testing.T) {
+	seen := map[uint32]bool{}
+	for host := range byte(20) {
+		f := ipv4(64)
+		f[29] = host
+		queue := rss(f) % 4
+		if tagged := append(append(bytes.Clone(f[:12]), 0x81, 0, 0, 9), f[12:]...); rss(tagged)%4 != queue {
+			t.Errorf("host %d: a tag changes the queue", host)
+		}
+		seen[queue] = true
+	}
+	if len(seen) < 3 {
+		t.Errorf("20 flows use queues %v of 4", seen)
+	}
+	for n := range 60 { // frames that end early
+		rss(ipv4(64)[:max(ethHeader, min(n, 34))])
 	}
 }
 

@@ -59,6 +59,7 @@ type Network struct {
 	ctx     context.Context // of the Receive that goes on
 	jobs    []func() error  // what is still to be done for it
 	running *packet         // what a program sees just now
+	at      *Interface      // and where
 }
 
 // New makes a network without interfaces.
@@ -114,7 +115,7 @@ func (n *Network) Receive(ctx context.Context, i *Interface, frame []byte) error
 // a packet.
 func (n *Network) later(job func() error) { n.jobs = append(n.jobs, job) }
 
-// arrives counts and shows a frame at an interface.
+// passes counts and shows a frame at an interface.
 func (n *Network) passes(i *Interface, d Direction, frame []byte) error {
 	if d == RX {
 		i.RX++
@@ -173,9 +174,9 @@ func (n *Network) run(i *Interface, hook Hook, prog *vm.Program, p *packet, egre
 	if tc {
 		out.SKB = new(progtype.SKBContext)
 	}
-	n.running = p
+	n.running, n.at = p, i
 	err := prog.Exec(n.ctx, &in, &out)
-	n.running = nil
+	n.running, n.at = nil, nil
 	if err != nil {
 		return 0, exec.Redirect{}, fmt.Errorf("interface %s, %s: %w", i.Name, hook, err)
 	}

@@ -10,12 +10,14 @@ import (
 // view is the network as helpers ask for it.
 type view struct{ n *Network }
 
-// MTU implements [exec.Net].
+// MTU implements [exec.Net]. A program sees the interfaces of the namespace that
+// it runs in.
 func (v view) MTU(ifindex uint32) int {
-	if i := v.n.ByIndex(ifindex); i != nil {
-		return i.MTU
+	i := v.n.ByIndex(ifindex)
+	if i == nil || v.n.at != nil && v.n.at.Netns != i.Netns {
+		return 0
 	}
-	return 0
+	return i.MTU
 }
 
 // FIB implements [exec.Net].

@@ -56,6 +56,9 @@ func (n *Network) xdpRedirect(i *Interface, p *packet, r *exec.Redirect) error {
 	i.Redirect++
 	switch m := maps.Get(r.Map); {
 	case r.Kind == exec.RedirectInterface:
+		if to := n.ByIndex(r.Ifindex); to != nil && to.Netns != i.Netns {
+			return n.fail(i)
+		}
 		return n.enqueue(i, p, maps.Target{To: r.Ifindex})
 	case r.Kind != exec.RedirectMap || m == nil:
 		return n.fail(i) // nobody said where to

@@ -30,11 +30,12 @@ func Decode(name string, text []byte, to any) error {
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read %s: it holds more than one document", name)
 	}
-	if err := check(doc.Content[0], reflect.TypeOf(to).Elem()); err != nil {
-		return fmt.Errorf("%s:%w", name, err)
-	}
+	// The library refuses aliases that contain themselves, or grow without bound.
 	if err := doc.Decode(to); err != nil {
 		return fmt.Errorf("read %s: %s", name, sentence(err))
+	}
+	if err := check(doc.Content[0], reflect.TypeOf(to).Elem()); err != nil {
+		return fmt.Errorf("%s:%w", name, err)
 	}
 	return nil
 }

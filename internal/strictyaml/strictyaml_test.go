@@ -28,6 +28,7 @@ func TestDecode(t *testing.T) {
 		{"unknown field in a map", "by_name:\n  x: {colour: red}\n", file{}, "f.yaml:2: unknown field colour; there is name, size"},
 		{"wrong type", "items:\n  - size: many\n", file{}, "read f.yaml: line 2: cannot unmarshal !!str `many` into int"},
 		{"no YAML", "items: [", file{}, "read f.yaml: line 1: did not find expected node content"},
+		{"an alias of itself", "items: &x [*x]\n", file{}, "read f.yaml: line 1: cannot unmarshal !!seq into strictyaml.item"},
 		{"empty", "", file{}, "f.yaml is empty"},
 		{"two documents", "items: []\n---\nitems: []\n", file{}, "read f.yaml: it holds more than one document"},
 	} {
@@ -46,4 +47,17 @@ func TestDecode(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzDecode: whatever the text, there is a result or an error.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte("items:\n  - {name: a, size: 3}\n"))
+	f.Add([]byte("by_name: {x: &a {name: b}, y: *a}"))
+	f.Add([]byte("items: &x [*x]"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var got file
+		if err := Decode("f.yaml", text, &got); err != nil && err.Error() == "" {
+			t.Error("an error without a sentence")
+		}
+	})
 }
