@@ -156,7 +156,7 @@ func (s *session) once(ctx context.Context, f *runFlags) error {
 	in := s.in
 	in.Repeat = f.repeat
 	typ := s.prog.Describe()
-	if !typ.Packet && f.data != "" {
+	if !typ.TakesData() && f.data != "" {
 		if f.ctx != "" {
 			return usagef("program %s sees no packet: give its context with --ctx alone", s.prog.Name())
 		}

@@ -19,7 +19,12 @@ type entry struct {
 }
 
 func (e *entry) errorf(format string, args ...any) error {
-	return fmt.Errorf("line %d: %s: %w", e.line, e.name, fmt.Errorf(format, args...))
+	err, line := fmt.Errorf(format, args...), e.line
+	var inner *memory.LineError // in the value of the entry
+	if errors.As(err, &inner) {
+		err, line = inner.Err, inner.Line
+	}
+	return fmt.Errorf("line %d: %s: %w", line, e.name, err)
 }
 
 // entries are those of the file's first level that nobody has taken yet.

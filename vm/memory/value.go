@@ -31,21 +31,23 @@ func plain(v any) (value any, line int) {
 // located says on which line something is wrong, where that is known and not said
 // yet.
 func located(line int, err error) error {
-	var known *lineError
+	var known *LineError
 	if err == nil || line == 0 || errors.As(err, &known) {
 		return err
 	}
-	return &lineError{line, err}
+	return &LineError{line, err}
 }
 
-// lineError is an error with its line.
-type lineError struct {
-	line int
-	err  error
+// LineError is what is wrong with a value that stands on a line of a file.
+type LineError struct {
+	Line int
+	Err  error
 }
 
-func (e *lineError) Error() string { return fmt.Sprintf("line %d: %v", e.line, e.err) }
-func (e *lineError) Unwrap() error { return e.err }
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+
+// Unwrap gives what is wrong.
+func (e *LineError) Unwrap() error { return e.Err }
 
 // put writes a value into zeroed memory of a type.
 func (m *Memory) put(dst []byte, typ btf.Type, v any) error {
@@ -131,9 +133,9 @@ func inField(typ btf.Type, name string, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	var at *lineError
+	var at *LineError
 	if errors.As(err, &at) {
-		return &lineError{at.line, &fieldError{typeName(typ), name, at.err}}
+		return &LineError{at.Line, &fieldError{typeName(typ), name, at.Err}}
 	}
 	return &fieldError{typeName(typ), name, err}
 }

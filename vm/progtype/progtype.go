@@ -40,6 +40,12 @@ type Type struct {
 // Range is the numbers that R0 may be, from Min to Max.
 type Range struct{ Min, Max int64 }
 
+// TakesData reports whether a run may begin with data: a packet, a message, the
+// value of an option, a tracepoint's buffer.
+func (t *Type) TakesData() bool {
+	return t.Packet || t.leads(PacketPtr) || t.leads(BufferPtr) || t.Prog == ebpf.Netfilter
+}
+
 // Verdict names a return code; "" where it has no name.
 func (t *Type) Verdict(ret uint32) string { return t.Verdicts[ret] }
 

@@ -1,6 +1,7 @@
 package progtype
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -41,7 +42,7 @@ func words(name string, off uint16, n int) []Field {
 }
 
 // pair is two neighbouring fields that may be accessed as one.
-func pair(name string, off uint16) Field { return field(name, off, 8).whole() }
+func pair(name string, off uint16) Field { return field(name+"[:2]", off, 8).whole() }
 
 func (f Field) whole() Field              { f.Whole = true; return f }
 func (f Field) head() Field               { f.Head = true; return f }
@@ -84,14 +85,9 @@ func uapi(t *Type) *Type {
 	return t
 }
 
-// seesPacket reports whether the context leads to a packet.
-func (t *Type) seesPacket() bool {
-	for _, f := range t.Fields {
-		if f.Kind == PacketPtr {
-			return true
-		}
-	}
-	return false
+// leads reports whether the context has a pointer of a kind.
+func (t *Type) leads(k Kind) bool {
+	return slices.ContainsFunc(t.Fields, func(f Field) bool { return f.Kind == k })
 }
 
 func setupUAPI(t *Type, s *exec.State, in *Input) error {
@@ -103,7 +99,7 @@ func setupUAPI(t *Type, s *exec.State, in *Input) error {
 	s.Packet, s.Redirect, s.Buffer = exec.Packet{}, exec.Redirect{}, exec.Region{}
 	clear(s.CtxBytes())
 	switch {
-	case t.seesPacket():
+	case t.leads(PacketPtr):
 		if err := s.SetPacket(t.Prog, in.Data, 0, 0); err != nil {
 			return err
 		}
@@ -126,7 +122,7 @@ var readsPacketOnly = map[ebpf.ProgramType]bool{
 }
 
 func finishUAPI(t *Type, s *exec.State, out *Output) {
-	if t.seesPacket() {
+	if t.leads(PacketPtr) {
 		out.Data = append(out.Data, s.Packet.Bytes()...)
 	}
 	for i := range t.Fields {
