@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
 	vmmaps "github.com/skep-ebpf/skep/vm/maps"
 )
@@ -20,6 +21,9 @@ type Collection struct {
 	Programs  map[string]*Program
 	Maps      map[string]*Map
 	Variables map[string]*Variable
+
+	env    *exec.Env // what the programs share
+	budget int64
 }
 
 // CollectionOptions say how a collection is loaded.
@@ -38,7 +42,13 @@ func NewCollection(spec *ebpf.CollectionSpec) (*Collection, error) {
 
 // NewCollectionWithOptions is NewCollection with options.
 func NewCollectionWithOptions(spec *ebpf.CollectionSpec, opts CollectionOptions) (*Collection, error) {
+	env := new(exec.Env)
+	if opts.Programs.Env != nil {
+		*env = *opts.Programs.Env
+	}
+	opts.Programs.Env = env.Defaults() // also one set of timers
 	l := newLoader(spec, opts)
+	l.coll.env, l.coll.budget = env, opts.Programs.budget()
 	for name := range opts.MapReplacements {
 		if spec.Maps[name] == nil {
 			return nil, fmt.Errorf("replacement map %s: the collection has no map of this name", name)

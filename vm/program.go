@@ -81,6 +81,7 @@ func (o *progObject) unref() {
 	}
 	progObjects.Delete(o.id)
 	maps.UnregisterProg(o.id)
+	o.env.Timers.Forget(o.code)
 	for _, m := range o.maps {
 		m.unref()
 	}
@@ -99,6 +100,13 @@ type ProgramOptions struct {
 	Env *exec.Env
 	// Mode is how programs are executed.
 	Mode interp.Mode
+}
+
+func (o *ProgramOptions) budget() int64 {
+	if o.Budget == 0 {
+		return DefaultBudget
+	}
+	return o.Budget
 }
 
 // NewProgram loads a program that refers to no maps by name.
@@ -139,10 +147,7 @@ func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (
 	}
 	obj := &progObject{
 		image: image, typ: typ, code: code,
-		mode: opts.Mode, budget: opts.Budget, env: new(exec.Env),
-	}
-	if obj.budget == 0 {
-		obj.budget = DefaultBudget
+		mode: opts.Mode, budget: opts.budget(), env: new(exec.Env),
 	}
 	if opts.Env != nil {
 		*obj.env = *opts.Env
@@ -355,6 +360,9 @@ func (p *Program) Exec(ctx context.Context, in *Input, out *Output) error {
 func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) error {
 	s := c.state
 	s.Env, s.Context = p.obj.env, ctx
+	if _, err := s.Env.Timers.Run(s, p.obj.budget); err != nil {
+		return err
+	}
 	c.in = progtype.Input{Data: in.Data, Ctx: in.Ctx, Frags: p.obj.image.Flags&xdpHasFrags != 0, Place: in.Place}
 	if err := p.obj.typ.Setup(s, &c.in); err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
@@ -379,5 +387,6 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	p.obj.typ.Finish(s, &c.out)
 	out.Ret, out.Data, out.Meta, out.VLAN, out.Redirect = uint32(ret), c.out.Data, c.out.Meta, c.out.VLAN, s.Redirect
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
-	return nil
+	_, err := s.Env.Timers.Run(s, p.obj.budget)
+	return err
 }

@@ -236,13 +236,13 @@ func (s *State) Release(addr uintptr) (Record, bool) {
 	return Record{}, false
 }
 
-// Reclaim takes back all that the program was lent and did not give back, and
-// gives how many pieces that were. A ring buffer's record is discarded, as no
+// Reclaim takes back all that was lent, and gives how many records the program
+// did not give back. A ring buffer's record is discarded, as no
 // later one could be read otherwise.
 func (s *State) Reclaim() (kept int) {
 	for i := range s.Acquired {
 		r := &s.Acquired[i]
-		if !r.Live {
+		if !r.Live || r.Map == 0 {
 			continue
 		}
 		kept++

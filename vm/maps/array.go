@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/internal/mem"
 )
 
 // array is BPF_MAP_TYPE_ARRAY and BPF_MAP_TYPE_PERCPU_ARRAY: the value of index
@@ -29,7 +30,7 @@ func newArray(info Info) (Map, error) {
 		total = row * uint64(info.CPUs)
 	}
 	a.init(info, a)
-	if err := a.reserve(total * uint64(a.stride)); err != nil {
+	if err := a.reserve(roundUp(total*uint64(a.stride), pageSize)); err != nil {
 		return nil, err
 	}
 	a.base = a.mem.Addr()
@@ -52,6 +53,12 @@ func (a *array) KeyOf(value uintptr, key []byte) {
 		i %= a.row / a.stride
 	}
 	putU32(key, uint32(i))
+}
+
+// Memory implements Mmapable.
+func (a *array) Memory() ([]byte, bool) {
+	size := roundUp(uint64(a.n)*uint64(a.stride), pageSize)
+	return mem.View(a.base, int(size)), a.writable() && a.info.Flags&FlagRdonlyProg == 0
 }
 
 // Update implements Map.

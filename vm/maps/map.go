@@ -73,6 +73,12 @@ type Keyed interface {
 	KeyOf(value uintptr, key []byte)
 }
 
+// Mmapable is a map whose memory user space may see as it is (BPF_F_MMAPABLE).
+type Mmapable interface {
+	// Memory gives whole pages, and whether user space may write to them.
+	Memory() (b []byte, writable bool)
+}
+
 // Slab is the memory that a map's values live in: N values of Size bytes, the
 // i-th at Base + i*Stride.
 //
