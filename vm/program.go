@@ -325,6 +325,9 @@ type Input struct {
 	// Place puts an XDP or traffic control program's packet into a network; nil: as
 	// in BPF_PROG_TEST_RUN.
 	Place *progtype.Place
+	// Trace is what a tracing program is told beside its context. The zero value is
+	// a place without an address or a cookie.
+	Trace exec.Trace
 	// Repeat is how many runs to make on this one context, and to time. 0: one,
 	// not timed, as looking at the clock takes as long as a short program.
 	Repeat uint32
@@ -342,6 +345,10 @@ type Output struct {
 	Took     time.Duration // of one run, where they were timed
 	// SKB is made what the run left of the socket buffer, where it is not nil.
 	SKB *progtype.SKBContext
+	// Effects is what the program did to the world around it, and Seq what an
+	// iterator wrote. Both are overwritten and grown as needed.
+	Effects []exec.Effect
+	Seq     []byte
 }
 
 // Exec runs the program. It is what Run does, for callers that run often: once
@@ -367,6 +374,7 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	if err := p.obj.typ.Setup(s, &c.in); err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
 	}
+	p.enterWorld(s, in)
 	n := max(in.Repeat, 1)
 	var ret uint64
 	var start time.Time
@@ -386,7 +394,22 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	c.out = progtype.Output{Data: out.Data[:0], Ctx: out.Ctx, SKB: out.SKB}
 	p.obj.typ.Finish(s, &c.out)
 	out.Ret, out.Data, out.Meta, out.VLAN, out.Redirect = uint32(ret), c.out.Data, c.out.Meta, c.out.VLAN, s.Redirect
+	out.Effects, out.Seq = append(out.Effects[:0], s.Effects...), append(out.Seq[:0], s.Seq...)
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
 	_, err := s.Env.Timers.Run(s, p.obj.budget)
 	return err
+}
+
+// enterWorld tells a run what it may ask about itself, and forgets what the one
+// before did.
+func (p *Program) enterWorld(s *exec.State, in *Input) {
+	s.Effects, s.Seq = s.Effects[:0], s.Seq[:0]
+	s.Trace = in.Trace
+	switch p.obj.image.Attach {
+	case ebpf.AttachTraceFExit, ebpf.AttachModifyReturn:
+		s.Trace.HasRet = true
+	}
+	if s.Env.Sockets != nil {
+		p.obj.typ.EnterSocket(s, s.Env.Sockets.Current())
+	}
 }

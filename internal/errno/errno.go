@@ -10,36 +10,40 @@ type Errno uint16
 
 // The error numbers that helpers and maps give.
 const (
-	EPERM        Errno = 1
-	ENOENT       Errno = 2
-	ESRCH        Errno = 3
-	EINTR        Errno = 4
-	EIO          Errno = 5
-	E2BIG        Errno = 7
-	EBADF        Errno = 9
-	EAGAIN       Errno = 11
-	ENOMEM       Errno = 12
-	EACCES       Errno = 13
-	EFAULT       Errno = 14
-	EBUSY        Errno = 16
-	EEXIST       Errno = 17
-	ENODEV       Errno = 19
-	EINVAL       Errno = 22
-	ENOSPC       Errno = 28
-	ERANGE       Errno = 34
-	EDEADLK      Errno = 35
-	ENAMETOOLONG Errno = 36
-	ELOOP        Errno = 40
-	EOVERFLOW    Errno = 75
-	EPROTO       Errno = 71
-	EMSGSIZE     Errno = 90
-	EOPNOTSUPP   Errno = 95
-	EAFNOSUPPORT Errno = 97
-	ENETUNREACH  Errno = 101
-	ENOBUFS      Errno = 105
-	ETIMEDOUT    Errno = 110
-	EALREADY     Errno = 114
-	ENOTSUPP     Errno = 524 // the kernel's own, not in user space's headers
+	EPERM           Errno = 1
+	ENOENT          Errno = 2
+	ESRCH           Errno = 3
+	EINTR           Errno = 4
+	EIO             Errno = 5
+	E2BIG           Errno = 7
+	EBADF           Errno = 9
+	EAGAIN          Errno = 11
+	ENOMEM          Errno = 12
+	EACCES          Errno = 13
+	EFAULT          Errno = 14
+	EBUSY           Errno = 16
+	EEXIST          Errno = 17
+	ENODEV          Errno = 19
+	EINVAL          Errno = 22
+	ENOSPC          Errno = 28
+	ERANGE          Errno = 34
+	EDEADLK         Errno = 35
+	ENAMETOOLONG    Errno = 36
+	ELOOP           Errno = 40
+	ENOMSG          Errno = 42
+	EOVERFLOW       Errno = 75
+	EPROTO          Errno = 71
+	EMSGSIZE        Errno = 90
+	EPROTOTYPE      Errno = 91
+	EPROTONOSUPPORT Errno = 93
+	ESOCKTNOSUPPORT Errno = 94
+	EOPNOTSUPP      Errno = 95
+	EAFNOSUPPORT    Errno = 97
+	ENETUNREACH     Errno = 101
+	ENOBUFS         Errno = 105
+	ETIMEDOUT       Errno = 110
+	EALREADY        Errno = 114
+	ENOTSUPP        Errno = 524 // the kernel's own, not in user space's headers
 )
 
 var names = map[Errno]string{
@@ -48,6 +52,7 @@ var names = map[Errno]string{
 	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", ENOSPC: "ENOSPC",
 	ERANGE: "ERANGE", EDEADLK: "EDEADLK", ENAMETOOLONG: "ENAMETOOLONG", ELOOP: "ELOOP",
 	EOVERFLOW: "EOVERFLOW", EPROTO: "EPROTO", EMSGSIZE: "EMSGSIZE", EOPNOTSUPP: "EOPNOTSUPP",
+	ENOMSG: "ENOMSG", EPROTOTYPE: "EPROTOTYPE", EPROTONOSUPPORT: "EPROTONOSUPPORT", ESOCKTNOSUPPORT: "ESOCKTNOSUPPORT",
 	EAFNOSUPPORT: "EAFNOSUPPORT", ENETUNREACH: "ENETUNREACH", ENOBUFS: "ENOBUFS", ETIMEDOUT: "ETIMEDOUT", EALREADY: "EALREADY", ENOTSUPP: "ENOTSUPP",
 }
 

@@ -16,6 +16,7 @@ type Routes struct {
 // Interface is a network interface of [Routes].
 type Interface struct {
 	Index uint32
+	Name  string
 	MAC   [6]byte
 	MTU   int // bytes
 	// Addrs are its addresses; their networks need no route of their own.

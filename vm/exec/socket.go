@@ -3,6 +3,8 @@ package exec
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/skep-ebpf/skep/internal/mem"
@@ -48,6 +50,9 @@ type Socket struct {
 	ClassID uint32
 	// Addr is the address of its struct sock in Env.Objects; 0: none.
 	Addr uint64
+
+	mu      sync.Mutex
+	options map[[2]uint32][]byte // by level and name
 }
 
 // SockFields is struct bpf_sock. Addresses are in network byte order, as is
@@ -72,17 +77,17 @@ type SockFields struct {
 
 // TCPFields is struct bpf_tcp_sock.
 type TCPFields struct {
-	SndCwnd, SRTT, RTTMin, SndSsthresh  uint32
-	RcvNxt, SndNxt, SndUna              uint32
-	MSS, ECNFlags                       uint32
-	RateDelivered, RateInterval         uint32
-	PacketsOut, RetransOut, TotalRetran uint32
-	SegsIn, DataSegsIn                  uint32
-	SegsOut, DataSegsOut                uint32
-	LostOut, SackedOut                  uint32
-	BytesReceived, BytesAcked           uint64
-	DSACKDups, Delivered, DeliveredCE   uint32
-	ICSKRetransmits                     uint32
+	SndCwnd, SRTT, RTTMin, SndSsthresh   uint32
+	RcvNxt, SndNxt, SndUna               uint32
+	MSS, ECNFlags                        uint32
+	RateDelivered, RateInterval          uint32
+	PacketsOut, RetransOut, TotalRetrans uint32
+	SegsIn, DataSegsIn                   uint32
+	SegsOut, DataSegsOut                 uint32
+	LostOut, SackedOut                   uint32
+	BytesReceived, BytesAcked            uint64
+	DSACKDups, Delivered, DeliveredCE    uint32
+	ICSKRetransmits                      uint32
 }
 
 // The states of a TCP socket that matter here.
@@ -141,10 +146,26 @@ func (k *Socket) IsTCP() bool { return k.Protocol == ProtoTCP }
 // before a connection and after it.
 func (k *Socket) Full() bool { return k.State != TCPTimeWait && k.State != TCPNewSynRecv }
 
+// SetOption sets an option (setsockopt).
+func (k *Socket) SetOption(level, name uint32, value []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.options == nil {
+		k.options = map[[2]uint32][]byte{}
+	}
+	k.options[[2]uint32{level, name}] = slices.Clone(value)
+}
+
+// Option copies an option's value and gives its length; 0: it was not set.
+func (k *Socket) Option(level, name uint32, to []byte) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return copy(to, k.options[[2]uint32{level, name}])
+}
+
 // SocketRef is one pointer to a socket that a run holds.
 type SocketRef struct {
 	Addr, Size uintptr
-	owned      bool
 	// Of is the reference that this one was derived from and ends with; itself
 	// where it was not.
 	Of   uint32
@@ -155,15 +176,24 @@ type SocketRef struct {
 // bpf_sock or struct bpf_tcp_sock, and gives where it comes from. owned says that
 // the program must release it; of is the pointer that it was derived from, or 0.
 func (s *State) HoldSocket(addr uint64, tcp, owned bool, of Prov) Prov {
-	r := SocketRef{Addr: uintptr(addr), Size: sockSize, Of: uint32(len(s.sockets)), Live: true, owned: owned}
+	r := SocketRef{Addr: uintptr(addr), Size: sockSize, Of: uint32(len(s.sockets)), Live: true}
 	if tcp {
 		r.Size = tcpSize
 	}
 	if of.Region() == RegionSock {
 		r.Of = s.sockets[of.Elem()].Of
 	}
-	p := Make(RegionSock, uint32(len(s.sockets)))
+	for i := range s.sockets {
+		if old := &s.sockets[i]; !owned && old.Live && !s.Owns(Make(RegionSock, uint32(i))) && old.Addr == r.Addr && old.Size == r.Size &&
+			(old.Of == r.Of || r.Of == uint32(len(s.sockets)) && old.Of == uint32(i)) {
+			return Make(RegionSock, uint32(i)) // the same pointer once more
+		}
+	}
 	s.sockets = append(s.sockets, r)
+	p := Make(RegionSock, uint32(len(s.sockets)-1))
+	if owned {
+		s.Own(p)
+	}
 	return p
 }
 
@@ -174,7 +204,7 @@ func (s *State) DropSocket(p Prov) bool {
 		return false
 	}
 	of := s.sockets[p.Elem()].Of
-	if !s.sockets[of].owned || !s.sockets[of].Live {
+	if !s.Disown(Make(RegionSock, of)) {
 		return false
 	}
 	for i := range s.sockets {
@@ -183,6 +213,12 @@ func (s *State) DropSocket(p Prov) bool {
 		}
 	}
 	return true
+}
+
+// OwnsSocket reports whether a pointer is to a socket that the program must
+// release.
+func (s *State) OwnsSocket(p Prov) bool {
+	return p.Region() == RegionSock && s.Owns(Make(RegionSock, s.sockets[p.Elem()].Of))
 }
 
 // socketRegion is what a pointer to a socket may reach.

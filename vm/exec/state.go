@@ -134,6 +134,12 @@ type Env struct {
 	Tasks   Tasks
 	Sockets Sockets
 	Cgroups Cgroups
+	// Sysctl is what programs for sysctls are asked about. May be nil.
+	Sysctl *Sysctl
+	// Paths are names of files by the address of their struct path (bpf_d_path),
+	// Symbols addresses by their names (bpf_kallsyms_lookup_name).
+	Paths   map[uint64]string
+	Symbols map[string]uint64
 	// Net answers questions about the network around a packet. May be nil.
 	Net Net
 	// Timers are the timers that programs start. Programs that share an Env share

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"testing"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 )
@@ -88,5 +89,15 @@ func TestPlainCtx(t *testing.T) {
 	}
 	if string(s.PlainCtx()[:6]) != "memory" {
 		t.Error("the context does not hold what was put in")
+	}
+}
+
+func TestSocketLayout(t *testing.T) {
+	// As in linux/bpf.h.
+	if n := unsafe.Sizeof(SockFields{}); n != 80 {
+		t.Errorf("struct bpf_sock has %d bytes, want 80", n)
+	}
+	if n := unsafe.Sizeof(TCPFields{}); n != 112 {
+		t.Errorf("struct bpf_tcp_sock has %d bytes, want 112", n)
 	}
 }

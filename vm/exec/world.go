@@ -11,6 +11,8 @@ type Tasks interface {
 	Current() *Task
 	// Task is a thread by its number, or nil.
 	Task(pid uint32) *Task
+	// At is the thread whose [Task.Addr] an address is, or nil.
+	At(addr uint64) *Task
 }
 
 // Task is a thread of a process.
@@ -22,7 +24,8 @@ type Task struct {
 	Cgroup    uint64 // id of its cgroup
 	ClassID   uint32 // of its net_cls cgroup; 0: none
 	PIDNS     PIDNamespace
-	// Addr is the address of its struct task_struct in Env.Objects; 0: none.
+	// Addr is the address of its struct task_struct. Where Env.Objects has none
+	// there, programs find zeros in it.
 	Addr uint64
 	// Regs is the address of its user-space registers in Env.Objects; 0: none.
 	Regs uint64
@@ -31,6 +34,10 @@ type Task struct {
 	// Areas are its mappings of memory.
 	Areas []MemoryArea
 }
+
+// NoTaskStruct is an address for a thread that no object describes: not NULL, and
+// not any memory's.
+func NoTaskStruct(pid uint32) uint64 { return 0xffff_8880_0000_0000 + uint64(pid)<<12 }
 
 // PIDNamespace is a task's innermost PID namespace and its numbers there.
 type PIDNamespace struct {
@@ -79,6 +86,15 @@ type Trace struct {
 	// HasRet says that its result follows.
 	Args   int
 	HasRet bool
+	// Retval is what the system call returns that a program of a cgroup judges.
+	Retval int32
+}
+
+// Sysctl is a setting that a process reads or writes, as programs see it.
+type Sysctl struct {
+	Name  string // "net/ipv4/ip_forward"
+	Value string // before
+	New   string // that is being written
 }
 
 // Effect is something that a program did to the world around it. The machine
@@ -86,6 +102,7 @@ type Trace struct {
 type Effect struct {
 	What string // the helper's name without bpf_: "send_signal"
 	Args [3]uint64
+	Text string
 }
 
 // Act notes an effect of this run.

@@ -73,6 +73,12 @@ const (
 	ArgPtrToStackOrNull                // memory for a callback, or NULL
 	ArgPtrToRingbufMem                 // a record that bpf_ringbuf_reserve gave
 	ArgPtrToFixedMem                   // memory to read and write whose size the helper knows: Helper.FixedSize
+	ArgPtrToSocket                     // a socket
+	ArgPtrToSocketOrNull               // a socket, or NULL
+	ArgPtrToOwnedSocket                // a socket that the program must release, which is none after the call
+	ArgPtrToCtxOrSocket                // the program's context, or a socket
+	ArgPtrToBTF                        // a kernel object, or a pointer that leads nowhere
+	ArgPtrToTCPHeader                  // a TCP header without options, 20 bytes to read
 	ArgPtrToUninitSlot                 // room on the stack for a dynptr or an iterator
 	ArgPtrToBufferOrNull               // memory to write as for ArgPtrToUninitMem, or NULL with any size
 	ArgPtrToSlot                       // a dynptr or an iterator
@@ -103,6 +109,7 @@ const (
 	RetPtrToMapValueOrNull // the machine derives its Prov from the map and address
 	RetPtrToMemOrNull      // the helper sets State.RetProv
 	RetPtrToMem            // the helper sets State.RetProv
+	RetPtrToBTF            // a kernel object, NULL, or a pointer that leads nowhere
 	RetPtrToObject         // or NULL; the helper sets State.RetProv
 )
 

@@ -17,30 +17,8 @@ func init() {
 		&Helper{ID: 97, Name: "bpf_skb_ecn_set_ce", Func: ecnSetCE, Args: []Arg{ArgPtrToCtx}},
 		&Helper{ID: 192, Name: "bpf_skb_set_tstamp", Func: setTstamp,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgAnything}},
-
-		// No packet here has a route, a socket or a cgroup.
-		&Helper{ID: 24, Name: "bpf_get_route_realm", Func: noop, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 33, Name: "bpf_skb_under_cgroup", Func: underCgroup,
-			Args: []Arg{ArgPtrToCtx, ArgConstMapPtr, ArgAnything}},
-		&Helper{ID: 46, Name: "bpf_get_socket_cookie", Func: noop, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 47, Name: "bpf_get_socket_uid", Func: socketUID, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 79, Name: "bpf_skb_cgroup_id", Func: noop, Args: []Arg{ArgPtrToCtx}},
-		&Helper{ID: 83, Name: "bpf_skb_ancestor_cgroup_id", Func: noop,
-			Args: []Arg{ArgPtrToCtx, ArgAnything}},
-		&Helper{ID: 122, Name: "bpf_get_netns_cookie", Func: netnsCookie, Args: []Arg{ArgAnything}},
-		&Helper{ID: 151, Name: "bpf_skb_cgroup_classid", Func: noop, Args: []Arg{ArgPtrToCtx}},
 	)
 }
-
-func underCgroup(*exec.State, uint64, uint64, uint64, uint64, uint64) uint64 {
-	return errno.ENOENT.Ret()
-}
-
-// socketUID is the user of no socket: overflowuid.
-func socketUID(*exec.State, uint64, uint64, uint64, uint64, uint64) uint64 { return 65534 }
-
-// netnsCookie is the first network namespace's.
-func netnsCookie(*exec.State, uint64, uint64, uint64, uint64, uint64) uint64 { return 1 }
 
 func clearHash(c *progtype.SKBContext) { c.Hash, c.HashSet = 0, 0 }
 

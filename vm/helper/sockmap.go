@@ -18,13 +18,13 @@ func init() {
 	byIndex := []Arg{ArgPtrToCtx, ArgConstMapPtr, ArgAnything, ArgAnything}
 	byKey := []Arg{ArgPtrToCtx, ArgConstMapPtr, ArgPtrToMapKey, ArgAnything}
 	register(
-		&Helper{ID: 52, Name: "bpf_sk_redirect_map", Func: redirectIndex("sk_redirect_map"), Args: byIndex},
-		&Helper{ID: 53, Name: "bpf_sock_map_update", Func: sockMapUpdate, Args: byKey},
-		&Helper{ID: 60, Name: "bpf_msg_redirect_map", Func: redirectIndex("msg_redirect_map"), Args: byIndex},
-		&Helper{ID: 70, Name: "bpf_sock_hash_update", Func: sockMapUpdate, Args: byKey},
-		&Helper{ID: 71, Name: "bpf_msg_redirect_hash", Func: redirectKey("msg_redirect_hash"), Args: byKey},
-		&Helper{ID: 72, Name: "bpf_sk_redirect_hash", Func: redirectKey("sk_redirect_hash"), Args: byKey},
-		&Helper{ID: 82, Name: "bpf_sk_select_reuseport", Func: selectReuseport, Args: byKey},
+		&Helper{ID: 52, Name: "bpf_sk_redirect_map", Func: redirectIndex("sk_redirect_map"), Args: byIndex, Asks: asksSockets},
+		&Helper{ID: 53, Name: "bpf_sock_map_update", Func: sockMapUpdate, Args: byKey, Asks: asksSockets},
+		&Helper{ID: 60, Name: "bpf_msg_redirect_map", Func: redirectIndex("msg_redirect_map"), Args: byIndex, Asks: asksSockets},
+		&Helper{ID: 70, Name: "bpf_sock_hash_update", Func: sockMapUpdate, Args: byKey, Asks: asksSockets},
+		&Helper{ID: 71, Name: "bpf_msg_redirect_hash", Func: redirectKey("msg_redirect_hash"), Args: byKey, Asks: asksSockets},
+		&Helper{ID: 72, Name: "bpf_sk_redirect_hash", Func: redirectKey("sk_redirect_hash"), Args: byKey, Asks: asksSockets},
+		&Helper{ID: 82, Name: "bpf_sk_select_reuseport", Func: selectReuseport, Args: byKey, Asks: asksSockets},
 	)
 }
 
@@ -66,7 +66,7 @@ func sockMapUpdate(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 		return errno.EOPNOTSUPP.Ret()
 	}
 	k := s.Env.Sockets.Current()
-	if k == nil {
+	if k == nil || !k.IsTCP() {
 		return errno.EOPNOTSUPP.Ret()
 	}
 	return status(m.SetSocket(view(r3, uint64(m.Info().KeySize)), k.Number, r4))

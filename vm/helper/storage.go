@@ -10,19 +10,21 @@ import (
 const storageCreate = 1
 
 func init() {
-	get := []Arg{ArgConstMapPtr, ArgAnything, ArgPtrToMapValueOrNull, ArgAnything}
-	drop := []Arg{ArgConstMapPtr, ArgAnything}
+	get := func(owner Arg) []Arg { return []Arg{ArgConstMapPtr, owner, ArgPtrToMapValueOrNull, ArgAnything} }
+	drop := func(owner Arg) []Arg { return []Arg{ArgConstMapPtr, owner} }
 	register(
-		&Helper{ID: 81, Name: "bpf_get_local_storage", Func: localStorage, Ret: RetPtrToMapValueOrNull,
+		&Helper{ID: 81, Name: "bpf_get_local_storage", Func: localStorage, Ret: RetPtrToMapValueOrNull, Asks: asksCgroups,
 			Args: []Arg{ArgConstMapPtr, ArgAnything}},
-		&Helper{ID: 107, Name: "bpf_sk_storage_get", Func: storageGet(socketOwner), Args: get, Ret: RetPtrToMapValueOrNull},
-		&Helper{ID: 108, Name: "bpf_sk_storage_delete", Func: storageDelete(socketOwner), Args: drop},
-		&Helper{ID: 145, Name: "bpf_inode_storage_get", Func: storageGet(objectOwner), Args: get, Ret: RetPtrToMapValueOrNull},
-		&Helper{ID: 146, Name: "bpf_inode_storage_delete", Func: storageDelete(objectOwner), Args: drop},
-		&Helper{ID: 156, Name: "bpf_task_storage_get", Func: storageGet(taskOwner), Args: get, Ret: RetPtrToMapValueOrNull},
-		&Helper{ID: 157, Name: "bpf_task_storage_delete", Func: storageDelete(taskOwner), Args: drop},
-		&Helper{ID: 210, Name: "bpf_cgrp_storage_get", Func: storageGet(objectOwner), Args: get, Ret: RetPtrToMapValueOrNull},
-		&Helper{ID: 211, Name: "bpf_cgrp_storage_delete", Func: storageDelete(objectOwner), Args: drop},
+		&Helper{ID: 107, Name: "bpf_sk_storage_get", Func: storageGet(socketOwner), Asks: asksSockets,
+			Args: get(ArgPtrToCtxOrSocket), Ret: RetPtrToMapValueOrNull},
+		&Helper{ID: 108, Name: "bpf_sk_storage_delete", Func: storageDelete(socketOwner), Args: drop(ArgPtrToCtxOrSocket), Asks: asksSockets},
+		&Helper{ID: 145, Name: "bpf_inode_storage_get", Func: storageGet(objectOwner), Args: get(ArgPtrToBTF), Ret: RetPtrToMapValueOrNull},
+		&Helper{ID: 146, Name: "bpf_inode_storage_delete", Func: storageDelete(objectOwner), Args: drop(ArgPtrToBTF)},
+		&Helper{ID: 156, Name: "bpf_task_storage_get", Func: storageGet(taskOwner), Asks: asksTasks,
+			Args: get(ArgPtrToBTF), Ret: RetPtrToMapValueOrNull},
+		&Helper{ID: 157, Name: "bpf_task_storage_delete", Func: storageDelete(taskOwner), Args: drop(ArgPtrToBTF), Asks: asksTasks},
+		&Helper{ID: 210, Name: "bpf_cgrp_storage_get", Func: storageGet(objectOwner), Args: get(ArgPtrToBTF), Ret: RetPtrToMapValueOrNull},
+		&Helper{ID: 211, Name: "bpf_cgrp_storage_delete", Func: storageDelete(objectOwner), Args: drop(ArgPtrToBTF)},
 	)
 }
 
@@ -47,10 +49,8 @@ func socketOwner(s *exec.State, addr uint64) uint32 {
 // taskOwner is a thread's pid, or where the world has no such thread, the number
 // of its struct.
 func taskOwner(s *exec.State, addr uint64) uint32 {
-	if s.Env.Tasks != nil && addr != 0 {
-		if t := s.Env.Tasks.Current(); t != nil && t.Addr == addr {
-			return t.PID
-		}
+	if t := taskAt(s, addr); t != nil {
+		return t.PID
 	}
 	return objectOwner(s, addr)
 }
@@ -107,10 +107,5 @@ func cgroupOf(s *exec.State) uint64 {
 			return k.Cgroup
 		}
 	}
-	if s.Env.Tasks != nil {
-		if t := s.Env.Tasks.Current(); t != nil {
-			return t.Cgroup
-		}
-	}
-	return 0
+	return currentCgroupID(s, 0, 0, 0, 0, 0)
 }

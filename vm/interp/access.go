@@ -211,6 +211,9 @@ func (m *machine) accessCtx(o *op) {
 		}
 		m.reg[ins.Dst] = v
 		m.prov[ins.Dst] = ctxProv[f.Kind]
+		if f.Kind == progtype.SocketPtr && v != 0 {
+			m.prov[ins.Dst] = m.state.HoldSocket(v, false, false, 0)
+		}
 		return
 	}
 	v := uint64(int64(ins.Imm))

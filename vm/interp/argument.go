@@ -48,6 +48,15 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 		if v != 0 {
 			return m.argument(h, helper.ArgPtrToMapValue, r, of)
 		}
+	case helper.ArgPtrToSocket, helper.ArgPtrToSocketOrNull, helper.ArgPtrToOwnedSocket, helper.ArgPtrToCtxOrSocket:
+		return m.socketArgument(kind, r)
+	case helper.ArgPtrToBTF:
+		if from.Region() != exec.RegionBTF && from != exec.Nowhere {
+			return "is not a pointer to an object of the kernel"
+		}
+	case helper.ArgPtrToTCPHeader:
+		const header = 20
+		return m.memory(r, header, loads)
 	case helper.ArgPtrToUninitMapValue:
 		return m.memory(r, uintptr(mapSize(*of, func(i *maps.Info) uint32 { return i.ValueSize })), stores)
 	case helper.ArgPtrToMem:

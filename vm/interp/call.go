@@ -39,6 +39,8 @@ func (m *machine) helper(o *op, h *helper.Helper) {
 // result is where a helper's result came from.
 func (m *machine) result(o *op, h *helper.Helper, r0 uint64) exec.Prov {
 	switch h.Ret {
+	case helper.RetPtrToBTF:
+		return m.state.Env.Objects.Prov(r0)
 	case helper.RetPtrToMapValueOrNull, helper.RetPtrToMemOrNull, helper.RetPtrToMem, helper.RetPtrToObject:
 		if r0 == 0 && m.state.RetProv == 0 { // a number, and which call gave it
 			return exec.Make(exec.RegionNone, uint32(m.index(o))+1)

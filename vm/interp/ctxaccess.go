@@ -337,7 +337,7 @@ func (f *flow) returns(v value) {
 
 // convertContext gives the ops for the fast loop: those of the checked one, with
 // accesses of the context converted. It gives nil where an access may or may not
-// be one, or where pointers are loaded from it that only the checked loop follows.
+// be one, or where it holds pointers that only the checked loop follows.
 func (c *compiler) convertContext() []op {
 	if c.in.Type.Typed {
 		return nil
@@ -357,21 +357,11 @@ func (c *compiler) convertContext() []op {
 		case ops[i].code == codeTrap:
 		case base == unknown:
 			return nil
-		case base.kind() == ctxPtr && c.loadsSocket(i, int(base.off())):
-			return nil
 		case base.kind() == ctxPtr:
 			ops[i] = convert(c.in.Type, c.in.Insns[i], ops[i], int(base.off()))
 		}
 	}
 	return ops
-}
-
-// loadsSocket reports whether an access of the context, whose base register is reg
-// bytes into it, gives a socket.
-func (c *compiler) loadsSocket(i, reg int) bool {
-	ins := c.in.Insns[i]
-	f, err := c.in.Type.Access(reg+int(ins.Off), isa.SizeOf(ins.Op), false)
-	return err == nil && f.Kind == progtype.SocketPtr
 }
 
 // ctxLoads are the loads of fields by the bytes that they really have.

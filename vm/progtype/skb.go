@@ -152,7 +152,7 @@ func skbFields() []Field {
 		{Name: "tstamp", Off: skbTstamp, Size: 8, At: uint16(unsafe.Offsetof(c.Tstamp)), Width: 8, Whole: true},
 		{Name: "wire_len", Off: skbWireLen, Size: 4, At: uint16(unsafe.Offsetof(c.WireLen)), Width: 4},
 		{Name: "gso_segs", Off: skbGSOSegs, Size: 4, At: uint16(unsafe.Offsetof(c.GSOSegs)), Width: 2},
-		{Name: "sk", Off: 168, Size: 8, At: uint16(unsafe.Offsetof(c.Socket)), Width: 8, Whole: true},
+		{Name: "sk", Off: 168, Size: 8, At: uint16(unsafe.Offsetof(c.Socket)), Width: 8, Whole: true, Kind: SocketPtr},
 		{Name: "gso_size", Off: skbGSOSize, Size: 4, At: uint16(unsafe.Offsetof(c.GSOSize)), Width: 2},
 		{Name: "tstamp_type", Off: 180, Size: 1, At: uint16(unsafe.Offsetof(c.TstampType)), Width: 1, Whole: true},
 		{Name: "hwtstamp", Off: skbHWTstamp, Size: 8, At: uint16(unsafe.Offsetof(c.HWTstamp)), Width: 8, Whole: true},

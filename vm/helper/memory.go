@@ -1,0 +1,121 @@
+package helper
+
+import (
+	"bytes"
+
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/exec"
+)
+
+// A number that a program reads from may be an address of the machine's own
+// memory, of a kernel object, or of memory that a person describes. There is one
+// process's memory.
+
+func init() {
+	read := []Arg{ArgPtrToUninitMem, ArgConstSizeOrZero, ArgAnything}
+	register(
+		&Helper{ID: 4, Name: "bpf_probe_read", Func: probe(kernelOrUser, false), Args: read},
+		&Helper{ID: 45, Name: "bpf_probe_read_str", Func: probe(kernelOrUser, true), Args: read},
+		&Helper{ID: 112, Name: "bpf_probe_read_user", Func: probe(userMemory, false), Args: read},
+		&Helper{ID: 113, Name: "bpf_probe_read_kernel", Func: probe(kernelMemory, false), Args: read},
+		&Helper{ID: 114, Name: "bpf_probe_read_user_str", Func: probe(userMemory, true), Args: read},
+		&Helper{ID: 115, Name: "bpf_probe_read_kernel_str", Func: probe(kernelMemory, true), Args: read},
+		&Helper{ID: 148, Name: "bpf_copy_from_user", Func: probe(userMemory, false), Args: read},
+		&Helper{ID: 191, Name: "bpf_copy_from_user_task", Func: copyFromTask,
+			Args: []Arg{ArgPtrToUninitMem, ArgConstSizeOrZero, ArgAnything, ArgPtrToBTF, ArgAnything}},
+		&Helper{ID: 36, Name: "bpf_probe_write_user", Func: probeWriteUser,
+			Args: []Arg{ArgAnything, ArgPtrToMem, ArgConstSize}},
+	)
+}
+
+// memoryAt gives what can be read from an address on; nothing where there is no
+// memory.
+type memoryAt func(s *exec.State, addr uint64) []byte
+
+func kernelMemory(s *exec.State, addr uint64) []byte {
+	if n := s.Readable(uintptr(addr)); n > 0 {
+		return view(addr, uint64(n))
+	}
+	return s.Env.Objects.Readable(addr, false)
+}
+
+func userMemory(s *exec.State, addr uint64) []byte { return s.Env.Objects.Readable(addr, true) }
+
+// kernelOrUser is for helpers that are older than the difference.
+func kernelOrUser(s *exec.State, addr uint64) []byte {
+	if b := kernelMemory(s, addr); len(b) > 0 {
+		return b
+	}
+	return userMemory(s, addr)
+}
+
+// probe makes a helper that reads where a number says: EFAULT, and zeros, where
+// not all can be read. Of a string it gives the length with its NUL.
+func probe(memory memoryAt, text bool) Func {
+	copyFrom := copyMemory
+	if text {
+		copyFrom = copyText
+	}
+	return func(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
+		to := view(r1, uint64(uint32(r2)))
+		n, ok := copyFrom(s, memory, to, r3)
+		if !ok {
+			clear(to)
+			return errno.EFAULT.Ret()
+		}
+		return uint64(n)
+	}
+}
+
+func copyMemory(s *exec.State, memory memoryAt, to []byte, addr uint64) (int, bool) {
+	for len(to) > 0 {
+		n := copy(to, memory(s, addr))
+		if n == 0 {
+			return 0, false
+		}
+		to, addr = to[n:], addr+uint64(n)
+	}
+	return 0, true
+}
+
+// copyText cuts what is too long and ends it with a NUL all the same.
+func copyText(s *exec.State, memory memoryAt, to []byte, addr uint64) (int, bool) {
+	for n := 0; n < len(to); {
+		b := memory(s, addr+uint64(n))
+		if len(b) == 0 {
+			return 0, false
+		}
+		b = b[:min(len(b), len(to)-n)]
+		if end := bytes.IndexByte(b, 0); end >= 0 {
+			return n + copy(to[n:], b[:end+1]), true
+		}
+		n += copy(to[n:], b)
+	}
+	if len(to) > 0 {
+		to[len(to)-1] = 0
+	}
+	return len(to), true
+}
+
+func copyFromTask(s *exec.State, r1, r2, r3, _, r5 uint64) uint64 {
+	to := view(r1, uint64(uint32(r2)))
+	if r5 != 0 {
+		return errno.EINVAL.Ret()
+	}
+	if _, ok := copyMemory(s, userMemory, to, r3); !ok {
+		clear(to)
+		return errno.EFAULT.Ret()
+	}
+	return 0
+}
+
+// probeWriteUser changes memory that a person described as a process's.
+func probeWriteUser(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
+	from := view(r2, uint64(uint32(r3)))
+	to := userMemory(s, r1)
+	if len(to) < len(from) {
+		return errno.EFAULT.Ret()
+	}
+	copy(to, from)
+	return 0
+}

@@ -1,0 +1,15 @@
+package helper
+
+// Refused says why the machine does not have some of Linux's helpers. A program
+// that calls one is refused with the reason.
+var Refused = map[uint32]string{
+	30:  "needs a tunnel device, which writes the options",
+	73:  "needs Linux's routing, which sends the encapsulated packet",
+	74:  "needs Linux's IPv6 segment routing",
+	75:  "needs Linux's IPv6 segment routing",
+	76:  "needs Linux's IPv6 segment routing",
+	149: "needs the types of a running kernel by number",
+	150: "needs the types of a running kernel by number",
+	161: "needs the kernel's integrity measurements",
+	193: "needs the kernel's integrity measurements",
+}

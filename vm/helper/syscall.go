@@ -1,0 +1,87 @@
+package helper
+
+import (
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+func init() {
+	register(
+		&Helper{ID: 166, Name: "bpf_sys_bpf", Func: sysBPF, Args: []Arg{ArgAnything, ArgPtrToMem, ArgConstSize}},
+		&Helper{ID: 167, Name: "bpf_btf_find_by_name_kind", Func: findType,
+			Args: []Arg{ArgPtrToMem, ArgConstSize, ArgAnything, ArgAnything}},
+		&Helper{ID: 168, Name: "bpf_sys_close", Func: sysClose, Args: []Arg{ArgAnything}},
+		&Helper{ID: 179, Name: "bpf_kallsyms_lookup_name", Func: lookupSymbol, Asks: "symbols",
+			Args: []Arg{ArgPtrToMem, ArgConstSizeOrZero, ArgAnything, ArgPtrToLong}},
+	)
+}
+
+// sysBPF does what bpf(2) does to the elements of maps that are open. Programs
+// make no maps or programs here (EPERM).
+func sysBPF(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
+	const (
+		update, del, freeze = 2, 3, 22
+		attrSize            = 32 // map_fd u32, key, value, flags u64
+	)
+	attr := view(r2, uint64(uint32(r3)))
+	cmd := uint32(r1)
+	if cmd != update && cmd != del && cmd != freeze {
+		return errno.EPERM.Ret()
+	}
+	if len(attr) < attrSize {
+		return errno.EINVAL.Ret()
+	}
+	m := maps.Get(maps.Handle(le.Uint32(attr)))
+	if m == nil {
+		return errno.EBADF.Ret()
+	}
+	if cmd == freeze {
+		return status(m.Freeze())
+	}
+	key := make([]byte, m.Info().KeySize)
+	if _, ok := copyMemory(s, kernelOrUser, key, le.Uint64(attr[8:])); !ok {
+		return errno.EFAULT.Ret()
+	}
+	if cmd == del {
+		return status(m.UserDelete(key))
+	}
+	value := make([]byte, m.Info().UserValueSize())
+	if _, ok := copyMemory(s, kernelOrUser, value, le.Uint64(attr[16:])); !ok {
+		return errno.EFAULT.Ret()
+	}
+	return status(m.UserUpdate(key, value, le.Uint64(attr[24:])))
+}
+
+// sysClose finds no file descriptors of programs' own.
+func sysClose(*exec.State, uint64, uint64, uint64, uint64, uint64) uint64 { return errno.EBADF.Ret() }
+
+// nameArg is a name that is as long as its size says.
+func nameArg(addr, size uint64) (string, bool) {
+	b := view(addr, uint64(uint32(size)))
+	if len(b) <= 1 || b[len(b)-1] != 0 {
+		return "", false
+	}
+	return string(cString(b)), true
+}
+
+// findType finds no type: programs see none of the kernel's BTF by number.
+func findType(_ *exec.State, r1, r2, _, r4, _ uint64) uint64 {
+	if _, ok := nameArg(r1, r2); !ok || r4 != 0 {
+		return errno.EINVAL.Ret()
+	}
+	return errno.ENOENT.Ret()
+}
+
+func lookupSymbol(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
+	res := at[uint64](r4)
+	*res = 0
+	name, ok := nameArg(r1, r2)
+	if !ok || r3 != 0 {
+		return errno.EINVAL.Ret()
+	}
+	if *res, ok = s.Env.Symbols[name]; !ok {
+		return errno.ENOENT.Ret()
+	}
+	return 0
+}

@@ -1,0 +1,155 @@
+package world_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/world"
+)
+
+const description = `
+current: {pid: 101, socket: client}
+processes:
+- pid: 100
+  ppid: 1
+  comm: nginx
+  uid: 33
+  cgroup: /system.slice/nginx.service
+  pid_namespace: {dev: 4, ino: 4026531836, pid: 7}
+  threads: [{pid: 101, comm: worker}]
+  user_stack: [0x401000, 0x402000]
+cgroups:
+- {path: /system.slice/nginx.service, id: 42, classid: 0x10001}
+sockets:
+- {name: server, proto: tcp, local: "10.0.0.1:80", uid: 33, cgroup: /system.slice/nginx.service}
+- {name: any, proto: tcp, local: "0.0.0.0:80"}
+- {name: client, proto: tcp, local: "10.0.0.1:80", remote: "10.0.0.9:5555", tcp: {snd_cwnd: 10}}
+- {name: closing, proto: tcp, state: time-wait, local: "10.0.0.1:81", remote: "10.0.0.9:5555"}
+- {name: dns, proto: udp, local: "[::]:53", interface: eth0, mark: 7}
+- {name: other, proto: udp, local: "0.0.0.0:53", netns: 3, cookie: 99}
+interfaces:
+- {index: 2, name: eth0, mac: "02:00:00:00:00:01", addresses: [10.0.0.1/24, "fd00::1/64"], forwarding: true}
+- {index: 3, name: eth1, mac: "02:00:00:00:00:02", addresses: [10.1.0.1/24], forwarding: true, mtu: 1400}
+routes:
+- {to: default, via: 10.1.0.254, dev: eth1}
+- {to: 192.168.0.0/16, type: blackhole}
+neighbours:
+- {addr: 10.1.0.254, dev: eth1, mac: "02:00:00:00:00:fe"}
+`
+
+func open(t *testing.T) *exec.Env {
+	t.Helper()
+	w, err := world.Parse("world.yaml", []byte(description))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := new(exec.Env)
+	w.Into(env)
+	return env
+}
+
+func TestTasks(t *testing.T) {
+	env := open(t)
+	task := env.Tasks.Current()
+	if task.PID != 101 || task.TGID != 100 || task.Comm != "worker" || task.UID != 33 || task.PPID != 1 {
+		t.Errorf("current task: %+v", task)
+	}
+	if task.Cgroup != 42 || task.ClassID != 0x10001 || task.PIDNS.TGID != 7 {
+		t.Errorf("its cgroup and namespace: %+v", task)
+	}
+	if env.Tasks.At(task.Addr) != task || env.Tasks.Task(5) != nil {
+		t.Error("tasks are not found by what they are")
+	}
+	if got := exec.Ancestor(env.Cgroups, 42, 0); got != 1 {
+		t.Errorf("the root is cgroup %d", got)
+	}
+	if got := exec.Ancestor(env.Cgroups, 42, 2); got != 42 {
+		t.Errorf("at level 2 lies cgroup %d", got)
+	}
+	if got := exec.Ancestor(env.Cgroups, 42, 3); got != 0 {
+		t.Errorf("at level 3 lies cgroup %d", got)
+	}
+}
+
+func TestLookup(t *testing.T) {
+	env := open(t)
+	tests := []struct {
+		name          string
+		proto         uint8
+		remote, local string
+		netns         int64
+		ifindex       uint32
+		port          uint32 // of the socket that is found; 0: none
+		state         uint32
+	}{
+		{"established first", 6, "10.0.0.9:5555", "10.0.0.1:80", -1, 0, 80, exec.TCPEstablished},
+		{"else who listens", 6, "10.0.0.9:5556", "10.0.0.1:80", -1, 0, 80, exec.TCPListen},
+		{"on any address", 6, "10.0.0.9:5556", "10.0.0.2:80", 0, 0, 80, exec.TCPListen},
+		{"time wait", 6, "10.0.0.9:5555", "10.0.0.1:81", -1, 0, 81, exec.TCPTimeWait},
+		{"another port", 6, "10.0.0.9:5555", "10.0.0.1:82", -1, 0, 0, 0},
+		{"another protocol", 17, "10.0.0.9:5555", "10.0.0.1:80", -1, 0, 0, 0},
+		{"the interface", 17, "[fd00::9]:1", "[fd00::1]:53", -1, 2, 53, 7},
+		{"another interface", 17, "[fd00::9]:1", "[fd00::1]:53", -1, 3, 0, 0},
+		{"another family", 17, "10.0.0.9:1", "10.0.0.1:53", -1, 2, 0, 0},
+		{"another namespace", 17, "10.0.0.9:1", "10.0.0.1:53", 3, 0, 53, 7},
+	}
+	for _, tt := range tests {
+		k := env.Sockets.Lookup(&exec.SocketQuery{
+			Protocol: tt.proto, Remote: netip.MustParseAddrPort(tt.remote), Local: netip.MustParseAddrPort(tt.local),
+			NetNS: tt.netns, Ifindex: tt.ifindex,
+		})
+		switch {
+		case k == nil && tt.port == 0:
+		case k == nil:
+			t.Errorf("%s: nothing was found", tt.name)
+		case k.SrcPort != tt.port || k.State != tt.state:
+			t.Errorf("%s: port %d, state %d", tt.name, k.SrcPort, k.State)
+		}
+	}
+	k := env.Sockets.Current()
+	if k.TCP.SndCwnd != 10 || k.DstPort != [2]byte{0x15, 0xb3} || k.DstIP4 != [4]byte{10, 0, 0, 9} {
+		t.Errorf("the client: %+v, %+v", k.SockFields, k.TCP)
+	}
+	if env.Sockets.At(k.TCPAddr()) != k || env.Sockets.Socket(k.Number) != k || env.Sockets.Socket(7) != nil {
+		t.Error("sockets are not found by what they are")
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	env := open(t)
+	res := env.Net.FIB(exec.FIBQuery{Ifindex: 2, Dst: netip.MustParseAddr("8.8.8.8")})
+	if res.Code != exec.FIBSuccess || res.Ifindex != 3 || res.MTU != 1400 || res.DstMAC != [6]byte{2, 0, 0, 0, 0, 0xfe} {
+		t.Errorf("the default route: %+v", res)
+	}
+	if res := env.Net.FIB(exec.FIBQuery{Ifindex: 2, Dst: netip.MustParseAddr("192.168.3.3")}); res.Code != exec.FIBBlackhole {
+		t.Errorf("the black hole: %+v", res)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"procceses: []", "world.yaml:1: unknown field procceses; did you mean processes?"},
+		{"processes:\n- {pid: 1, com: x}", "world.yaml:2: unknown field com; did you mean comm?"},
+		{"processes: [{pid: 1}, {pid: 1}]", "world.yaml: two processes or threads have the pid 1"},
+		{"processes: [{comm: x}]", `world.yaml: process "x" has no pid`},
+		{"current: {pid: 5}", "world.yaml: current: there is no process 5"},
+		{"current: {socket: web}", `world.yaml: current: there is no socket "web"`},
+		{"sockets: [{name: a, proto: sctp, local: '1.2.3.4:5'}]", `world.yaml: socket a: proto is "sctp"; there is tcp and udp`},
+		{"sockets: [{name: a, proto: tcp}]", "world.yaml: socket a: has no local address"},
+		{"sockets: [{name: a, proto: tcp, local: '1.2.3.4:5', state: listening}]", `state is "listening"; there is listen`},
+		{"sockets: [{name: a, proto: tcp, local: '1.2.3.4:5', remote: '[::1]:5'}]", "of two families"},
+		{"cgroups: [{path: a}]", `world.yaml: cgroup "a": want a path from /`},
+		{"cgroups: [{path: /a, id: 5}, {path: /b, id: 5}]", "cgroup /b, id 5: path or id is another's"},
+		{"routes: [{to: default, dev: eth0}]", `route to default: there is no interface "eth0"`},
+		{"interfaces: [{index: 1, name: lo, mac: xyz}]", `"xyz" is no Ethernet address`},
+		{"interfaces: [{index: 1, name: a}, {index: 1, name: b}]", "interface b, index 1: name or index is another's"},
+	}
+	for _, tt := range tests {
+		_, err := world.Parse("world.yaml", []byte(tt.text))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s:\n got %v\nwant %s", tt.text, err, tt.want)
+		}
+	}
+}
