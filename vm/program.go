@@ -322,6 +322,8 @@ func acquire(n uint32) (*cpu, error) {
 type Input struct {
 	Data []byte
 	Ctx  []byte
+	// CPU is the CPU to run on, where the machine has it; 0: any.
+	CPU uint32
 	// Place puts an XDP or traffic control program's packet into a network; nil: as
 	// in BPF_PROG_TEST_RUN.
 	Place *progtype.Place
@@ -354,7 +356,11 @@ type Output struct {
 // Exec runs the program. It is what Run does, for callers that run often: once
 // out.Data is large enough nothing is allocated. ctx ends a run early.
 func (p *Program) Exec(ctx context.Context, in *Input, out *Output) error {
-	c, err := machine.acquire()
+	n := in.CPU
+	if int(n) >= len(machine.all) {
+		n = 0
+	}
+	c, err := acquire(n)
 	if err != nil {
 		return err
 	}

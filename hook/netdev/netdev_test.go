@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -271,6 +272,25 @@ func TestWays(t *testing.T) {
 				t.Errorf("b transmits %x (checksum %#x), want it to begin with %x", last, checksum(last), tt.last)
 			}
 		})
+	}
+}
+
+// TestCPU: a program of a cpumap runs on the CPU that packets were sent to.
+func TestCPU(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("the machine has one CPU")
+	}
+	cfg, err := ParseConfig("net.yaml", []byte(`{interfaces: [{name: a}],
+		attach: [{if: a, hook: xdp, prog: out}], maps: {cpus: [{cpu: 1, prog: there}]}}`))
+	check(t, err)
+	b := build(t, cfg, specOf(
+		prog("out", ebpf.XDP, 0, redirectMap("cpus", 1, 0)...),
+		// On CPU n it returns n + 1: XDP_PASS on CPU 1.
+		prog("there", ebpf.XDP, ebpf.AttachXDPCPUMap, asm.FnGetSmpProcessorId.Call(), asm.Add.Imm(asm.R0, 1)),
+	), Options{})
+	check(t, b.net.Receive(context.Background(), b.net.ByName("a"), ipv4(64)))
+	if c := b.net.ByName("a").Counters; c != (Counters{RX: 1, Redirect: 1, Stack: 1}) {
+		t.Errorf("counts %+v", c)
 	}
 }
 

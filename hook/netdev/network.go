@@ -78,6 +78,7 @@ type packet struct {
 	vlan    [4]byte              // the tag that lies beside the packet, as vm.Output has it
 	ingress uint32               // interface that it came in by
 	queue   uint32
+	cpu     uint32 // that a cpumap sent it to; 0: any
 	hops    int
 }
 
@@ -165,7 +166,7 @@ func (n *Network) transmit(i *Interface, p *packet) error {
 // run runs a program on a packet and gives what it returned and where it sent the
 // packet.
 func (n *Network) run(i *Interface, hook Hook, prog *vm.Program, p *packet, egress uint32) (uint32, exec.Redirect, error) {
-	in := vm.Input{Data: p.data, Place: &progtype.Place{
+	in := vm.Input{Data: p.data, CPU: p.cpu, Place: &progtype.Place{
 		Ifindex: i.Index, Ingress: p.ingress, Egress: egress, Queue: p.queue,
 		MAC: i.MAC, Meta: p.meta, SKB: p.skb,
 	}}

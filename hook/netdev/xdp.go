@@ -63,6 +63,7 @@ func (n *Network) xdpRedirect(i *Interface, p *packet, r *exec.Redirect) error {
 	case r.Kind != exec.RedirectMap || m == nil:
 		return n.fail(i) // nobody said where to
 	case m.Info().Type == ebpf.CPUMap:
+		p.cpu = r.Ifindex
 		return n.toCPU(i, p, r.Prog)
 	case r.Flags&broadcast != 0:
 		return n.toAll(i, p, m.(maps.Targets), r.Flags)

@@ -43,7 +43,7 @@ type PacketPointers struct {
 // run recorded last. It takes effect only with the verdict that they returned.
 type Redirect struct {
 	Kind    RedirectKind
-	Ifindex uint32
+	Ifindex uint32      // or the CPU that a cpumap has
 	Map     maps.Handle // the target lies at Key of this map
 	Key     uint64
 	Prog    uint32 // the number of the program that the map has for the target; 0: none
