@@ -176,7 +176,7 @@ func (o *object) checkReference(from *elf.Section, sym elf.Symbol) error {
 		return fmt.Errorf("section %s refers to symbol %s, which is in no section", from.Name, sym.Name)
 	}
 	to := o.file.Sections[sym.Section]
-	known := isCode(to) || to.Name == ".bss" || to.Name == ".maps"
+	known := isCode(to) || to.Name == ".bss" || isNamedBSS(to) || to.Name == ".maps"
 	for _, prefix := range []string{".data", ".rodata", "maps"} {
 		known = known || strings.HasPrefix(to.Name, prefix)
 	}

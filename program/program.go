@@ -59,6 +59,10 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err := obj.strengthenKconfig(); err != nil {
 		return nil, err
 	}
+	bss, err := obj.aliasBSS()
+	if err != nil {
+		return nil, err
+	}
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(obj.data))
 	if err != nil {
 		return nil, explain(err)
@@ -66,6 +70,7 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err := checkTypes(spec.Types); err != nil {
 		return nil, err
 	}
+	restoreBSS(spec, bss)
 	if err := obj.annotate(spec, undefined); err != nil {
 		return nil, err
 	}

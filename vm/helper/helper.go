@@ -87,6 +87,7 @@ const (
 	ArgPtrToOwned                      // an object that the program owns, and gives away
 	ArgPtrToOwnedOrNull                // the same, or NULL
 	ArgPtrToOwnedNode                  // a list's or tree's node in an object that the program owns, and gives away
+	ArgPtrToListNode                   // a list's node in an object
 	ArgPtrToRBNode                     // a tree's node in an object
 	ArgPtrToListHead                   // a list in a map's value or an object
 	ArgPtrToRBRoot                     // a tree

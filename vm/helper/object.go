@@ -46,6 +46,15 @@ func init() {
 		&Helper{Name: "bpf_list_pop_back", Func: ofField(object.PopBack), Flags: Acquire | RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToListHead}},
 	)
+	both("7.2", "bpf_list_add", Helper{Func: listAdd, Flags: Release,
+		Args: []Arg{ArgPtrToListHead, ArgPtrToOwnedNode, ArgPtrToListNode}})
+	registerKfuncs("7.2",
+		&Helper{Name: "bpf_list_del", Func: child(object.Take), Flags: Acquire | RetNull, Ret: RetPtrToObject,
+			Args: []Arg{ArgPtrToListHead, ArgPtrToListNode}},
+		&Helper{Name: "bpf_list_empty", Func: listEmpty, Args: []Arg{ArgPtrToListHead}},
+		&Helper{Name: "bpf_list_is_first", Func: listIs(object.Front), Args: []Arg{ArgPtrToListHead, ArgPtrToListNode}},
+		&Helper{Name: "bpf_list_is_last", Func: listIs(object.Back), Args: []Arg{ArgPtrToListHead, ArgPtrToListNode}},
+	)
 	registerKfuncs("6.16",
 		&Helper{Name: "bpf_list_front", Func: ofField(object.Front), Flags: RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToListHead}},
@@ -132,12 +141,30 @@ func push(into func(head, node uintptr) bool) Func {
 	}
 }
 
+// listAdd puts a node into a list behind another one.
+func listAdd(_ *exec.State, r1, r2, r3, _, _ uint64) uint64 {
+	if !object.AddBehind(uintptr(r1), uintptr(r2), uintptr(r3)) {
+		object.Drop(uintptr(r2))
+		return errno.EINVAL.Ret()
+	}
+	return 0
+}
+
+func listEmpty(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
+	return truth(object.Front(uintptr(r1)) == 0)
+}
+
+// listIs reports whether a node is the one at an end of a list.
+func listIs(end func(head uintptr) uintptr) Func {
+	return func(_ *exec.State, r1, r2, _, _, _ uint64) uint64 { return truth(end(uintptr(r1)) == uintptr(r2)) }
+}
+
 // ofField gives a node of a list or a tree.
 func ofField(node func(field uintptr) uintptr) Func {
 	return func(s *exec.State, r1, _, _, _, _ uint64) uint64 { return gives(s, node(uintptr(r1))) }
 }
 
-// child gives a child of a tree's node.
+// child gives what a node of a list or a tree leads to.
 func child(of func(root, node uintptr) uintptr) Func {
 	return func(s *exec.State, r1, r2, _, _, _ uint64) uint64 { return gives(s, of(uintptr(r1), uintptr(r2))) }
 }

@@ -99,7 +99,7 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 		return m.slotArgument(h, kind, r)
 	case helper.ArgPtrToOwned, helper.ArgPtrToOwnedOrNull, helper.ArgPtrToObject, helper.ArgPtrToKptr,
 		helper.ArgPtrToSpinLock, helper.ArgPtrToResSpinLock, helper.ArgPtrToTimer, helper.ArgPtrToWorkqueue,
-		helper.ArgPtrToListHead, helper.ArgPtrToRBRoot, helper.ArgPtrToOwnedNode, helper.ArgPtrToRBNode:
+		helper.ArgPtrToListHead, helper.ArgPtrToRBRoot, helper.ArgPtrToOwnedNode, helper.ArgPtrToListNode, helper.ArgPtrToRBNode:
 		return m.object(h, kind, r)
 	case helper.ArgPtrToRingbufMem:
 		if region := m.state.Region(from); from.Region() != exec.RegionRecord || region.Size == 0 || region.Base != uintptr(v) {

@@ -136,6 +136,7 @@ var fieldArgs = map[helper.Arg]maps.FieldKind{
 	helper.ArgPtrToListHead:  maps.FieldListHead,
 	helper.ArgPtrToRBRoot:    maps.FieldRBRoot,
 	helper.ArgPtrToOwnedNode: maps.FieldListNode | maps.FieldRBNode,
+	helper.ArgPtrToListNode:  maps.FieldListNode,
 	helper.ArgPtrToRBNode:    maps.FieldRBNode,
 
 	helper.ArgPtrToSpinLock:    maps.FieldSpinLock,

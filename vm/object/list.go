@@ -45,6 +45,20 @@ func link(head, prev, next, after, before uintptr) {
 	}
 }
 
+// AddBehind puts a node into a list behind another. It gives false where the
+// other is not in this list, or the node is in one already.
+func AddBehind(head, node, prev uintptr) bool {
+	return get(prev+nodeOwner) == head && insert(head, node, prev, get(prev+nodeNext))
+}
+
+// Take takes a node out of a list, and gives it; 0 where it is not in this list.
+func Take(head, node uintptr) uintptr {
+	if get(node+nodeOwner) != head {
+		return 0
+	}
+	return unlink(head, node)
+}
+
 // Front gives a list's first node, or 0.
 func Front(head uintptr) uintptr { return get(head + headFirst) }
 
