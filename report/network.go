@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 )
 
@@ -12,6 +14,8 @@ type Interface struct {
 	// Packets, by what became of them.
 	RX, TX, Drop, Redirect, Stack, Forward, Err, Loop uint64
 	Hooks                                             []HookRuns
+	// Reasons counts packets that were dropped although no program wanted it.
+	Reasons map[string]uint64
 }
 
 // HookRuns is what a program returned at a hook of an interface.
@@ -53,6 +57,12 @@ func (w *Writer) Network(interfaces []Interface) error {
 	if runs.rows != nil {
 		w.buf = runs.append(append(w.buf, '\n'), "")
 	}
+	for _, i := range interfaces {
+		for _, why := range slices.Sorted(maps.Keys(i.Reasons)) {
+			n := i.Reasons[why]
+			w.buf = fmt.Appendf(w.buf, "%s dropped %d %s: %s\n", harmless(i.Name), n, plural(n, "packet", "packets"), harmless(why))
+		}
+	}
 	return w.flush()
 }
 
@@ -75,7 +85,9 @@ func (i *Interface) json() any {
 		Err      uint64 `json:"err"`
 		Loop     uint64 `json:"loop"`
 		Hooks    []hook `json:"hooks"`
-	}{"interface", i.Name, i.Index, i.RX, i.TX, i.Drop, i.Redirect, i.Stack, i.Forward, i.Err, i.Loop, []hook{}}
+
+		Reasons map[string]uint64 `json:"reasons,omitempty"`
+	}{"interface", i.Name, i.Index, i.RX, i.TX, i.Drop, i.Redirect, i.Stack, i.Forward, i.Err, i.Loop, []hook{}, i.Reasons}
 	for _, h := range i.Hooks {
 		out.Hooks = append(out.Hooks, hook{h.Hook, h.Program, h.Verdicts.json()})
 	}

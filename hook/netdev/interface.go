@@ -28,6 +28,8 @@ type Interface struct {
 	Counters
 	// Runs counts what programs returned at the interface's hooks.
 	Runs []*Runs
+	// Reasons counts the drops that no program wanted, each kind by a sentence.
+	Reasons map[string]uint64
 
 	peer            *Interface
 	xdp             *vm.Program

@@ -134,6 +134,11 @@ func helper(fn asm.BuiltinFunc, args ...int32) []asm.Instruction {
 	return append(insns, fn.Call())
 }
 
+// longer grows a packet.
+func longer(by int32) []asm.Instruction {
+	return []asm.Instruction{asm.Mov.Imm(asm.R2, by), asm.FnXdpAdjustTail.Call()}
+}
+
 // ipv4 is a frame from 192.0.2.1 to 198.51.100.1, for interface 1's address.
 func ipv4(ttl byte) []byte {
 	f := []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 99, 8, 0,
@@ -165,6 +170,7 @@ func TestWays(t *testing.T) {
 		progs     []*ebpf.ProgramSpec
 		ttl       byte
 		want      map[string]Counters
+		why       string // the only reason for a drop
 		last      []byte // the addresses of the last frame that b transmits
 	}{
 		{
@@ -176,12 +182,14 @@ func TestWays(t *testing.T) {
 				"a": {RX: 5, TX: 5},
 				"b": {RX: 5, TX: 5, Drop: 1, Loop: 1},
 			},
+			why: "b: 10 interfaces on the way: programs send packets round in a circle",
 		},
 		{
 			name:  "a redirect into itself: a loop",
 			net:   `{interfaces: [{name: a}], max_hops: 4, attach: [{if: a, hook: tcx/ingress, prog: in}]}`,
 			progs: []*ebpf.ProgramSpec{prog("in", ebpf.SchedCLS, 0, helper(asm.FnRedirect, 1, 1)...)},
 			want:  map[string]Counters{"a": {RX: 4, Redirect: 4, Drop: 1, Loop: 1}},
+			why:   "a: 4 interfaces on the way: programs send packets round in a circle",
 		},
 		{
 			name: "to the peer in another namespace",
@@ -196,6 +204,36 @@ func TestWays(t *testing.T) {
 				attach: [{if: a, hook: tcx/ingress, prog: peer}]}`,
 			progs: []*ebpf.ProgramSpec{prog("peer", ebpf.SchedCLS, 0, helper(asm.FnRedirectPeer, 2, 0)...)},
 			want:  map[string]Counters{"a": {RX: 1, Redirect: 1, Drop: 1, Err: 1}, "b": {}, "c": {}},
+			why:   "a: bpf_redirect_peer to b, whose peer c is in the same network namespace",
+		},
+		{
+			name:  "to the peer of an interface that has none",
+			net:   `{input: a, interfaces: [{name: a}, {name: b}], attach: [{if: a, hook: tcx/ingress, prog: peer}]}`,
+			progs: []*ebpf.ProgramSpec{prog("peer", ebpf.SchedCLS, 0, helper(asm.FnRedirectPeer, 2, 0)...)},
+			want:  map[string]Counters{"a": {RX: 1, Redirect: 1, Drop: 1, Err: 1}, "b": {}},
+			why:   "a: bpf_redirect_peer to b, which has no peer",
+		},
+		{
+			name:  "to an interface that does not exist",
+			net:   `{interfaces: [{name: a}], attach: [{if: a, hook: xdp, prog: out}]}`,
+			progs: []*ebpf.ProgramSpec{prog("out", ebpf.XDP, 0, helper(asm.FnRedirect, 99, 0)...)},
+			want:  map[string]Counters{"a": {RX: 1, Redirect: 1, Drop: 1, Err: 1}},
+			why:   "a: a redirect to interface 99, which does not exist in its network namespace",
+		},
+		{
+			name:  "a redirect to nowhere",
+			net:   `{interfaces: [{name: a}], attach: [{if: a, hook: tcx/ingress, prog: out}]}`,
+			progs: []*ebpf.ProgramSpec{prog("out", ebpf.SchedCLS, 0, asm.Mov.Imm(asm.R0, 7))},
+			want:  map[string]Counters{"a": {RX: 1, Redirect: 1, Drop: 1, Err: 1}},
+			why:   "a: a program said redirect, and no helper had said where to",
+		},
+		{
+			name: "longer than the other end takes",
+			net: `{input: a, interfaces: [{name: a}, {name: b, mtu: 100, peer: c}, {name: c, mtu: 68}],
+				attach: [{if: a, hook: xdp, prog: out}]}`,
+			progs: []*ebpf.ProgramSpec{prog("out", ebpf.XDP, 0, append(longer(60), helper(asm.FnRedirect, 2, 0)...)...)},
+			want:  map[string]Counters{"a": {RX: 1, Redirect: 1}, "b": {}, "c": {Drop: 1, Err: 1}},
+			why:   "c: a frame of 94 bytes is too long for an MTU of 68",
 		},
 		{
 			name: "XDP out of an interface in another namespace",
@@ -267,6 +305,15 @@ func TestWays(t *testing.T) {
 			}
 			if diff := gocmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("counters (-want +got):\n%s", diff)
+			}
+			reasons := map[string]bool{}
+			for _, i := range b.net.Interfaces() {
+				for why := range i.Reasons {
+					reasons[i.Name+": "+why] = true
+				}
+			}
+			if tt.why != "" && (len(reasons) != 1 || !reasons[tt.why]) {
+				t.Errorf("got  %v\nwant %s", reasons, tt.why)
 			}
 			if tt.last != nil && (len(last) < 12 || !bytes.Equal(last[:12], tt.last) || checksum(last) != 0) {
 				t.Errorf("b transmits %x (checksum %#x), want it to begin with %x", last, checksum(last), tt.last)

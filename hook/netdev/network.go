@@ -133,7 +133,19 @@ func (n *Network) passes(i *Interface, d Direction, frame []byte) error {
 func (*Network) drop(i *Interface) error { i.Drop++; return nil }
 
 // fail ends it for a reason that no program gave.
-func (n *Network) fail(i *Interface) error { i.Err++; return n.drop(i) }
+func (n *Network) fail(i *Interface, format string, args ...any) error {
+	i.Err++
+	i.because(format, args...)
+	return n.drop(i)
+}
+
+// because counts a reason.
+func (i *Interface) because(format string, args ...any) {
+	if i.Reasons == nil {
+		i.Reasons = make(map[string]uint64)
+	}
+	i.Reasons[fmt.Sprintf(format, args...)]++
+}
 
 // hop counts that a packet goes on to another interface, and reports whether it
 // still may.
@@ -144,6 +156,7 @@ func (n *Network) hop(i *Interface, p *packet) bool {
 	}
 	i.Loop++
 	i.Drop++
+	i.because("%d interfaces on the way: programs send packets round in a circle", n.opts.MaxHops)
 	return false
 }
 
@@ -152,7 +165,7 @@ func (n *Network) hop(i *Interface, p *packet) bool {
 func (n *Network) transmit(i *Interface, p *packet) error {
 	p.tagged()
 	if i.peer != nil && len(p.data) > i.peer.maxFrame() {
-		return n.fail(i)
+		return n.fail(i.peer, "a frame of %d bytes is too long for an MTU of %d", len(p.data), i.peer.MTU)
 	}
 	if err := n.passes(i, TX, p.data); err != nil {
 		return err

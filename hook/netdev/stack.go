@@ -43,11 +43,16 @@ func (n *Network) stack(i *Interface, p *packet) error {
 		return nil
 	case exec.FIBSuccess:
 	default:
-		return n.fail(i)
+		return n.fail(i, "the route to %s does not let packets pass (answer %d of bpf_fib_lookup)", dst, route.Code)
 	}
 	to := n.ByIndex(route.Ifindex)
-	if to == nil || route.NeighbourMissing || !age(p.data) {
-		return n.fail(i)
+	switch {
+	case to == nil:
+		return n.fail(i, "the route to %s leaves by interface %d, which does not exist", dst, route.Ifindex)
+	case route.NeighbourMissing:
+		return n.fail(i, "the route to %s has a next hop whose MAC address nobody knows: add it to neighbours", dst)
+	case !age(p.data):
+		return n.fail(i, "time to live is over")
 	}
 	i.Counters.Forward++
 	copy(p.data, route.DstMAC[:])

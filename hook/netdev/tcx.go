@@ -16,6 +16,12 @@ const (
 	tcxRedirect = 7
 )
 
+// Why a redirect came to nothing.
+const (
+	noTarget    = "a program said redirect, and no helper had said where to"
+	noInterface = "a redirect to interface %d, which does not exist in its network namespace"
+)
+
 // redirectIngress is BPF_F_INGRESS: into an interface rather than out of it.
 const redirectIngress = 1
 
@@ -70,9 +76,12 @@ func (n *Network) output(i *Interface, p *packet) error {
 // tcxRedirect is skb_do_redirect.
 func (n *Network) tcxRedirect(i *Interface, p *packet, r *exec.Redirect, ingress bool) error {
 	i.Redirect++
+	if r.Kind == exec.RedirectNone {
+		return n.fail(i, noTarget)
+	}
 	to := n.ByIndex(r.Ifindex)
 	if to == nil || to.Netns != i.Netns {
-		return n.fail(i)
+		return n.fail(i, noInterface, r.Ifindex)
 	}
 	switch r.Kind {
 	case exec.RedirectInterface:
@@ -80,17 +89,19 @@ func (n *Network) tcxRedirect(i *Interface, p *packet, r *exec.Redirect, ingress
 			return n.into(i, to, p)
 		}
 	case exec.RedirectPeer:
-		// As in Linux: from ingress, and to a peer in another namespace.
-		if !ingress || to.peer == nil || to.peer.Netns == i.Netns {
-			return n.fail(i)
+		switch {
+		case !ingress:
+			return n.fail(i, "bpf_redirect_peer works at tcx/ingress only")
+		case to.peer == nil:
+			return n.fail(i, "bpf_redirect_peer to %s, which has no peer", to.Name)
+		case to.peer.Netns == i.Netns:
+			return n.fail(i, "bpf_redirect_peer to %s, whose peer %s is in the same network namespace", to.Name, to.peer.Name)
 		}
 		return n.into(i, to.peer, p)
 	case exec.RedirectNeigh:
 		if !n.resolve(to, p, r.Nexthop) {
-			return n.fail(i)
+			return n.fail(i, "bpf_redirect_neigh to %s, which has no route with a neighbour that is known", to.Name)
 		}
-	default:
-		return n.fail(i) // nobody said where to
 	}
 	return n.leave(i, to, p)
 }

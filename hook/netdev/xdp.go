@@ -30,7 +30,7 @@ func (n *Network) receive(i *Interface, p *packet) error {
 		return err
 	}
 	if len(p.data) < ethHeader {
-		return n.fail(i)
+		return n.fail(i, "a frame of %d bytes is shorter than an Ethernet header", len(p.data))
 	}
 	p.ingress, p.queue = i.Index, rss(p.data)%i.Queues
 	if i.xdp == nil {
@@ -57,11 +57,11 @@ func (n *Network) xdpRedirect(i *Interface, p *packet, r *exec.Redirect) error {
 	switch m := maps.Get(r.Map); {
 	case r.Kind == exec.RedirectInterface:
 		if to := n.ByIndex(r.Ifindex); to != nil && to.Netns != i.Netns {
-			return n.fail(i)
+			return n.fail(i, noInterface, r.Ifindex)
 		}
 		return n.enqueue(i, p, maps.Target{To: r.Ifindex})
 	case r.Kind != exec.RedirectMap || m == nil:
-		return n.fail(i) // nobody said where to
+		return n.fail(i, noTarget)
 	case m.Info().Type == ebpf.CPUMap:
 		p.cpu = r.Ifindex
 		return n.toCPU(i, p, r.Prog)
@@ -93,8 +93,11 @@ func (n *Network) toAll(i *Interface, p *packet, m maps.Targets, flags uint64) e
 // enqueue is dev_map_enqueue: the devmap's program runs, and the frame leaves.
 func (n *Network) enqueue(i *Interface, p *packet, t maps.Target) error {
 	to := n.ByIndex(t.To)
-	if to == nil || len(p.data) > to.maxFrame() {
-		return n.fail(i)
+	switch {
+	case to == nil:
+		return n.fail(i, noInterface, t.To)
+	case len(p.data) > to.maxFrame():
+		return n.fail(i, "a frame of %d bytes is too long for the MTU of %s, %d", len(p.data), to.Name, to.MTU)
 	}
 	if t.Prog != 0 {
 		prog, err := vm.NewProgramFromFD(int(t.Prog))

@@ -160,7 +160,7 @@ func (s *session) intoNetwork(ctx context.Context, f *runFlags, in *capture.Read
 func shown(i *netdev.Interface) report.Interface {
 	out := report.Interface{
 		Name: i.Name, Index: i.Index, RX: i.RX, TX: i.TX, Drop: i.Drop, Redirect: i.Redirect,
-		Stack: i.Stack, Forward: i.Counters.Forward, Err: i.Err, Loop: i.Loop,
+		Stack: i.Stack, Forward: i.Counters.Forward, Err: i.Err, Loop: i.Loop, Reasons: i.Reasons,
 	}
 	for _, r := range i.Runs {
 		h := report.HookRuns{Hook: string(r.Hook), Program: r.Program}
