@@ -150,6 +150,7 @@ func trials() []trial {
 		{"lpm_trie", withFlags(variants(ebpf.LPMTrie, sizes(5, 1, 2), sizes(8, 8, 100), sizes(8, 4, 6), sizes(20, 3, 50), sizes(29, 30, 9))), prefixes, false, nil},
 		{"queue", queues(ebpf.Queue), noKeys, true, nil},
 		{"stack", queues(ebpf.Stack), noKeys, true, nil},
+		{"bloom_filter", withFlags(variants(ebpf.BloomFilter, sizes(0, 8, 1000), sizes(0, 5, 2000))[1:]), noKeys, true, nil},
 		{"prog_array", withFlags(variants(ebpf.ProgramArray)), indexes, false, nil},
 		{"perf_event_array", withFlags(variants(ebpf.PerfEventArray)), indexes, false, nil},
 		{"ringbuf", variants(ebpf.RingBuf), noKeys, false, nil},
@@ -235,6 +236,9 @@ func (s *sequence) open(t *testing.T, spec *ebpf.MapSpec) {
 
 // value is something to write.
 func (s *sequence) value(size int) []byte {
+	if s.ours.Info().Type == ebpf.BloomFilter { // few, so that what is asked for was pushed
+		return bytes.Repeat([]byte{byte(s.r.IntN(4))}, size)
+	}
 	if s.objects == nil || !s.objects.values {
 		return randomBytes(s.r, size)
 	}
@@ -274,7 +278,11 @@ func (s *sequence) step() bool {
 	case n < 60:
 		op = "lookup"
 		flags = flags / 2 // most often 0
-		do = func(m userMap, buf []byte) error { return m.UserLookup(key, buf[:size], flags) }
+		in := make([]byte, size)
+		if s.ours.Info().Type == ebpf.BloomFilter {
+			in = s.value(size) // the question
+		}
+		do = func(m userMap, buf []byte) error { return m.UserLookup(key, buf[:copy(buf, in)], flags) }
 	case n < 75:
 		op = "delete"
 		do = func(m userMap, _ []byte) error { return m.UserDelete(key) }

@@ -73,6 +73,10 @@ func (o *oracle) elem(cmd int, key, value []byte, flags uint64) error {
 		attr.key = 0
 	}
 	_, err := bpf(cmd, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	for n := 0; err == errno.EAGAIN && n < 1000; n++ { // a storage that is still being taken down
+		runtime.Gosched()
+		_, err = bpf(cmd, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	}
 	runtime.KeepAlive(key)
 	runtime.KeepAlive(value)
 	return err

@@ -23,6 +23,7 @@ func TestRingbufLikeTheKernel(t *testing.T) {
 	must(t, err)
 	defer reader.Close()
 	a := newActor(t, &spec, kernel.FD())
+	defer a.Close()
 	ours := ring(t, spec.MaxEntries)
 
 	start := *seed
