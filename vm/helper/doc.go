@@ -8,3 +8,5 @@
 //
 // A file is one family of helpers.
 package helper
+
+//go:generate go run ./gen

@@ -41,9 +41,9 @@ const loopbackMTU = 65536
 
 func init() {
 	register(
-		&Helper{ID: 69, Name: "bpf_fib_lookup", Func: fibLookup,
+		&Helper{ID: 69, Name: "bpf_fib_lookup", Func: fibLookup, Asks: "routes and neighbours",
 			Args: []Arg{ArgPtrToCtx, ArgPtrToMem, ArgConstSize, ArgAnything}},
-		&Helper{ID: 163, Name: "bpf_check_mtu", Func: checkMTU,
+		&Helper{ID: 163, Name: "bpf_check_mtu", Func: checkMTU, Asks: "interfaces",
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToInt, ArgAnything, ArgAnything}},
 	)
 }

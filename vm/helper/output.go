@@ -12,6 +12,10 @@ func init() {
 	register(
 		&Helper{ID: 25, Name: "bpf_perf_event_output", Func: perfEventOutput,
 			Args: []Arg{ArgPtrToCtx, ArgConstMapPtr, ArgAnything, ArgPtrToMem, ArgConstSizeOrZero}},
+		&Helper{ID: 111, Name: "bpf_skb_output", Func: perfEventOutput,
+			Args: []Arg{ArgPtrToBTF, ArgConstMapPtr, ArgAnything, ArgPtrToMem, ArgConstSizeOrZero}},
+		&Helper{ID: 121, Name: "bpf_xdp_output", Func: perfEventOutput,
+			Args: []Arg{ArgPtrToBTF, ArgConstMapPtr, ArgAnything, ArgPtrToMem, ArgConstSizeOrZero}},
 		&Helper{ID: 130, Name: "bpf_ringbuf_output", Func: ringbufOutput,
 			Args: []Arg{ArgConstMapPtr, ArgPtrToMem, ArgConstSizeOrZero, ArgAnything}},
 		&Helper{ID: 131, Name: "bpf_ringbuf_reserve", Func: ringbufReserve, Ret: RetPtrToMemOrNull,
@@ -26,7 +30,8 @@ func init() {
 }
 
 // perfEventOutput sends a sample to a perf ring. For types that see a packet,
-// bits 32..51 of flags say how many bytes of it follow.
+// bits 32..51 of flags say how many bytes of it follow. Of a packet that is a
+// kernel object nothing can follow.
 func perfEventOutput(s *exec.State, _, r2, r3, r4, r5 uint64) uint64 {
 	const payloadMask = 0xfffff << 32
 	m, ok := mapOf(r2).(*maps.PerfEventArray)
