@@ -132,6 +132,19 @@ func NewSockets(n int) ([]*Socket, error) {
 	return all, nil
 }
 
+// OwnSocket is a socket of the state's own, for contexts that lead to one where the
+// environment has none.
+func (s *State) OwnSocket() (*Socket, error) {
+	if s.ownSocket == nil {
+		all, err := NewSockets(1)
+		if err != nil {
+			return nil, err
+		}
+		s.ownSocket = all[0]
+	}
+	return s.ownSocket, nil
+}
+
 // SockAddr is the address of the socket's struct bpf_sock, and TCPAddr that of
 // its struct bpf_tcp_sock.
 func (k *Socket) SockAddr() uint64 { return uint64(uintptr(unsafe.Pointer(k.SockFields))) }

@@ -95,6 +95,8 @@ type State struct {
 	block   *mem.Block
 
 	sockets []SocketRef // checked only
+	// ownSocket is made when a context first needs it.
+	ownSocket *Socket
 }
 
 // Record is memory that a helper lent (a ring buffer's record).

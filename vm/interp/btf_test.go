@@ -146,6 +146,37 @@ func TestReturnedRange(t *testing.T) {
 	}
 }
 
+// TestContextSocket reads a context's socket, and not behind it.
+func TestContextSocket(t *testing.T) {
+	typ, err := progtype.ForAttach(ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := exec.NewState(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := make([]byte, 72)
+	ctx[28] = 2 // family
+	for off, fault := range map[int16]string{4: "", 80: "may reach the 80 bytes"} {
+		p := compile(t, typ, asm.Instructions{
+			asm.LoadMem(asm.R1, asm.R1, 64, asm.DWord), asm.LoadMem(asm.R0, asm.R1, off, asm.Word), asm.RSh.Imm(asm.R0, 1), asm.Return(),
+		})
+		if err := typ.Setup(s, &progtype.Input{Ctx: ctx}); err != nil {
+			t.Fatal(err)
+		}
+		s.Budget = 1000
+		switch ret, err := p.Run(s, interp.Checked); {
+		case fault != "":
+			if err == nil || !strings.Contains(err.Error(), fault) {
+				t.Errorf("loads at %d: %v", off, err)
+			}
+		case err != nil || ret != 1:
+			t.Errorf("family %d, %v", ret, err)
+		}
+	}
+}
+
 // compile makes a program of a type.
 func compile(t *testing.T, typ *progtype.Type, insns asm.Instructions) *interp.Program {
 	t.Helper()

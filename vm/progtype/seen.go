@@ -17,7 +17,7 @@ func (t *Type) EnterSocket(s *exec.State, k *exec.Socket) {
 		b[i] = byte(addr >> (8 * i))
 	}
 	for i := range t.Fields {
-		if f := &t.Fields[i]; f.Kind == SocketPtr {
+		if f := &t.Fields[i]; f.Kind == SocketPtr && f.Name == "sk" {
 			f.store(s, b[:])
 		}
 	}

@@ -113,7 +113,7 @@ func setupUAPI(t *Type, s *exec.State, in *Input) error {
 			f.store(s, ctx[f.Off:f.Off+f.Size])
 		}
 	}
-	return nil
+	return t.enterOwnSocket(s, ctx[:])
 }
 
 // readsPacketOnly are the types whose programs must not write to the packet.
