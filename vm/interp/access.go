@@ -74,6 +74,8 @@ func (m *machine) refuses(from exec.Prov, a, n uintptr, kind access) string {
 		return fmt.Sprintf("points into the packet, which programs of type %s may not write", m.prog.in.Type.Name)
 	case kind != loads && r.ReadOnly && from.Region() == exec.RegionCtx:
 		return fmt.Sprintf("points into the context, which programs of type %s may not write", m.prog.in.Type.Name)
+	case kind != loads && r.ReadOnly && from.Region() == exec.RegionSock:
+		return "points to a socket, which programs may not write"
 	case kind != loads && r.ReadOnly && from.Region() == exec.RegionBTF:
 		return fmt.Sprintf("points into %s, memory of the kernel: helpers do not write there", m.regionName(from))
 	case kind != loads && r.ReadOnly:
@@ -114,6 +116,11 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 		return fmt.Sprintf("is the function at instruction %d: it may be called back, not accessed", from.Elem())
 	case exec.RegionBuffer:
 		return fmt.Sprintf("may reach %d bytes from the first byte of what the context points to, %s", r.Size, wants)
+	case exec.RegionSock:
+		if r.Size == 0 {
+			return "points to a socket that was released"
+		}
+		return fmt.Sprintf("may reach %d bytes from the first byte of a socket, %s", r.Size, wants)
 	case exec.RegionBTF:
 		return fmt.Sprintf("may reach the %d bytes of %s, %s", r.Size, m.regionName(from), wants)
 	case exec.RegionHeap:
