@@ -22,6 +22,7 @@ type runFlags struct {
 	write   string
 	data    string
 	ctx     string
+	world   string
 	repeat  uint32
 	count   uint64
 	verbose bool
@@ -47,13 +48,17 @@ packets from one to the next; --out is a pattern then: out-%i-%d.pcap, where %i 
 the interface and %d rx or tx.
 
 With --data or --ctx it runs on one packet or context, with --repeat many times,
-and the time of a run is shown.`,
+and the time of a run is shown.
+
+With --world it finds the processes, sockets, cgroups and routes that a file
+describes.`,
 		Example: `  skep run firewall.bpf.o --pcap traffic.pcap
   skep run firewall.bpf.o --pcap traffic.pcap -v --set blocked_port=80
   skep run prog.bpf.o --prog ingress --pcap in.pcapng --out out.pcapng
   skep run spread.bpf.o --net net.yaml --pcap in.pcap --out 'out-%i.pcapng'
   tcpdump -w - -c 100 | skep run prog.bpf.o --pcap - -o json
   skep run prog.bpf.o --data @packet.bin --repeat 1000000
+  skep run router.bpf.o --pcap traffic.pcap --world world.yaml
   skep run opens.bpf.o --prog handle_exec --ctx ctx.yaml`,
 		Args:              objectArg,
 		ValidArgsFunction: completeObject,
@@ -68,6 +73,7 @@ and the time of a run is shown.`,
 	flags.StringVar(&f.net, "net", "", "run in the network that this `file` describes (YAML): its programs, on --pcap's packets")
 	flags.StringVar(&f.data, "data", "", "run on one packet: `hex` digits, or @file; for types without packets, the context")
 	flags.StringVar(&f.ctx, "ctx", "", "the context: a `file` in YAML or JSON that gives it by names, or hex digits as in linux/bpf.h, or @file of such bytes")
+	flags.StringVar(&f.world, "world", "", "what programs find around them, from this `file` in YAML or JSON: processes, sockets, cgroups, routes")
 	flags.Uint32Var(&f.repeat, "repeat", 1, "run on --data this many `times`")
 	flags.Uint64Var(&f.count, "count", 0, "stop after `n` packets; 0: all")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show a line for each packet")
@@ -79,6 +85,7 @@ and the time of a run is shown.`,
 		_ = cmd.MarkFlagFilename(name, "pcap", "pcapng", "gz")
 	}
 	_ = cmd.MarkFlagFilename("btf")
+	_ = cmd.MarkFlagFilename("world", "yaml", "yml", "json")
 	return cmd
 }
 

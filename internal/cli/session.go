@@ -18,6 +18,7 @@ import (
 	"github.com/skep-ebpf/skep/report"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/world"
 )
 
 // session is a loaded program and what it says while it runs.
@@ -56,7 +57,10 @@ func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) 
 		return nil, prefix(p.Name, err)
 	}
 	s.open(cmd.OutOrStdout(), f)
-	env := s.env(f)
+	env, err := s.env(f)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.input(f, spec, names[0], &link, env); err != nil {
 		return nil, err
 	}
@@ -97,8 +101,8 @@ func prefix(object string, err error) error {
 }
 
 // env makes runs repeatable: randomness from a seed, and over a capture the time
-// of its packets.
-func (s *session) env(f *runFlags) *exec.Env {
+// of its packets. What else programs find is the described world's.
+func (s *session) env(f *runFlags) (*exec.Env, error) {
 	random := rand.New(rand.NewPCG(f.seed, 0))
 	env := &exec.Env{
 		Rand:   random.Uint32,
@@ -108,10 +112,17 @@ func (s *session) env(f *runFlags) *exec.Env {
 		env.Now = func() time.Duration { return s.clock }
 		env.Wall = func() time.Time { return time.Unix(0, int64(s.clock)) }
 	}
-	if s.net != nil {
-		return s.net.Env(*env)
+	if f.world != "" {
+		w, err := world.Open(f.world)
+		if err != nil {
+			return nil, err
+		}
+		w.Into(env)
 	}
-	return env
+	if s.net != nil {
+		return s.net.Env(*env), nil
+	}
+	return env, nil
 }
 
 // choose says which programs are wanted: the network's, or the one that is meant.

@@ -18,6 +18,18 @@ type Description struct {
 	Interfaces []Interface `yaml:"interfaces"`
 	Routes     []Route     `yaml:"routes"`
 	Neighbours []Neighbour `yaml:"neighbours"`
+	Sysctl     *Sysctl     `yaml:"sysctl"`
+	// Paths are files by the address of their struct path.
+	Paths map[uint64]string `yaml:"paths"`
+	// Symbols are addresses by their names in the kernel.
+	Symbols map[string]uint64 `yaml:"symbols"`
+}
+
+// Sysctl is the setting that a program is asked about.
+type Sysctl struct {
+	Name  string `yaml:"name"` // "net/ipv4/ip_forward"
+	Value string `yaml:"value"`
+	New   string `yaml:"new"` // what is being written
 }
 
 // Current is what programs run in.

@@ -15,11 +15,15 @@ type World struct {
 	sockets sockets
 	cgroups cgroups
 	routes  exec.Routes
+	sysctl  *exec.Sysctl
+	paths   map[uint64]string
+	symbols map[string]uint64
 }
 
 // Into makes an environment ask this world.
 func (w *World) Into(env *exec.Env) {
 	env.Tasks, env.Sockets, env.Cgroups, env.Net = &w.tasks, &w.sockets, &w.cgroups, &w.routes
+	env.Sysctl, env.Paths, env.Symbols = w.sysctl, w.paths, w.symbols
 }
 
 // SetCurrent says which thread programs run in from now on; 0: none.
@@ -45,7 +49,10 @@ func (w *World) SetSocket(name string) error {
 
 // New makes a world.
 func New(d *Description) (*World, error) {
-	w := &World{}
+	w := &World{paths: d.Paths, symbols: d.Symbols}
+	if d.Sysctl != nil {
+		w.sysctl = &exec.Sysctl{Name: d.Sysctl.Name, Value: d.Sysctl.Value, New: d.Sysctl.New}
+	}
 	if err := w.cgroups.add(d.Cgroups); err != nil {
 		return nil, err
 	}
