@@ -411,9 +411,14 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 func (p *Program) enterWorld(s *exec.State, in *Input) {
 	s.Effects, s.Seq = s.Effects[:0], s.Seq[:0]
 	s.Trace = in.Trace
+	words := len(in.Ctx) / 8
 	switch p.obj.image.Attach {
 	case ebpf.AttachTraceFExit, ebpf.AttachModifyReturn:
 		s.Trace.HasRet = true
+		words--
+	}
+	if s.Trace.Args == 0 {
+		s.Trace.Args = max(words, 0)
 	}
 	if s.Env.Sockets != nil {
 		p.obj.typ.EnterSocket(s, s.Env.Sockets.Current())

@@ -158,7 +158,7 @@ func TestContextSocket(t *testing.T) {
 	}
 	ctx := make([]byte, 72)
 	ctx[28] = 2 // family
-	for off, fault := range map[int16]string{4: "", 80: "may reach the 80 bytes"} {
+	for off, fault := range map[int16]string{4: "", 80: "may reach 80 bytes"} {
 		p := compile(t, typ, asm.Instructions{
 			asm.LoadMem(asm.R1, asm.R1, 64, asm.DWord), asm.LoadMem(asm.R0, asm.R1, off, asm.Word), asm.RSh.Imm(asm.R0, 1), asm.Return(),
 		})
