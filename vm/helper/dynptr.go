@@ -230,10 +230,7 @@ func dynptrData(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 // buffer where they do not lie in one piece.
 func dynptrSlice(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 	d, offset, n := dynptrAt(r1), uint32(r2), uint32(r4)
-	if d.data == 0 || !d.has(offset, n) {
-		return 0
-	}
-	if addr := d.piece(s, offset, n); addr != 0 {
+	if addr := d.slice(s, offset, n); addr != 0 {
 		return gives(s, addr)
 	}
 	if r3 == 0 || dynptrRead(s, view(r3, uint64(n)), d, offset) != 0 {
@@ -242,9 +239,12 @@ func dynptrSlice(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 	return gives(s, uintptr(r3))
 }
 
-// piece is the address of n bytes at an offset, or 0 where they do not lie in
-// one piece.
-func (d *dynptr) piece(s *exec.State, offset, n uint32) uintptr {
+// slice is the address of n bytes at an offset, or 0 where there are not so many
+// or they do not lie in one piece.
+func (d *dynptr) slice(s *exec.State, offset, n uint32) uintptr {
+	if d.data == 0 || !d.has(offset, n) {
+		return 0
+	}
 	from := uintptr(d.offset) + uintptr(offset)
 	switch d.kind() {
 	case dynptrSKB, dynptrXDP:
@@ -255,6 +255,14 @@ func (d *dynptr) piece(s *exec.State, offset, n uint32) uintptr {
 		return p.Data + from
 	}
 	return uintptr(d.data) + from
+}
+
+// writable is slice for memory that may be written to.
+func (d *dynptr) writable(s *exec.State, offset, n uint32) uintptr {
+	if d.readOnly() {
+		return 0
+	}
+	return d.slice(s, offset, n)
 }
 
 func dynptrSliceRdwr(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
@@ -306,60 +314,57 @@ func dynptrClone(_ *exec.State, r1, r2, _, _, _ uint64) uint64 {
 const chunk = 256
 
 // dynptrCopy copies r5 bytes between dynptrs, which may share memory where both
-// lie in one piece.
+// lie in one piece. The errors and their order are Linux's.
 func dynptrCopy(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
 	dst, src := dynptrAt(r1), dynptrAt(r3)
 	to, from, n := uint32(r2), uint32(r4), uint32(r5)
-	if !dst.has(to, n) || !src.has(from, n) {
+	in := src.slice(s, from, n)
+	switch out := dst.writable(s, to, n); {
+	case in != 0:
+		return dynptrWrite(s, dst, to, view(uint64(in), uint64(n)), 0)
+	case out != 0:
+		return dynptrRead(s, view(uint64(out), uint64(n)), src, from)
+	case !dst.has(to, n) || !src.has(from, n):
 		return errno.E2BIG.Ret()
 	}
-	if src.data != 0 {
-		if addr := src.piece(s, from, n); addr != 0 {
-			return dynptrWrite(s, dst, to, view(uint64(addr), uint64(n)), 0)
-		}
-	}
-	buf, prov := s.Lend(chunk)
-	if buf == nil {
-		return errno.ENOMEM.Ret()
-	}
-	defer s.Return(buf, prov)
-	for done := uint32(0); ; {
-		part := buf[:min(chunk, n-done)]
-		if ret := dynptrRead(s, part, src, from+done); ret != 0 {
+	return inChunks(s, n, func(b []byte, at uint32) uint64 {
+		if ret := dynptrRead(s, b, src, from+at); ret != 0 {
 			return ret
 		}
-		if ret := dynptrWrite(s, dst, to+done, part, 0); ret != 0 {
-			return ret
-		}
-		if done += uint32(len(part)); done >= n {
-			return 0
-		}
-	}
+		return dynptrWrite(s, dst, to+at, b, 0)
+	})
 }
 
 // dynptrMemset fills r3 bytes at an offset with a value.
 func dynptrMemset(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 	d, offset, n := dynptrAt(r1), uint32(r2), uint32(r3)
 	switch {
-	case d.data == 0 || d.readOnly():
+	case d.readOnly():
 		return errno.EINVAL.Ret()
 	case !d.has(offset, n):
 		return errno.E2BIG.Ret()
 	}
+	return inChunks(s, n, func(b []byte, at uint32) uint64 {
+		for i := range b {
+			b[i] = byte(r4)
+		}
+		return dynptrWrite(s, d, offset+at, b, 0)
+	})
+}
+
+// inChunks calls f with a buffer for each part of n bytes, until it gives other
+// than 0.
+func inChunks(s *exec.State, n uint32, f func(b []byte, at uint32) uint64) uint64 {
+	const chunk = 256
 	buf, prov := s.Lend(chunk)
 	if buf == nil {
 		return errno.ENOMEM.Ret()
 	}
 	defer s.Return(buf, prov)
-	for i := range buf {
-		buf[i] = byte(r4)
-	}
-	for done := uint32(0); done < n; {
-		part := buf[:min(chunk, n-done)]
-		if ret := dynptrWrite(s, d, offset+done, part, 0); ret != 0 {
+	for at := uint32(0); at < n; at += chunk {
+		if ret := f(buf[:min(chunk, n-at)], at); ret != 0 {
 			return ret
 		}
-		done += uint32(len(part))
 	}
 	return 0
 }
