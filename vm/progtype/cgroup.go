@@ -17,4 +17,10 @@ func init() {
 			Verdicts: allow, Returns: &Range{0, 1},
 		}),
 	)
+	// Not of a cgroup, but as small: a pulse or a space of an infrared receiver.
+	register(uapi(&Type{
+		Prog: ebpf.LircMode2, Name: "lirc_mode2",
+		CtxName: "unsigned int", CtxSize: 4,
+		Fields: []Field{word("sample", 0).whole()},
+	}))
 }

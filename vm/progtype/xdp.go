@@ -181,8 +181,8 @@ func readCtx(ctx []byte, size int) (full [maxCtx]byte, err error) {
 	return full, nil
 }
 
-// maxCtx is the size of the largest context, struct __sk_buff.
-const maxCtx = skbSize
+// maxCtx is the size of the largest context, arm64's struct bpf_perf_event_data.
+const maxCtx = 272 + 16
 
 // refuse says what is wrong with a run's input; Linux says EINVAL.
 func refuse(format string, args ...any) error {
