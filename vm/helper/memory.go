@@ -17,9 +17,9 @@ func init() {
 		&Helper{ID: 4, Name: "bpf_probe_read", Func: probe(kernelOrUser, false), Args: read},
 		&Helper{ID: 45, Name: "bpf_probe_read_str", Func: probe(kernelOrUser, true), Args: read},
 		&Helper{ID: 112, Name: "bpf_probe_read_user", Func: probe(userMemory, false), Args: read},
-		&Helper{ID: 113, Name: "bpf_probe_read_kernel", Func: probe(kernelMemory, false), Args: read},
+		&Helper{ID: 113, Name: "bpf_probe_read_kernel", Func: probeKernel(false), Args: read},
 		&Helper{ID: 114, Name: "bpf_probe_read_user_str", Func: probe(userMemory, true), Args: read},
-		&Helper{ID: 115, Name: "bpf_probe_read_kernel_str", Func: probe(kernelMemory, true), Args: read},
+		&Helper{ID: 115, Name: "bpf_probe_read_kernel_str", Func: probeKernel(true), Args: read},
 		&Helper{ID: 148, Name: "bpf_copy_from_user", Func: probe(userMemory, false), Args: read},
 		&Helper{ID: 191, Name: "bpf_copy_from_user_task", Func: copyFromTask,
 			Args: []Arg{ArgPtrToUninitMem, ArgConstSizeOrZero, ArgAnything, ArgPtrToBTF, ArgAnything}},
@@ -64,6 +64,22 @@ func probe(memory memoryAt, text bool) Func {
 			return errno.EFAULT.Ret()
 		}
 		return uint64(n)
+	}
+}
+
+// probeKernel is probe for the kernel's memory: an address that cannot be its is
+// told from one where there is nothing (ERANGE). Of no bytes a string is always
+// there.
+func probeKernel(text bool) Func {
+	const user = 1 << 47 // addresses below are a process's
+	read := probe(kernelMemory, text)
+	return func(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
+		empty := text && uint32(r2) == 0
+		if r3 < user && !empty && len(kernelMemory(s, r3)) == 0 {
+			clear(view(r1, uint64(uint32(r2))))
+			return errno.ERANGE.Ret()
+		}
+		return read(s, r1, r2, r3, r4, r5)
 	}
 }
 

@@ -3,7 +3,6 @@ package helper
 import (
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/exec"
-	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 func init() {
@@ -36,11 +35,8 @@ func note(what string, args int) Func {
 }
 
 // getTunnelOption finds no options: a tunnel key has none here.
-func getTunnelOption(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
+func getTunnelOption(_ *exec.State, _, r2, r3, _, _ uint64) uint64 {
 	clear(view(r2, uint64(uint32(r3))))
-	if progtype.SKB(s).TunnelSet == 0 {
-		return errno.EINVAL.Ret()
-	}
 	return errno.ENOENT.Ret()
 }
 

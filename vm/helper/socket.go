@@ -2,6 +2,7 @@ package helper
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
@@ -98,10 +99,7 @@ func skLookup(proto uint8, full bool) Func {
 
 // socketQuery reads a struct bpf_sock_tuple and a network namespace.
 func socketQuery(s *exec.State, tuple []byte, netns uint64) (q exec.SocketQuery, ok bool) {
-	const (
-		tuple4, tuple6 = 12, 36
-		currentNetNS   = -1 // BPF_F_CURRENT_NETNS
-	)
+	const tuple4, tuple6 = 12, 36
 	var src, dst netip.Addr
 	switch len(tuple) {
 	case tuple4:
@@ -114,9 +112,13 @@ func socketQuery(s *exec.State, tuple []byte, netns uint64) (q exec.SocketQuery,
 	ports := tuple[len(tuple)-4:]
 	q.Remote = netip.AddrPortFrom(src, binary.BigEndian.Uint16(ports))
 	q.Local = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(ports[2:]))
-	q.NetNS = int64(netns)
-	if int64(netns) != int64(int32(netns)) || int32(netns) < currentNetNS {
+	switch {
+	case int32(netns) < 0: // BPF_F_CURRENT_NETNS, and what looks like it
+		q.NetNS = -1
+	case netns > math.MaxInt32:
 		return q, false
+	default:
+		q.NetNS = int64(netns)
 	}
 	switch s.Packet.Type {
 	case ebpf.XDP:
