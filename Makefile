@@ -57,7 +57,7 @@ generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/k
 
 # These declare kernel functions, which needs clang 19.
 vm/testdata/kfunc/%.bpf.o: vm/testdata/kfunc/%.bpf.c vm/testdata/kfunc/kfunc.h
-	$(CLANG) $(BPF_CFLAGS) -Wno-visibility -Wno-unused-parameter -Wno-unused-function -c $< -o $@
+	$(CLANG) $(BPF_CFLAGS) -Wno-visibility -Wno-unused-parameter -Wno-unused-function -Wno-uninitialized -c $< -o $@
 	$(LLVM_STRIP) --strip-debug $@
 
 examples/%.bpf.o: examples/%.bpf.c $(wildcard examples/include/*.h)

@@ -23,13 +23,12 @@ func (m *machine) helper(o *op, h *helper.Helper) {
 		return
 	}
 	s.RetProv = 0
-	owned := len(s.References)
 	r0 := h.Func(s, m.reg[1], m.reg[2], m.reg[3], m.reg[4], m.reg[5])
 	if m.err != nil {
 		return
 	}
 	m.reg[isa.R0], m.prov[isa.R0] = r0, m.result(o, h, r0)
-	m.acquired(m.index(o), h, owned)
+	m.acquired(m.index(o), h)
 	clear(m.prov[isa.R1:isa.R6])
 	if h.MovesPacket {
 		m.packetMoved(m.index(o))

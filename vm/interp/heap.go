@@ -166,13 +166,15 @@ func (m *machine) giveBack() {
 	m.state.References = m.state.References[:0]
 }
 
-// acquired notes which call gave the references from n on, and that a function
-// which acquires gave one.
-func (m *machine) acquired(insn int, h *helper.Helper, n int) {
+// acquired notes that a function which acquires gave a reference, and which call
+// it was.
+func (m *machine) acquired(insn int, h *helper.Helper) {
 	if h.Flags&helper.Acquire != 0 && h.Ret != helper.RetInteger && m.reg[isa.R0] != 0 {
 		m.state.Own(m.prov[isa.R0])
 	}
-	for i := n; i < len(m.state.References); i++ {
-		m.state.References[i].Insn = insn
+	for i := range m.state.References {
+		if r := &m.state.References[i]; r.Insn < 0 {
+			r.Insn = insn
+		}
 	}
 }

@@ -18,7 +18,7 @@ func (c *compiler) decodeKfunc(i int, o op) (op, error) {
 	if !ok {
 		h := helper.Kfunc(fn.Name)
 		if h == nil {
-			return op{}, fmt.Errorf("calls kernel function %s at instruction %d, which skep does not have; docs/helpers.md lists those it has", fn.Name, i)
+			return op{}, fmt.Errorf("calls kernel function %s, which skep does not have: docs/helpers.md lists those it has", fn.Name)
 		}
 		if !h.AllowedIn(c.in.Type.Prog) {
 			return op{}, fmt.Errorf("calls kernel function %s, which programs of type %s may not call", h.Name, c.in.Type.Name)
