@@ -310,9 +310,6 @@ func dynptrClone(_ *exec.State, r1, r2, _, _, _ uint64) uint64 {
 	return 0
 }
 
-// chunk is how many bytes are copied at once where they lie in several pieces.
-const chunk = 256
-
 // dynptrCopy copies r5 bytes between dynptrs, which may share memory where both
 // lie in one piece. The errors and their order are Linux's.
 func dynptrCopy(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {

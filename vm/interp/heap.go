@@ -102,7 +102,7 @@ func (m *machine) object(h *helper.Helper, kind helper.Arg, r int) string {
 		if a == 0 && kind == helper.ArgPtrToOwnedOrNull {
 			return ""
 		}
-		if base := m.state.Region(from).Base; from.Region() == exec.RegionNone || base != 0 && a != base {
+		if base := m.state.Region(from).Base; from.Region() == exec.RegionNone && from != exec.Nowhere || base != 0 && a != base {
 			return "is not the beginning of an object"
 		}
 		if !m.state.Disown(from) {
