@@ -43,7 +43,14 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct trace_entry {
+	__u16 type;
+	unsigned char flags, preempt_count;
+	int pid;
+};
+
 struct trace_event_raw_sched_process_exec {
+	struct trace_entry ent;
 	__u32 __data_loc_filename;
 	int pid;
 	int old_pid;

@@ -38,12 +38,7 @@ func (s *session) input(f *runFlags, spec *ebpf.CollectionSpec, name string, lin
 	}
 	target := &ctxfile.Target{Own: spec.Types, Data: s.in.Data}
 	p := spec.Programs[name]
-	if p.Type == ebpf.Extension {
-		target.Type, err = progtype.ForFunction(btf.FuncMetadata(&p.Instructions[0]))
-	} else {
-		target.Type, err = progtype.ForAttach(p.Type, p.AttachType)
-	}
-	if err != nil {
+	if target.Type, err = describe(p); err != nil {
 		return fmt.Errorf("program %s: %w", name, err)
 	}
 	target.AttachTo, target.Attach = p.AttachTo, p.AttachType
@@ -57,6 +52,14 @@ func (s *session) input(f *runFlags, spec *ebpf.CollectionSpec, name string, lin
 	s.in.Ctx = c.Ctx
 	env.Objects, err = env.Objects.Join(c.Objects)
 	return err
+}
+
+// describe tells what is known of a program's type.
+func describe(p *ebpf.ProgramSpec) (*progtype.Type, error) {
+	if p.Type != ebpf.Extension || len(p.Instructions) == 0 {
+		return progtype.ForAttach(p.Type, p.AttachType)
+	}
+	return progtype.ForFunction(btf.FuncMetadata(&p.Instructions[0]))
 }
 
 // contextFile is the file that describes a context by names, if --ctx means one.

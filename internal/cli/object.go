@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skep-ebpf/skep/program"
-	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 // objectFlags say which program of an object is meant, and with what it is
@@ -83,7 +82,7 @@ func (f *objectFlags) choose(spec *ebpf.CollectionSpec) (string, error) {
 			continue
 		}
 		all = append(all, name)
-		if _, err := progtype.Get(spec.Programs[name].Type); err == nil {
+		if _, err := describe(spec.Programs[name]); err == nil {
 			runnable = append(runnable, name)
 		}
 	}
@@ -103,7 +102,7 @@ func notRunnable(p *ebpf.ProgramSpec) error {
 	if p.Type == ebpf.UnspecifiedProgram {
 		return fmt.Errorf(`program %s: its section %q tells no program type: name it after one, such as SEC("xdp")`, p.Name, p.SectionName)
 	}
-	_, err := progtype.Get(p.Type)
+	_, err := describe(p)
 	return fmt.Errorf("program %s: %w", p.Name, err)
 }
 

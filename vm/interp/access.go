@@ -101,6 +101,9 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 		if len(m.prog.in.Type.Fields) > 0 {
 			return fmt.Sprintf("points to the context, which is not memory: its fields are loaded and stored one by one (%s)", m.prog.in.Type.CtxName)
 		}
+		if hidden := m.state.CtxShape().Hidden; at < 0 && at >= -int64(hidden) {
+			return fmt.Sprintf("points to the context, whose first %d bytes are not for programs", hidden)
+		}
 		return fmt.Sprintf("may reach %d bytes from the context's first byte, %s", r.Size, wants)
 	case exec.RegionPacket:
 		return fmt.Sprintf("may reach %d bytes from the packet's first byte, %s", r.Size, wants)
