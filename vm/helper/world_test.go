@@ -1,0 +1,256 @@
+package helper_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/helper"
+	"github.com/skep-ebpf/skep/vm/internal/oracle"
+	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/progtype"
+	"github.com/skep-ebpf/skep/vm/world"
+)
+
+const aWorld = `
+current: {pid: 101, socket: client}
+processes:
+- pid: 100
+  comm: nginx
+  uid: 33
+  gid: 34
+  cgroup: /a/b
+  pid_namespace: {dev: 4, ino: 99, pid: 7}
+  threads: [{pid: 101, comm: worker, user_stack: [1, 2, 3], kernel_stack: [10, 11]}]
+cgroups:
+- {path: /a, id: 5}
+- {path: /a/b, id: 6, classid: 77}
+sockets:
+- {name: listener, proto: tcp, local: "10.0.0.1:80"}
+- {name: client, proto: tcp, local: "10.0.0.1:80", remote: "10.0.0.9:5555", uid: 33, cookie: 4242, cgroup: /a/b, tcp: {snd_cwnd: 10}}
+sysctl: {name: net/ipv4/ip_forward, value: "0", new: "1"}
+paths: {0x1000: /etc/passwd}
+symbols: {bpf_fentry_test1: 0xffffffff81000000}
+`
+
+// inWorld is a state in a world, set up for a program type.
+func inWorld(t *testing.T, typ ebpf.ProgramType, ctx []byte) *exec.State {
+	t.Helper()
+	w, err := world.Parse("world.yaml", []byte(aWorld))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := oracle.State(t)
+	s.Env = new(exec.Env).Defaults()
+	w.Into(s.Env)
+	pt, err := progtype.Get(typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packet []byte
+	if typ == ebpf.SchedCLS {
+		packet = make([]byte, 64)
+		packet[12] = 8
+		packet[14] = 0x45
+	}
+	if err := pt.Setup(s, &progtype.Input{Ctx: ctx, Data: packet}); err != nil {
+		t.Fatal(err)
+	}
+	pt.EnterSocket(s, s.Env.Sockets.Current())
+	return s
+}
+
+// call calls a helper by its name.
+func call(t *testing.T, s *exec.State, name string, args ...uint64) uint64 {
+	t.Helper()
+	for _, h := range helper.All() {
+		if h.Name == name {
+			args = append(args, make([]uint64, 5)...)
+			return h.Func(s, args[0], args[1], args[2], args[3], args[4])
+		}
+	}
+	t.Fatalf("there is no helper %s", name)
+	return 0
+}
+
+func addr(b []byte) uint64 { return uint64(exec.Addr(b)) }
+
+func TestTasks(t *testing.T) {
+	s := inWorld(t, ebpf.Kprobe, nil)
+	buf, _ := s.Lend(64)
+	task := call(t, s, "bpf_get_current_task_btf")
+	for _, tt := range []struct {
+		name string
+		args []uint64
+		want uint64
+	}{
+		{"bpf_get_current_pid_tgid", nil, 100<<32 | 101},
+		{"bpf_get_current_uid_gid", nil, 34<<32 | 33},
+		{"bpf_get_cgroup_classid", nil, 77},
+		{"bpf_get_current_cgroup_id", nil, 6},
+		{"bpf_get_current_ancestor_cgroup_id", []uint64{1}, 5},
+		{"bpf_get_current_ancestor_cgroup_id", []uint64{4}, 0},
+		{"bpf_get_current_task", nil, task},
+		{"bpf_get_ns_current_pid_tgid", []uint64{4, 99, addr(buf), 8}, 0},
+		{"bpf_get_ns_current_pid_tgid", []uint64{4, 98, addr(buf), 8}, errno.EINVAL.Ret()},
+		{"bpf_get_current_comm", []uint64{addr(buf), 16}, 0},
+		{"bpf_get_stack", []uint64{0, addr(buf), 16, 1 << 8}, 16},
+		{"bpf_get_stack", []uint64{0, addr(buf), 64, 1<<8 | 1}, 16},
+		{"bpf_get_stack", []uint64{0, addr(buf), 64, 3}, errno.EFAULT.Ret()},
+		{"bpf_get_stack", []uint64{0, addr(buf), 63, 0}, errno.EINVAL.Ret()},
+		{"bpf_get_stack", []uint64{0, addr(buf), 64, 1 << 20}, errno.EINVAL.Ret()},
+		{"bpf_get_task_stack", []uint64{task, addr(buf), 64, 0}, 16},
+		{"bpf_get_task_stack", []uint64{1, addr(buf), 64, 0}, errno.EFAULT.Ret()},
+		{"bpf_find_vma", []uint64{task, 0x1000, 0, 0, 1}, errno.EINVAL.Ret()},
+		{"bpf_find_vma", []uint64{task, 0x1000, 0, 0, 0}, errno.ENOENT.Ret()},
+		{"bpf_send_signal", []uint64{9}, 0},
+		{"bpf_send_signal", []uint64{65}, errno.EINVAL.Ret()},
+		{"bpf_d_path", []uint64{0x1000, addr(buf), 12}, 12},
+		{"bpf_d_path", []uint64{0x1000, addr(buf), 11}, errno.ENAMETOOLONG.Ret()},
+		{"bpf_d_path", []uint64{0x2000, addr(buf), 11}, errno.ENOENT.Ret()},
+		{"bpf_override_return", []uint64{0, 5}, 0},
+	} {
+		if got := call(t, s, tt.name, tt.args...); got != tt.want {
+			t.Errorf("%s(%x) = %d, want %d", tt.name, tt.args, int64(got), int64(tt.want))
+		}
+	}
+	want := []exec.Effect{
+		{What: "send_signal", Args: [3]uint64{9, 101}}, {What: "override_return", Args: [3]uint64{5}},
+	}
+	if diff := cmp.Diff(want, s.Effects); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	call(t, s, "bpf_get_current_comm", addr(buf), 5)
+	if got := string(buf[:5]); got != "work\x00" {
+		t.Errorf("the name in 5 bytes is %q", got)
+	}
+}
+
+func TestTrampoline(t *testing.T) {
+	s := inWorld(t, ebpf.Tracing, bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, 4))
+	out, _ := s.Lend(8)
+	if got := call(t, s, "bpf_get_func_arg_cnt"); got != 3 {
+		t.Errorf("%d arguments, want 3", got)
+	}
+	if got := call(t, s, "bpf_get_func_arg", 0, 2, addr(out)); got != 0 || out[0] != 1 {
+		t.Errorf("argument 2: %d, %x", got, out)
+	}
+	if got := call(t, s, "bpf_get_func_arg", 0, 3, addr(out)); got != errno.EINVAL.Ret() {
+		t.Errorf("argument 3: %d", int64(got))
+	}
+	if got := call(t, s, "bpf_get_func_ret", 0, addr(out)); got != errno.EOPNOTSUPP.Ret() {
+		t.Errorf("the result before the function ran: %d", int64(got))
+	}
+	s.Trace = exec.Trace{HasRet: true, Cookie: 7, IP: 8}
+	if got := call(t, s, "bpf_get_func_ret", 0, addr(out)); got != 0 || out[0] != 1 {
+		t.Errorf("the result: %d, %x", int64(got), out)
+	}
+	if a, b := call(t, s, "bpf_get_attach_cookie"), call(t, s, "bpf_get_func_ip"); a != 7 || b != 8 {
+		t.Errorf("cookie %d, address %d", a, b)
+	}
+}
+
+func TestSysctl(t *testing.T) {
+	s := inWorld(t, ebpf.CGroupSysctl, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	buf, _ := s.Lend(64)
+	for _, tt := range []struct {
+		name string
+		args []uint64
+		want uint64
+		text string
+	}{
+		{"bpf_sysctl_get_name", []uint64{0, addr(buf), 64, 0}, 19, "net/ipv4/ip_forward"},
+		{"bpf_sysctl_get_name", []uint64{0, addr(buf), 64, 1}, 10, "ip_forward"},
+		{"bpf_sysctl_get_name", []uint64{0, addr(buf), 4, 1}, errno.E2BIG.Ret(), "ip_"},
+		{"bpf_sysctl_get_current_value", []uint64{0, addr(buf), 8}, 1, "0"},
+		{"bpf_sysctl_get_new_value", []uint64{0, addr(buf), 8}, 1, "1"},
+		{"bpf_sysctl_set_new_value", []uint64{0, addr(buf), 8}, 0, "1"},
+	} {
+		got := call(t, s, tt.name, tt.args...)
+		text, _, _ := bytes.Cut(buf, []byte{0})
+		if got != tt.want || string(text) != tt.text {
+			t.Errorf("%s(%x) = %d, %q; want %d, %q", tt.name, tt.args, int64(got), text, int64(tt.want), tt.text)
+		}
+	}
+	if diff := cmp.Diff([]exec.Effect{{What: "sysctl_set_new_value", Text: "1"}}, s.Effects); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSocketOptions(t *testing.T) {
+	s := inWorld(t, ebpf.SockOps, nil)
+	buf, _ := s.Lend(16)
+	ctx := uint64(s.Ctx())
+	buf[0] = 9
+	const socket, mark, tcp, congestion = 1, 36, 6, 13
+	if got := call(t, s, "bpf_setsockopt", ctx, socket, mark, addr(buf), 4); got != 0 {
+		t.Errorf("set SO_MARK: %d", int64(got))
+	}
+	if k := s.Env.Sockets.Current(); k.Mark != 9 {
+		t.Errorf("mark %d", k.Mark)
+	}
+	copy(buf, "bbr\x00")
+	if got := call(t, s, "bpf_setsockopt", ctx, tcp, congestion, addr(buf), 4); got != 0 {
+		t.Errorf("set TCP_CONGESTION: %d", int64(got))
+	}
+	clear(buf)
+	if got := call(t, s, "bpf_getsockopt", ctx, tcp, congestion, addr(buf), 16); got != 0 || string(buf[:4]) != "bbr\x00" {
+		t.Errorf("get TCP_CONGESTION: %d, %q", int64(got), buf)
+	}
+	if got := call(t, s, "bpf_setsockopt", ctx, 99, 1, addr(buf), 4); got != errno.EINVAL.Ret() {
+		t.Errorf("an unknown level: %d", int64(got))
+	}
+	if got := call(t, s, "bpf_getsockopt", ctx, socket, mark, addr(buf), 2); got != errno.EINVAL.Ret() {
+		t.Errorf("half an int: %d", int64(got))
+	}
+	if got := call(t, s, "bpf_get_socket_cookie", ctx); got != 4242 {
+		t.Errorf("cookie %d", got)
+	}
+}
+
+// TestSocketFaults runs programs that treat sockets as they must not.
+func TestSocketFaults(t *testing.T) {
+	tuple := onStack(-16, []byte{10, 0, 0, 9, 10, 0, 0, 1, 0x15, 0xb3, 0, 80})
+	lookup := func() asm.Instructions {
+		return append(calling(asm.FnSkLookupTcp, ctxArg{}, stackArg(-16), 12, -1, 0),
+			asm.JNE.Imm(asm.R0, 0, "found"), asm.Return(), asm.Mov.Reg(asm.R7, asm.R0).WithSymbol("found"))
+	}
+	release := func() asm.Instructions { return calling(asm.FnSkRelease, asm.R7) }
+	exit := asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
+	tests := map[string]struct {
+		insns asm.Instructions
+		want  string // "": no fault
+	}{
+		"released":      {join(tuple, lookup(), release(), exit), ""},
+		"not released":  {join(tuple, lookup(), exit), "bpf_sk_lookup_tcp"},
+		"twice":         {join(tuple, lookup(), release(), release(), exit), "R1 (argument 1 of bpf_sk_release) points to a socket that was released"},
+		"used after":    {join(tuple, lookup(), release(), asm.Instructions{asm.LoadMem(asm.R0, asm.R7, 4, asm.Word)}, exit), "socket that was released"},
+		"behind":        {join(tuple, lookup(), asm.Instructions{asm.LoadMem(asm.R0, asm.R7, 80, asm.Word)}, release(), exit), "may reach 80 bytes"},
+		"written":       {join(tuple, lookup(), asm.Instructions{asm.StoreMem(asm.R7, 16, asm.R7, asm.Word)}, release(), exit), "may not write"},
+		"not a socket":  {join(calling(asm.FnSkRelease, stackArg(-16)), exit), "is not a socket"},
+		"NULL":          {join(calling(asm.FnSkRelease, nullArg{}), exit), "is NULL, not a socket"},
+		"derived, used": {join(tuple, lookup(), calling(asm.FnTcpSock, asm.R7), asm.Instructions{asm.Mov.Reg(asm.R8, asm.R0)}, release(), asm.Instructions{asm.LoadMem(asm.R0, asm.R8, 0, asm.Word)}, exit), "socket that was released"},
+		"the context's": {join(asm.Instructions{asm.LoadMem(asm.R7, asm.R6, 168, asm.DWord)}, release(), exit), "is NULL, not a socket"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := inWorld(t, ebpf.SchedCLS, nil)
+			packet := make([]byte, 64)
+			packet[12], packet[14] = 8, 0x45
+			run := oracle.Run{Type: ebpf.SchedCLS, Data: packet, Insns: tt.insns}
+			err := run.Machine(t, s, interp.Checked).Err
+			switch {
+			case tt.want == "" && err != nil:
+				t.Error(err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
