@@ -1,10 +1,8 @@
 package maps
 
 import (
-	"encoding/binary"
 	"math"
 	"math/bits"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +20,10 @@ import (
 //	data               the key's, rounded up with prefixlen to 8 bytes
 //	value              rounded up to 8 bytes
 //
+// In front of the nodes is a table by the first byte of data: the first node of at
+// least 8 bits on the way down, and the last entry above it, two u32 each. A
+// lookup of 8 bits or more begins there.
+//
 // Writers exclude each other. A lookup takes no lock: it reads the sequence
 // number, which is odd while a writer works, before and after.
 type trie struct {
@@ -38,6 +40,9 @@ type trie struct {
 }
 
 const (
+	shortBits  = 8
+	shortTable = 8 << shortBits // bytes
+
 	offKind   = 12
 	offPrefix = 16 // prefixlen, and data behind it: the key as it was given
 
@@ -54,11 +59,11 @@ func newTrie(info Info) (Map, error) {
 	n := min(2*uint64(info.MaxEntries), math.MaxUint32)
 	t.n = uint32(n)
 	t.init(info, t)
-	if err := t.reserve(n * uint64(t.stride)); err != nil {
+	if err := t.reserve(shortTable + n*uint64(t.stride)); err != nil {
 		return nil, err
 	}
-	t.elems = t.mem.Addr() - t.stride
-	return t, t.setValues(t.mem.Addr()+t.value, t.stride, n)
+	t.elems = t.mem.Addr() + shortTable - t.stride
+	return t, t.setValues(t.mem.Addr()+shortTable+t.value, t.stride, n)
 }
 
 func (t *trie) prefix(node uint32) uint32 { return loadU32(t.elem(node) + offPrefix) }
@@ -76,78 +81,12 @@ func bit(key []byte, i uint32) uint32 { return uint32(key[4+i/8]>>(7-i%8)) & 1 }
 // match is how many bits a node's prefix and a key have in common.
 func (t *trie) match(node uint32, key []byte) uint32 {
 	limit := min(u32(key), t.prefix(node))
-	key, other := key[4:], t.keyOf(node)[4:]
-	n := uint32(0)
-	for len(key) >= 8 && n < limit {
-		if diff := binary.BigEndian.Uint64(key) ^ binary.BigEndian.Uint64(other); diff != 0 {
-			return min(n+uint32(bits.LeadingZeros64(diff)), limit)
+	for at := uint32(0); at < limit; at += 64 {
+		if diff := wordAt(t.elem(node), at) ^ wordOf(key[4+at/8:]); diff != 0 {
+			return min(at+uint32(bits.LeadingZeros64(diff)), limit)
 		}
-		key, other, n = key[8:], other[8:], n+64
-	}
-	if len(key) >= 4 && n < limit {
-		if diff := binary.BigEndian.Uint32(key) ^ binary.BigEndian.Uint32(other); diff != 0 {
-			return min(n+uint32(bits.LeadingZeros32(diff)), limit)
-		}
-		key, other, n = key[4:], other[4:], n+32
-	}
-	for i := 0; i < len(key) && n < limit; i++ {
-		if diff := key[i] ^ other[i]; diff != 0 {
-			return min(n+uint32(bits.LeadingZeros8(diff)), limit)
-		}
-		n += 8
 	}
 	return limit
-}
-
-// Lookup implements Map: the value of the longest prefix of key.
-func (t *trie) Lookup(_ int, key []byte) uintptr {
-	node := t.lookup(key)
-	if node == 0 {
-		return 0
-	}
-	return t.elem(node) + t.value
-}
-
-func (t *trie) lookup(key []byte) uint32 {
-	if u32(key) > t.max {
-		return 0
-	}
-	for range 64 {
-		seq := t.seq.Load()
-		node, ok := t.longest(key)
-		if ok && seq&1 == 0 && t.seq.Load() == seq {
-			return node
-		}
-		runtime.Gosched()
-	}
-	t.mu.Lock() // writers are too many
-	defer t.mu.Unlock()
-	node, _ := t.longest(key)
-	return node
-}
-
-// longest walks down along a key; false where prefixes do not grow, which only
-// a walk through nodes that are being changed meets.
-func (t *trie) longest(key []byte) (found uint32, ok bool) {
-	length, above := u32(key), int64(-1)
-	for node := t.root.Load(); node != 0; {
-		prefix := t.prefix(node)
-		if int64(prefix) <= above {
-			return 0, false
-		}
-		above = int64(prefix)
-		if t.match(node, key) < prefix {
-			break
-		}
-		if t.isEntry(node) {
-			found = node
-		}
-		if prefix >= length {
-			break
-		}
-		node = t.child(node, bit(key, prefix))
-	}
-	return found, true
 }
 
 // setSlot writes the link that leads to a node: a child of parent, or the root.
@@ -211,6 +150,7 @@ func (t *trie) Update(_ int, key, value []byte, flags uint64) error {
 
 	t.seq.Add(1)
 	defer t.seq.Add(1)
+	defer t.settle(key)
 	fresh := t.pop()
 	t.fill(fresh, key, entry)
 	t.write(t.elem(fresh)+t.value, value, 0)
@@ -251,6 +191,7 @@ func (t *trie) Delete(key []byte) error {
 	t.entries--
 	t.seq.Add(1)
 	defer t.seq.Add(1)
+	defer t.settle(key)
 	left, right := t.child(node, 0), t.child(node, 1)
 	if left != 0 && right != 0 {
 		storeU32(t.elem(node)+offKind, branch)
@@ -274,11 +215,14 @@ func (t *trie) Delete(key []byte) error {
 func (t *trie) userLookup(key, value []byte, flags uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	addr := t.Lookup(0, key)
-	if addr == 0 {
+	if u32(key) > t.max {
 		return errno.ENOENT
 	}
-	t.read(value, addr, flags)
+	node, _ := t.longest(key)
+	if node == 0 {
+		return errno.ENOENT
+	}
+	t.read(value, t.elem(node)+t.value, flags)
 	return nil
 }
 
