@@ -18,16 +18,22 @@ func init() {
 }
 
 // sysBPF does what bpf(2) does to the elements of maps that are open. Programs
-// make no maps or programs here (EPERM).
+// make no maps, programs or links here (EPERM). The other commands are for no
+// program.
 func sysBPF(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 	const (
-		update, del, freeze = 2, 3, 22
-		attrSize            = 32 // map_fd u32, key, value, flags u64
+		mapCreate, update, del, progLoad, mapByID, tracepointOpen, btfLoad, freeze, linkCreate = 0, 2, 3, 5, 14, 17, 18, 22, 28
+
+		attrSize = 32 // map_fd u32, key, value, flags u64
 	)
 	attr := view(r2, uint64(uint32(r3)))
 	cmd := uint32(r1)
-	if cmd != update && cmd != del && cmd != freeze {
+	switch cmd {
+	case update, del, freeze:
+	case mapCreate, progLoad, mapByID, tracepointOpen, btfLoad, linkCreate:
 		return errno.EPERM.Ret()
+	default:
+		return errno.EINVAL.Ret()
 	}
 	if len(attr) < attrSize {
 		return errno.EINVAL.Ret()

@@ -279,3 +279,46 @@ func TestSynCookiesAsInKernel(t *testing.T) {
 	}
 	compare(t, nil, ebpf.XDP, tests)
 }
+
+// TestSyscallsAsInKernel calls what only programs of type syscall have.
+func TestSyscallsAsInKernel(t *testing.T) {
+	testenv.Kernel(t)
+	tests := map[string]asm.Instructions{}
+	add := func(name string, body asm.Instructions, size int) {
+		tests[name] = join(onStack(-64, []byte("no_such_symbol_at_all\x00abcdefgh")), body, sum(-64, size))
+	}
+	for _, size := range []int{0, 1, 10, 22} {
+		for _, flags := range []int{0, 1} {
+			add(fmt.Sprintf("kallsyms %d %d", size, flags), calling(asm.FnKallsymsLookupName, stackArg(-64), size, flags, stackArg(-32)), 40)
+			if size > 0 {
+				add(fmt.Sprintf("btf_find %d %d", size, flags), calling(asm.FnBtfFindByNameKind, stackArg(-64), size, 4, flags), 0)
+			}
+		}
+	}
+	for _, size := range []int{0, 1, 16} {
+		for _, from := range []int{0, 0x1234} {
+			add(fmt.Sprintf("copy_from_user %d %#x", size, from), calling(asm.FnCopyFromUser, stackArg(-64), size, from), 16)
+		}
+	}
+	add("sys_close", calling(asm.FnSysClose, 98765), 0)
+	add("sys_bpf", calling(asm.FnSysBpf, 98, stackArg(-64), 32), 0)
+	s := oracle.State(t)
+	for name, insns := range tests {
+		spec := ebpf.ProgramSpec{Type: ebpf.Syscall, Flags: 1 << 4, License: "GPL", Instructions: insns}
+		prog, err := ebpf.NewProgram(&spec)
+		if err != nil {
+			t.Fatalf("%s: %+v", name, err)
+		}
+		want, err := prog.Run(&ebpf.RunOptions{})
+		prog.Close()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		run := oracle.Run{Type: ebpf.Syscall, Insns: insns}
+		for _, mode := range []interp.Mode{interp.Checked, interp.Fast} {
+			if got := run.Machine(t, s, mode); got.Ret != want || got.Err != nil {
+				t.Errorf("%s, mode %v: %d, %v; the kernel: %d", name, mode, int32(got.Ret), got.Err, int32(want))
+			}
+		}
+	}
+}

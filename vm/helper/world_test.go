@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
@@ -252,5 +253,94 @@ func TestSocketFaults(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestMessages(t *testing.T) {
+	const text = "0123456789"
+	for _, tt := range []struct {
+		name          string
+		args          []uint64
+		want          uint64
+		message, seen string
+	}{
+		{"bpf_msg_pull_data", []uint64{0, 2, 5, 0}, 0, text, "234"},
+		{"bpf_msg_pull_data", []uint64{0, 5, 5, 0}, errno.EINVAL.Ret(), text, text},
+		{"bpf_msg_pull_data", []uint64{0, 2, 11, 0}, errno.EINVAL.Ret(), text, text},
+		{"bpf_msg_push_data", []uint64{0, 4, 2, 0}, 0, "0123\x00\x00456789", "0123\x00\x00456789"},
+		{"bpf_msg_push_data", []uint64{0, 10, 1, 0}, 0, text + "\x00", text + "\x00"},
+		{"bpf_msg_push_data", []uint64{0, 11, 1, 0}, errno.EINVAL.Ret(), text, text},
+		{"bpf_msg_push_data", []uint64{0, 0, 1 << 30, 0}, errno.ENOMEM.Ret(), text, text},
+		{"bpf_msg_pop_data", []uint64{0, 1, 8, 0}, 0, "09", "09"},
+		{"bpf_msg_pop_data", []uint64{0, 1, 10, 0}, errno.EINVAL.Ret(), text, text},
+	} {
+		s := inWorld(t, ebpf.SchedCLS, nil)
+		if err := s.SetPacket(ebpf.SkMsg, []byte(text), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		got := call(t, s, tt.name, tt.args...)
+		message := string(mem.View(s.Packet.HardStart, int(s.Packet.HardEnd-s.Packet.HardStart)))
+		if got != tt.want || message != tt.message || string(s.Packet.Bytes()) != tt.seen {
+			t.Errorf("%s(%d) = %d, %q of %q; want %d, %q of %q",
+				tt.name, tt.args, int64(got), s.Packet.Bytes(), message, int64(tt.want), tt.seen, tt.message)
+		}
+	}
+}
+
+func TestHeaderOptions(t *testing.T) {
+	const op, isFullsock = 0, 72
+	const headerLen, writeHeader, parseHeader = 14, 15, 13
+	tcp := append(make([]byte, 20), "\x02\x04\x05\xb4\x01\xfe\x06\xeb\x9f\x01\x02"...)
+	withOp := func(n byte) *exec.State {
+		s := inWorld(t, ebpf.SockOps, nil)
+		if err := s.SetPacket(ebpf.SockOps, tcp, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		progtype.Seen(s)[op] = n
+		return s
+	}
+	for _, tt := range []struct {
+		name, search string
+		want         uint64
+		found        string
+	}{
+		{"a size", "\x02\x00\x00\x00", 4, "\x02\x04\x05\xb4"},
+		{"no room", "\x02\x00", errno.ENOSPC.Ret(), "\x02\x04"},
+		{"a kind of one's own", "\xfe\x04\xeb\x9f\x00\x00", 6, "\xfe\x06\xeb\x9f\x01\x02"},
+		{"another magic", "\xfe\x04\xeb\x9e\x00\x00", errno.ENOMSG.Ret(), "\xfe\x04\xeb\x9e\x00\x00"},
+		{"none", "\x03\x00\x00\x00", errno.ENOMSG.Ret(), "\x03\x00\x00\x00"},
+		{"no kind", "\x01\x00", errno.EINVAL.Ret(), "\x01\x00"},
+		{"a length", "\x02\x04", errno.EINVAL.Ret(), "\x02\x04"},
+	} {
+		s := withOp(parseHeader)
+		buf, _ := s.Lend(len(tt.search))
+		copy(buf, tt.search)
+		if got := call(t, s, "bpf_load_hdr_opt", 0, addr(buf), uint64(len(buf))); got != tt.want || string(buf) != tt.found {
+			t.Errorf("%s: %d, %q; want %d, %q", tt.name, int64(got), buf, int64(tt.want), tt.found)
+		}
+	}
+	s := withOp(writeHeader)
+	opt, _ := s.Lend(4)
+	copy(opt, "\xfd\x04\x01\x02")
+	if got := call(t, s, "bpf_store_hdr_opt", 0, addr(opt), 4); got != 0 {
+		t.Errorf("store: %d", int64(got))
+	}
+	copy(opt, "\x02\x04\x05\xb4")
+	if got := call(t, s, "bpf_store_hdr_opt", 0, addr(opt), 4); got != errno.EEXIST.Ret() {
+		t.Errorf("store what is there: %d", int64(got))
+	}
+	if got := call(t, s, "bpf_reserve_hdr_opt", 0, 4); got != errno.EPERM.Ret() {
+		t.Errorf("reserve while writing: %d", int64(got))
+	}
+	s = withOp(headerLen)
+	if got := call(t, s, "bpf_reserve_hdr_opt", 0, 4); got != 0 {
+		t.Errorf("reserve: %d", int64(got))
+	}
+	if got := call(t, s, "bpf_sock_ops_cb_flags_set", 0, 1); got != errno.EINVAL.Ret() {
+		t.Errorf("flags of half a socket: %d", int64(got))
+	}
+	progtype.Seen(s)[isFullsock] = 1
+	if got := call(t, s, "bpf_sock_ops_cb_flags_set", 0, 0x181); got != 0x180 {
+		t.Errorf("flags that there are none of: %#x", got)
 	}
 }
