@@ -126,6 +126,7 @@ func mapForEach(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 	key, next := keys[:size], keys[size:]
 
 	var calls uint64
+	ctx := s.ArgProv[2] // helpers that the function calls write over it
 	for err := m.NextKey(nil, key); err == nil && calls < uint64(info.MaxEntries); copy(key, next) {
 		err = m.NextKey(key, next)
 		value := m.Lookup(s.CPU, key)
@@ -135,7 +136,7 @@ func mapForEach(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 		args := [5]uint64{r1, addressOf(key), uint64(value), r3}
 		provs := [5]exec.Prov{
 			exec.Make(exec.RegionMap, uint32(r1)), prov,
-			exec.MapValue(maps.Handle(r1), info.Values.Index(value)), s.ArgProv[2],
+			exec.MapValue(maps.Handle(r1), info.Values.Index(value)), ctx,
 		}
 		stop, fault := s.Engine.Callback(s, uint32(r2), &args, &provs)
 		calls++

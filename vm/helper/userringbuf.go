@@ -18,8 +18,9 @@ func userRingbufDrain(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 	if !ok {
 		return errno.EINVAL.Ret()
 	}
+	from := s.ArgProv[2] // helpers that the function calls write over it
 	n, err := m.Drain(r4, func(addr uintptr, size uint32) bool {
-		stop, fault := drainOne(s, uint32(r2), addr, size, r3)
+		stop, fault := drainOne(s, uint32(r2), addr, size, r3, from)
 		return fault == nil && stop == 0
 	})
 	if err != nil {
@@ -28,7 +29,7 @@ func userRingbufDrain(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 	return uint64(n)
 }
 
-func drainOne(s *exec.State, fn uint32, addr uintptr, size uint32, ctx uint64) (uint64, error) {
+func drainOne(s *exec.State, fn uint32, addr uintptr, size uint32, ctx uint64, ctxFrom exec.Prov) (uint64, error) {
 	sample := s.Acquire(exec.Record{Addr: addr, Size: uintptr(size)})
 	defer func() { s.Acquired[sample.Elem()].Live = false }()
 	ptr, from := s.Lend(int(SlotDynptr.Size()))
@@ -38,6 +39,6 @@ func drainOne(s *exec.State, fn uint32, addr uintptr, size uint32, ctx uint64) (
 	defer s.Return(ptr, from)
 	NewDynptr(ptr, addr, size)
 	s.Acquired[from.Elem()].Dynptr = true
-	args, provs := [5]uint64{addressOf(ptr), ctx}, [5]exec.Prov{from, s.ArgProv[2]}
+	args, provs := [5]uint64{addressOf(ptr), ctx}, [5]exec.Prov{from, ctxFrom}
 	return s.Engine.Callback(s, fn, &args, &provs)
 }
