@@ -12,11 +12,13 @@ import (
 
 // Memory is a map's memory as user space sees it without calls, with the methods
 // of [ebpf.Memory]: an array's values one after another, each rounded up to 8
-// bytes. Programs see what is written at once, and parts of it meanwhile. It must
+// bytes, or an arena. Programs see what is written at once, and parts of it meanwhile. It must
 // not be used once the map is closed.
 type Memory struct {
 	b  []byte
 	ro bool
+	// arena is the map where it is one, whose pages user space's access allocates.
+	arena *maps.Arena
 }
 
 // Memory gives the memory of a map with the flag BPF_F_MMAPABLE. It is read-only
@@ -30,7 +32,8 @@ func (m *Map) Memory() (*Memory, error) {
 		return nil, fmt.Errorf("memory of map %s: a %s has none: %w", m.info.Name, m.info.Type, ebpf.ErrNotSupported)
 	}
 	b, writable := shared.Memory()
-	return &Memory{b, !writable}, nil
+	arena, _ := m.obj.Map.(*maps.Arena)
+	return &Memory{b, !writable, arena}, nil
 }
 
 // Size is the number of bytes, a multiple of the page size.
@@ -58,6 +61,9 @@ func (mm *Memory) copy(p []byte, off int64, what string, do func([]byte) int) (i
 	}
 	if off < 0 || off >= int64(len(mm.b)) {
 		return 0, fmt.Errorf("%s at byte %d: the memory has %d bytes", what, off, len(mm.b))
+	}
+	if mm.arena != nil {
+		mm.arena.Touch(uint64(off), uint64(min(len(p), len(mm.b)-int(off))))
 	}
 	n := do(mm.b[off:])
 	if n < len(p) {

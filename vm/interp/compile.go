@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // Compile decodes a program. It refuses what no machine could run, with
@@ -17,10 +18,26 @@ func Compile(in *Input) (*Program, error) {
 	if err := c.compile(); err != nil {
 		return nil, err
 	}
-	if !c.checkedOnly {
+	if !c.checkedOnly && !keepsStrangers(in.Maps) {
 		c.prog.fast = c.convertContext()
 	}
 	return c.prog, nil
+}
+
+// keepsStrangers reports whether values hold pointers of which the machine does
+// not know that they lead to memory: those that Linux does not trust, and those
+// to its own structures.
+func keepsStrangers(all []maps.Map) bool {
+	for _, m := range all {
+		for _, f := range m.Info().Fields {
+			switch {
+			case f.Kind&(maps.FieldKptrUntrusted|maps.FieldUptr) != 0,
+				f.Kind == maps.FieldKptr && (f.Target.Name == "task_struct" || f.Target.Name == "cgroup"):
+				return true
+			}
+		}
+	}
+	return false
 }
 
 type compiler struct {

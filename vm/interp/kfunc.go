@@ -23,6 +23,9 @@ func (c *compiler) decodeKfunc(i int, o op) (op, error) {
 		if !h.AllowedIn(c.in.Type.Prog) {
 			return op{}, fmt.Errorf("calls kernel function %s, which programs of type %s may not call", h.Name, c.in.Type.Name)
 		}
+		if c.in.Proprietary {
+			return op{}, fmt.Errorf("calls kernel function %s: cannot call kernel function from non-GPL compatible program; the object's section license says what it is under", h.Name)
+		}
 		if h.Bind != nil {
 			bound := *h
 			bound.Func = h.Bind(c.in.Types)

@@ -87,6 +87,12 @@ func newArena(info Info) (Map, error) {
 // UserBase is the address in user space of the arena's first byte.
 func (a *Arena) UserBase() uint64 { return a.user }
 
+// Memory implements Mmapable. Pages that nobody allocated are part of it, too:
+// user space's access allocates them, which is [Arena.Touch].
+func (a *Arena) Memory() ([]byte, bool) {
+	return mem.View(a.info.Values.Base, int(a.info.Values.Size)), true
+}
+
 // Allocated reports whether all of n bytes from an offset on, at most a page,
 // are in pages that are allocated.
 func (a *Arena) Allocated(offset, n uintptr) bool {
