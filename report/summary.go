@@ -162,9 +162,9 @@ func (w *Writer) Run(r *Run) error {
 	}
 	verdict := r.Verdict
 	if verdict == "" {
-		verdict = strconv.FormatUint(uint64(r.Return), 10)
+		verdict = strconv.Itoa(int(int32(r.Return)))
 	} else {
-		verdict = fmt.Sprintf("%s (%d)", w.paint(verdict, verdict), r.Return)
+		verdict = fmt.Sprintf("%s (%d)", w.paint(verdict, verdict), int32(r.Return))
 	}
 	w.buf = fmt.Appendf(w.buf[:0], "%s returned %s: %d %s, %.1f ns a run\n",
 		r.Program, verdict, r.Repeat, plural(r.Repeat, "run", "runs"), perRun)
