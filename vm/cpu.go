@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/object"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -27,6 +28,8 @@ var PossibleCPU = sync.OnceValue(func() int {
 
 // machine is the CPUs that programs run on.
 var machine = newCPUs(min(runtime.NumCPU(), PossibleCPU(), maxCPUs))
+
+func init() { object.Later = machine.retire }
 
 // cpu is one of them: the state that a run executes on, and what goes in and
 // comes out of it, kept here so that a run allocates nothing.

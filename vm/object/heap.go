@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // slabBytes is how much memory a slab of small objects has.
@@ -191,12 +192,26 @@ func Drop(addr uintptr) bool {
 		}
 		o.Layout.Fields.Free(nil, o.Base)
 		s.refs.Store(0)
-		heap.mu.Lock()
-		class := table(&heap.slabs)[o.Number>>slotBits].stride
-		heap.free[class] = append(heap.free[class], o.Number)
-		heap.mu.Unlock()
+		if o.Layout.Fields.Has(maps.FieldRefcount) {
+			Later(o.reuse)
+		} else {
+			o.reuse()
+		}
 		return true
 	}
+}
+
+// Later calls free once no program that runs now can see an object that is gone.
+// As in Linux that matters for objects with a bpf_refcount, which others may look
+// at without owning them. The machine sets it before programs run.
+var Later = func(free func()) { free() }
+
+// reuse makes an object's place free.
+func (o *Object) reuse() {
+	heap.mu.Lock()
+	defer heap.mu.Unlock()
+	class := table(&heap.slabs)[o.Number>>slotBits].stride
+	heap.free[class] = append(heap.free[class], o.Number)
 }
 
 // Live counts the objects that live now, for tests.

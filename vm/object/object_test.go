@@ -3,6 +3,7 @@ package object
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -187,5 +188,36 @@ func TestReferences(t *testing.T) {
 	}
 	if New(&Layout{Size: maxSize + 1}) != 0 {
 		t.Error("there was memory for too large an object")
+	}
+}
+
+// TestManyAtOnce: what goroutines allocate, share and drop is never one another's.
+func TestManyAtOnce(t *testing.T) {
+	before := Live()
+	var wg sync.WaitGroup
+	shared := newItem(t, 42)
+	for g := range uint64(4) {
+		wg.Go(func() {
+			for i := range uint64(5000) {
+				a := New(item)
+				*word(a) = g<<32 | i
+				if !Acquire(shared) || *word(shared) != 42 {
+					t.Error("the shared object is gone")
+				}
+				Drop(shared)
+				if *word(a) != g<<32|i {
+					t.Error("somebody else wrote to an object")
+				}
+				if o, ok := Find(a + 60); !ok || o.Base != a {
+					t.Error("an object is not found")
+				}
+				Drop(a)
+			}
+		})
+	}
+	wg.Wait()
+	Drop(shared)
+	if n := Live() - before; n != 0 {
+		t.Errorf("%d objects are left", n)
 	}
 }
