@@ -1,7 +1,6 @@
 package ctxfile
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,7 +57,7 @@ func Parse(name string, text []byte, target *Target) (*Context, error) {
 	r := &reader{target: target, memory: memory.New(types...)}
 	c, err := r.read(top)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, errors.Join(err, r.memory.Close()))
 	}
 	return c, nil
 }
@@ -88,7 +87,7 @@ func (r *reader) context(top *entries) ([]byte, error) {
 		if !ok {
 			return nil, e.errorf("want hex digits in quotes")
 		}
-		b, err := hex.DecodeString(strings.NewReplacer(" ", "", "\n", "", ":", "").Replace(text))
+		b, err := hexBytes(text)
 		if err != nil {
 			return nil, e.errorf("%w", err)
 		}

@@ -138,7 +138,7 @@ ret: -1
 memory:
   - {name: name, type: "char[8]", value: lock}
   - {at: 0x7ffe0000, user: true, string: /etc/passwd}
-  - {at: 0xffff888000000000, bytes: "0102", size: 4}
+  - {at: 0xffff888000000000, bytes: "01 02", size: 4}
 `)
 	if len(c.Ctx) != 168 || word(c, 14) != 5 || textAt(c, word(c, 13)) != "lock" || word(c, 10) != ^uint64(0) {
 		t.Errorf("registers % x", c.Ctx)
@@ -194,6 +194,9 @@ func TestErrors(t *testing.T) {
 		{lsm(), "memory:\n - {name: a, type: filee}\n", "ctx.yaml: line 2: memory: there is no type filee"},
 		{lsm(), "memory:\n - {nme: a, type: file}\n", "ctx.yaml: line 2: memory: unknown field nme; did you mean name?"},
 		{lsm(), "memory:\n - {name: a, type: file, value: {flags: x}}\n", "ctx.yaml: object a: line 2: field flags of struct file: unsigned int: the text \"x\" is no number"},
+		{lsm(), "memory:\n - {at: 1, user: maybe, size: 2}\n", "ctx.yaml: line 2: memory: user: maybe is not true or false"},
+		{lsm(), "memory:\n - {at: 1}\n", "ctx.yaml: line 2: memory: memory at 0x1 has neither string, bytes nor size"},
+		{lsm(), "memory:\n - {at: 1, size: 2}\n - {at: 2, size: 2}\n", "ctx.yaml: memory of 2 bytes at 0x1 and memory at 0x2 overlap"},
 		{target(t, ebpf.XDP, 0, ""), "ingres_ifindex: 1\n", "ctx.yaml: line 1: ingres_ifindex: struct xdp_md has no such field; did you mean ingress_ifindex?"},
 		{target(t, ebpf.XDP, 0, ""), "data: 1\n", "ctx.yaml: line 1: data: field data is a pointer, which the run sets"},
 		{target(t, ebpf.Kprobe, 0, ""), "arch: amd64\nrxx: 1\n", "ctx.yaml: line 2: rxx: amd64 has no such register; arg1 to arg6 and ret stand for those of arguments and result; did you mean rax?"},

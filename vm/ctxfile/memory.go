@@ -2,7 +2,9 @@ package ctxfile
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/skep-ebpf/skep/internal/strictyaml"
 	"github.com/skep-ebpf/skep/vm/memory"
@@ -72,10 +74,16 @@ func (r *reader) declare(fields map[string]any) (entry, error) {
 	if err := known(fields, "name", "type", "value"); err != nil {
 		return entry{}, err
 	}
-	name, _ := object(fields, "name").(string)
-	typ, _ := object(fields, "type").(string)
+	name, err := optional[string](fields, "name", "a name")
+	if err != nil {
+		return entry{}, err
+	}
+	typ, err := optional[string](fields, "type", "the name of a type")
+	if err != nil {
+		return entry{}, err
+	}
 	if name == "" || typ == "" {
-		return entry{}, fmt.Errorf("an object has a name and a type")
+		return entry{}, errors.New("an object has a name and a type")
 	}
 	value := fields["value"]
 	return entry{name: name, value: value}, r.memory.Declare(name, typ, value)
@@ -90,27 +98,56 @@ func (r *reader) region(fields map[string]any) error {
 	if err != nil {
 		return fmt.Errorf("at: %w", err)
 	}
-	user, _ := object(fields, "user").(bool)
-	var b []byte
-	if text, ok := object(fields, "string").(string); ok {
+	user, err := optional[bool](fields, "user", "true or false")
+	if err != nil {
+		return err
+	}
+	text, err := optional[string](fields, "string", "a text")
+	if err != nil {
+		return err
+	}
+	digits, err := optional[string](fields, "bytes", "hex digits in quotes")
+	if err != nil {
+		return err
+	}
+	size, err := optional[int64](fields, "size", "a number")
+	if err != nil {
+		return err
+	}
+	b, err := hexBytes(digits)
+	switch {
+	case err != nil:
+		return fmt.Errorf("bytes: %w", err)
+	case size < 0 || size > maxRegion:
+		return fmt.Errorf("size: %d is not between 0 and %d", size, maxRegion)
+	}
+	if text != "" {
 		b = append([]byte(text), 0)
 	}
-	if text, ok := object(fields, "bytes").(string); ok {
-		if b, err = hex.DecodeString(text); err != nil {
-			return fmt.Errorf("bytes: %w", err)
-		}
-	}
-	if n, ok := object(fields, "size").(int64); ok {
-		if n < 0 || n > maxRegion {
-			return fmt.Errorf("size: %d is not between 0 and %d", n, maxRegion)
-		}
-		b = append(b, make([]byte, max(int(n)-len(b), 0))...)
-	}
+	b = append(b, make([]byte, max(int(size)-len(b), 0))...)
 	if len(b) == 0 {
 		return fmt.Errorf("memory at %#x has neither string, bytes nor size", addr)
 	}
 	r.memory.Region(addr, b, user)
 	return nil
+}
+
+// optional is the value of a key, the zero value where it is not there.
+func optional[T any](fields map[string]any, key, want string) (value T, err error) {
+	v := object(fields, key)
+	if v == nil {
+		return value, nil
+	}
+	value, ok := v.(T)
+	if !ok {
+		return value, fmt.Errorf("%s: %v is not %s", key, v, want)
+	}
+	return value, nil
+}
+
+// hexBytes reads hex digits with or without spaces between.
+func hexBytes(digits string) ([]byte, error) {
+	return hex.DecodeString(strings.NewReplacer(" ", "", "\n", "", ":", "").Replace(digits))
 }
 
 // maxRegion is the largest size of a region, in bytes.
