@@ -61,7 +61,7 @@ func newKernelNet(t *testing.T, cfg *Config, spec *ebpf.CollectionSpec) *kernelN
 		} else {
 			peer = "x-" + i.Name
 		}
-		ip(t, "link", "add", i.Name, "index", fmt.Sprint(i.Index), "type", "veth", "peer", "name", peer, "index", fmt.Sprint(peerIndex))
+		ip(t, "link", "add", "name", i.Name, "index", fmt.Sprint(i.Index), "type", "veth", "peer", "name", peer, "index", fmt.Sprint(peerIndex))
 	}
 	var err error
 	if k.coll, err = ebpf.NewCollection(spec); err != nil {
@@ -73,13 +73,13 @@ func newKernelNet(t *testing.T, cfg *Config, spec *ebpf.CollectionSpec) *kernelN
 	for at := range cfg.Interfaces {
 		i := &cfg.Interfaces[at]
 		if i.MAC != "" {
-			ip(t, "link", "set", i.Name, "address", i.MAC)
+			ip(t, "link", "set", "dev", i.Name, "address", i.MAC)
 		}
 		if i.MTU != 0 {
-			ip(t, "link", "set", i.Name, "mtu", fmt.Sprint(i.MTU))
+			ip(t, "link", "set", "dev", i.Name, "mtu", fmt.Sprint(i.MTU))
 		}
-		ip(t, "link", "set", i.Name, "up")
-		ip(t, "link", "set", outside(i), "up")
+		ip(t, "link", "set", "dev", i.Name, "up")
+		ip(t, "link", "set", "dev", outside(i), "up")
 	}
 	for at := range cfg.Interfaces {
 		i := &cfg.Interfaces[at]
@@ -262,8 +262,11 @@ func virtual(t *testing.T, cfg *Config, spec *ebpf.CollectionSpec, frames [][]by
 	t.Helper()
 	got := make(map[string][][]byte)
 	b := build(t, cfg, spec, Options{Tap: func(i *Interface, d Direction, frame []byte) error {
-		if d == TX {
+		switch {
+		case d == TX && i.peer == nil:
 			got[i.Name] = append(got[i.Name], bytes.Clone(frame))
+		case d == RX && i.peer != nil: // where the socket is, which sees redirects into it, too
+			got[i.peer.Name] = append(got[i.peer.Name], bytes.Clone(frame))
 		}
 		return nil
 	}})

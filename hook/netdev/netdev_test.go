@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"runtime"
@@ -23,13 +24,18 @@ import (
 
 // bench is a network with programs.
 type bench struct {
-	net  *Network
-	coll *vm.Collection
+	net   *Network
+	coll  *vm.Collection
+	steps strings.Builder // what programs returned
 }
 
 func build(t *testing.T, cfg *Config, spec *ebpf.CollectionSpec, opts Options) *bench {
 	t.Helper()
 	b := &bench{}
+	opts.AfterRun = func(r *Run) error {
+		fmt.Fprintf(&b.steps, "%s %s %s: %s %+v\n", r.Interface.Name, r.Hook, r.Program, r.Verdict, r.Redirect)
+		return nil
+	}
 	var err error
 	if b.net, err = cfg.Build(opts); err != nil {
 		t.Fatal(err)

@@ -75,6 +75,7 @@ type packet struct {
 	data    []byte               // from the Ethernet header on
 	meta    []byte               // what XDP programs put before it
 	skb     *progtype.SKBContext // what tc programs know of it; nil: nothing yet
+	mark    uint32               // where skb is nil
 	vlan    [4]byte              // the tag that lies beside the packet, as vm.Output has it
 	ingress uint32               // interface that it came in by
 	queue   uint32
@@ -163,17 +164,28 @@ func (n *Network) hop(i *Interface, p *packet) bool {
 // transmit is the driver's: the frame leaves, and reaches the peer if there is
 // one.
 func (n *Network) transmit(i *Interface, p *packet) error {
-	p.tagged()
-	if i.peer != nil && len(p.data) > i.peer.maxFrame() {
-		return n.fail(i.peer, "a frame of %d bytes is too long for an MTU of %d", len(p.data), i.peer.MTU)
+	wire := p.wire()
+	if i.peer != nil && len(wire) > i.peer.maxFrame() {
+		return n.fail(i.peer, "a frame of %d bytes is too long for an MTU of %d", len(wire), i.peer.MTU)
 	}
-	if err := n.passes(i, TX, p.data); err != nil {
+	if err := n.passes(i, TX, wire); err != nil {
 		return err
 	}
 	if peer := i.peer; peer != nil && n.hop(i, p) {
-		n.later(func() error { return n.receive(peer, &packet{data: p.data, hops: p.hops}) })
+		next := p.over()
+		n.later(func() error { return n.receive(peer, next) })
 	}
 	return nil
+}
+
+// over is a packet as the other end of a veth pair receives it: the socket buffer
+// is the same, but for what Linux scrubs.
+func (p *packet) over() *packet {
+	next := &packet{data: p.data, mark: p.mark, vlan: p.vlan, hops: p.hops}
+	if p.skb != nil {
+		next.mark = p.skb.Mark
+	}
+	return next
 }
 
 // run runs a program on a packet and gives what it returned and where it sent the
@@ -181,7 +193,7 @@ func (n *Network) transmit(i *Interface, p *packet) error {
 func (n *Network) run(i *Interface, hook Hook, prog *vm.Program, p *packet, egress uint32) (uint32, exec.Redirect, error) {
 	in := vm.Input{Data: p.data, CPU: p.cpu, Place: &progtype.Place{
 		Ifindex: i.Index, Ingress: p.ingress, Egress: egress, Queue: p.queue,
-		MAC: i.MAC, Meta: p.meta, SKB: p.skb,
+		MAC: i.MAC, Meta: p.meta, SKB: p.skb, Mark: p.mark, VLAN: p.vlan,
 	}}
 	var out vm.Output
 	tc := hook == TCXIngress || hook == TCXEgress
@@ -195,7 +207,9 @@ func (n *Network) run(i *Interface, hook Hook, prog *vm.Program, p *packet, egre
 		return 0, exec.Redirect{}, fmt.Errorf("interface %s, %s: %w", i.Name, hook, err)
 	}
 	p.meta, p.data = out.Data[:out.Meta:out.Meta], out.Data[out.Meta:]
-	p.skb, p.vlan = out.SKB, out.VLAN
+	if tc {
+		p.skb, p.vlan = out.SKB, out.VLAN
+	}
 	name := verdict(out.Ret, prog, tc)
 	i.runs(hook, prog.Name()).Verdicts[name]++
 	if n.opts.AfterRun != nil {

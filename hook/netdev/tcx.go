@@ -6,6 +6,7 @@ import (
 
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 // What a tcx program returns (enum tcx_action_base).
@@ -124,7 +125,7 @@ func (n *Network) into(i, to *Interface, p *packet) error {
 		p.skb.SetPktType(p.data, to.MAC)
 	}
 	n.later(func() error {
-		if err := n.passes(to, RX, p.data); err != nil {
+		if err := n.passes(to, RX, p.wire()); err != nil {
 			return err
 		}
 		return n.ingress(to, p)
@@ -132,14 +133,13 @@ func (n *Network) into(i, to *Interface, p *packet) error {
 	return nil
 }
 
-// tagged puts the VLAN tag that lies beside a packet into it, as on the wire.
-func (p *packet) tagged() {
+// wire is the packet as it is on the wire: with the VLAN tag that lies beside it.
+func (p *packet) wire() []byte {
 	const addresses = 12
 	if p.vlan == [4]byte{} || len(p.data) < addresses {
-		return
+		return p.data
 	}
-	p.data = slices.Insert(slices.Clone(p.data), addresses, p.vlan[:]...)
-	p.vlan = [4]byte{}
+	return slices.Concat(p.data[:addresses], p.vlan[:], p.data[addresses:])
 }
 
 // Env gives programs' surroundings with this network in them: its interfaces'
@@ -154,12 +154,16 @@ func (n *Network) Env(base exec.Env) *exec.Env {
 }
 
 // cloned is bpf_clone_redirect: a copy goes on its way when the run is over.
-func (n *Network) cloned(ifindex uint32, flags uint64, data []byte) {
+func (n *Network) cloned(s *exec.State, ifindex uint32, flags uint64) {
 	to := n.ByIndex(ifindex)
 	if to == nil || n.running == nil {
 		return
 	}
-	p := &packet{data: slices.Clone(data), ingress: n.running.ingress, hops: n.running.hops}
+	skb := *progtype.SKB(s)
+	p := &packet{
+		data: slices.Clone(s.Packet.Bytes()), skb: &skb, vlan: skb.VLAN(),
+		ingress: n.running.ingress, queue: n.running.queue, cpu: n.running.cpu, hops: n.running.hops,
+	}
 	n.later(func() error {
 		if flags&redirectIngress != 0 {
 			return n.into(to, to, p)

@@ -37,8 +37,8 @@ type onPort struct {
 // switchPort begins with the port in R7, and ends with otherwise.
 func switchPort(begin asm.Instructions, cases []onPort, otherwise int32) asm.Instructions {
 	insns := begin
-	for _, c := range cases {
-		next := fmt.Sprintf("not%d", c.port)
+	for n, c := range cases {
+		next := fmt.Sprintf("not%d", n)
 		insns = append(insns, asm.JNE.Imm(asm.R7, c.port, next))
 		insns = append(insns, c.do...)
 		insns = append(insns, asm.Ja.Label("exit"), asm.Mov.Reg(asm.R7, asm.R7).WithSymbol(next))

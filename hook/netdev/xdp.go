@@ -26,7 +26,7 @@ const (
 
 // receive is the driver's: a frame arrived at an interface.
 func (n *Network) receive(i *Interface, p *packet) error {
-	if err := n.passes(i, RX, p.data); err != nil {
+	if err := n.passes(i, RX, p.wire()); err != nil {
 		return err
 	}
 	if len(p.data) < ethHeader {
@@ -39,6 +39,9 @@ func (n *Network) receive(i *Interface, p *packet) error {
 	ret, r, err := n.run(i, XDP, i.xdp, p, 0)
 	if err != nil {
 		return err
+	}
+	if ret != xdpPass {
+		p.mark, p.vlan = 0, [4]byte{} // a frame is no socket buffer, and a veth forgets it
 	}
 	switch ret {
 	case xdpPass:

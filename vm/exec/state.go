@@ -151,9 +151,9 @@ type Env struct {
 	CPUs int
 	// Objects is the kernel's memory, as far as programs may see it. May be nil.
 	Objects *Objects
-	// Clone takes a packet that bpf_clone_redirect sends; it must not keep it.
-	// May be nil.
-	Clone func(ifindex uint32, flags uint64, packet []byte)
+	// Clone sends a copy of a run's packet (bpf_clone_redirect). It must not keep
+	// the state. May be nil.
+	Clone func(s *State, ifindex uint32, flags uint64)
 }
 
 var boot = time.Now()

@@ -411,7 +411,7 @@ func TestRedirect(t *testing.T) {
 		exec.Redirect{Kind: exec.RedirectNeigh, Ifindex: 7, Nexthop: netip.AddrFrom4([4]byte{10, 0, 0, 9})})
 
 	var cloned int
-	s.Env.Clone = func(ifindex uint32, _ uint64, packet []byte) { cloned += int(ifindex) * len(packet) }
+	s.Env.Clone = func(s *exec.State, ifindex uint32, _ uint64) { cloned += int(ifindex) * s.Packet.Len() }
 	if got := cloneRedirect(s, 0, 2, 0, 0, 0); got != 0 || cloned != 120 {
 		t.Errorf("gives %d, cloned %d", int64(got), cloned)
 	}

@@ -1,9 +1,7 @@
 package helper
 
 import (
-	"encoding/binary"
 	"net/netip"
-	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -86,21 +84,7 @@ func cloneRedirect(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
 		return errno.EINVAL.Ret()
 	}
 	if s.Env.Clone != nil {
-		s.Env.Clone(ifindex, r3, withTag(s))
+		s.Env.Clone(s, ifindex, r3)
 	}
 	return 0
-}
-
-// withTag is the packet as it would be on the wire, with the VLAN tag that lies
-// beside it.
-func withTag(s *exec.State) []byte {
-	const addresses = 12 // bytes before the type, where the tag goes
-	packet, c := s.Packet.Bytes(), progtype.SKB(s)
-	if c.VLANPresent == 0 || len(packet) < addresses {
-		return packet
-	}
-	tag := make([]byte, 4)
-	binary.NativeEndian.PutUint16(tag, c.VLANProto)
-	binary.BigEndian.PutUint16(tag[2:], c.VLANTCI)
-	return slices.Concat(packet[:addresses], tag, packet[addresses:])
 }

@@ -16,8 +16,22 @@ type Place struct {
 	Queue   uint32  // receive queue, counted from 0
 	MAC     [6]byte // of Ifindex; packets to others are PACKET_OTHERHOST
 	Meta    []byte  // metadata before the packet, at most XDPMaxMeta bytes
-	// SKB is what earlier programs made of the socket buffer; nil: it is fresh.
-	SKB *SKBContext
+	// SKB is what earlier programs made of the socket buffer; nil: it is fresh, but
+	// for the Mark and the VLAN tag beside the packet (as [SKBContext.VLAN] gives
+	// it) that it may have from another interface.
+	SKB  *SKBContext
+	Mark uint32
+	VLAN [4]byte
+}
+
+// VLAN is the tag that lies beside the packet, protocol and control information as
+// in the header; all zero: there is none.
+func (c *SKBContext) VLAN() (tag [4]byte) {
+	if c.VLANPresent != 0 {
+		binary.NativeEndian.PutUint16(tag[:], c.VLANProto)
+		binary.BigEndian.PutUint16(tag[2:], c.VLANTCI)
+	}
+	return tag
 }
 
 // enterXDP puts a packet's metadata and its interfaces into an XDP run.
@@ -40,7 +54,7 @@ func (pl *Place) before(s *exec.State) uintptr {
 func (pl *Place) enterSKB(s *exec.State) {
 	c, p := SKB(s), &s.Packet
 	if pl.SKB == nil {
-		c.arrive(s, pl.MAC)
+		c.arrive(s, pl)
 	} else {
 		moved := uint64(p.Data) - pl.SKB.Data
 		*c = *pl.SKB
@@ -61,13 +75,19 @@ func (pl *Place) enterSKB(s *exec.State) {
 
 // arrive is eth_type_trans and what the stack does before traffic control: it
 // takes an outer VLAN tag off the packet.
-func (c *SKBContext) arrive(s *exec.State, mac [6]byte) {
+func (c *SKBContext) arrive(s *exec.State, pl *Place) {
 	p := &s.Packet
 	data := p.Bytes()
 	c.Mac, c.Network = uint64(p.Data), uint64(p.Data)+ethHeader
 	c.MacLen = ethHeader
-	c.SetPktType(data, mac)
+	c.SetPktType(data, pl.MAC)
+	c.Mark = pl.Mark
 	c.Protocol = EtherProtocol(data[12:])
+	if pl.VLAN != [4]byte{} {
+		c.VLANPresent, c.VLANProto = 1, binary.NativeEndian.Uint16(pl.VLAN[:])
+		c.VLANTCI = binary.BigEndian.Uint16(pl.VLAN[2:])
+		return
+	}
 	if (c.Protocol == Proto8021Q || c.Protocol == Proto8021AD) && len(data) >= ethHeader+4 {
 		c.VLANPresent, c.VLANProto = 1, c.Protocol
 		c.VLANTCI = binary.BigEndian.Uint16(data[ethHeader:])

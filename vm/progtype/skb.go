@@ -383,10 +383,7 @@ func finishSKB(s *exec.State, out *Output) {
 		out.Data = append(out.Data, mem.View(s.Packet.Meta, out.Meta)...)
 	}
 	out.Data = append(out.Data, s.Packet.Bytes()...)
-	if c.VLANPresent != 0 {
-		binary.NativeEndian.PutUint16(out.VLAN[:], c.VLANProto)
-		binary.BigEndian.PutUint16(out.VLAN[2:], c.VLANTCI)
-	}
+	out.VLAN = c.VLAN()
 
 	var ctx [skbSize]byte
 	le := binary.LittleEndian
