@@ -21,7 +21,7 @@ var maskLayout = object.Layout{Name: "struct bpf_cpumask", Size: maskCPUs/8 + 8,
 func init() {
 	one, two := []Arg{ArgPtrToObject}, []Arg{ArgPtrToObject, ArgPtrToObject}
 	three, cpu := []Arg{ArgPtrToObject, ArgPtrToObject, ArgPtrToObject}, []Arg{ArgAnything, ArgPtrToObject}
-	registerKfuncs("6.3",
+	registerKfuncs("6.3", only(kfuncsTracing,
 		&Helper{Name: "bpf_cpumask_create", Func: maskCreate, Flags: Acquire | RetNull, Ret: RetPtrToObject},
 		&Helper{Name: "bpf_cpumask_acquire", Func: acquireObject, Flags: Acquire, Ret: RetPtrToObject, Args: one},
 		&Helper{Name: "bpf_cpumask_release", Func: dropObject, Flags: Release, Ret: RetVoid, Args: []Arg{ArgPtrToOwned}},
@@ -43,15 +43,15 @@ func init() {
 		&Helper{Name: "bpf_cpumask_empty", Func: maskNone(1, func(a, _ uint64) uint64 { return a }), Args: one},
 		&Helper{Name: "bpf_cpumask_full", Func: maskNone(1, func(a, _ uint64) uint64 { return ^a }), Args: one},
 		&Helper{Name: "bpf_cpumask_copy", Func: maskCopy, Ret: RetVoid, Args: two},
-	)
-	registerKfuncs("6.5",
+	)...)
+	registerKfuncs("6.5", only(kfuncsTracing,
 		&Helper{Name: "bpf_cpumask_first_and", Func: maskFind(2, func(a, b uint64) uint64 { return a & b }), Args: two},
 		&Helper{Name: "bpf_cpumask_any_distribute", Func: maskAny(1, func(a, _ uint64) uint64 { return a }), Args: one},
 		&Helper{Name: "bpf_cpumask_any_and_distribute", Func: maskAny(2, func(a, b uint64) uint64 { return a & b }), Args: two},
-	)
-	registerKfuncs("6.8", &Helper{Name: "bpf_cpumask_weight", Func: maskWeight, Args: one})
-	registerKfuncs("6.15", &Helper{Name: "bpf_cpumask_populate", Func: maskPopulate,
-		Args: []Arg{ArgPtrToObject, ArgPtrToMem, ArgConstSize}})
+	)...)
+	registerKfuncs("6.8", only(kfuncsTracing, &Helper{Name: "bpf_cpumask_weight", Func: maskWeight, Args: one})...)
+	registerKfuncs("6.15", only(kfuncsTracing, &Helper{Name: "bpf_cpumask_populate", Func: maskPopulate,
+		Args: []Arg{ArgPtrToObject, ArgPtrToMem, ArgConstSize}})...)
 }
 
 // maskAt is the words of a cpumask with bits for the machine's CPUs.

@@ -63,6 +63,14 @@ func registerKfuncs(since string, fs ...*Helper) {
 	}
 }
 
+// only restricts kernel functions to program types.
+func only(types []ebpf.ProgramType, fs ...*Helper) []*Helper {
+	for _, f := range fs {
+		f.Types = types
+	}
+	return fs
+}
+
 // Kfunc gives a kernel function by its name, or nil where the machine does not
 // have it. A suffix behind three underscores is the program's own, as for
 // libbpf.
@@ -81,9 +89,13 @@ func Kfuncs() []*Helper {
 	return all
 }
 
-// typesSyscall and so on are sets of program types, as the kernel registers
-// kernel functions for them. Most are for all types.
+// Sets of program types, as the kernel registers kernel functions for them.
+// Functions without one are for all types.
 var (
+	kfuncsTracing = []ebpf.ProgramType{ebpf.Tracing, ebpf.TracePoint, ebpf.PerfEvent, ebpf.LSM, ebpf.Kprobe,
+		ebpf.StructOps, ebpf.Syscall}
+	kfuncsGeneric = append([]ebpf.ProgramType{ebpf.SchedCLS, ebpf.XDP, ebpf.CGroupSKB, ebpf.CGroupSock,
+		ebpf.CGroupDevice, ebpf.CGroupSockAddr, ebpf.CGroupSockopt, ebpf.CGroupSysctl, ebpf.SockOps}, kfuncsTracing...)
 	kfuncsXDP = []ebpf.ProgramType{ebpf.XDP}
 	kfuncsSKB = []ebpf.ProgramType{ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB, ebpf.SkSKB,
 		ebpf.LWTIn, ebpf.LWTOut, ebpf.LWTXmit, ebpf.LWTSeg6Local, ebpf.Netfilter}

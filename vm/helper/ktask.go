@@ -8,14 +8,14 @@ import (
 // References of tasks are counted in checked mode only: a task that the
 // environment tells of stays.
 func init() {
-	registerKfuncs("6.2",
+	registerKfuncs("6.2", only(kfuncsGeneric,
 		&Helper{Name: "bpf_task_acquire", Func: taskAcquire, Flags: Acquire | RetNull, Ret: RetPtrToObject, CheckedOnly: true, Asks: asksTasks,
 			Args: []Arg{ArgPtrToBTF}},
 		&Helper{Name: "bpf_task_release", Func: noop, Flags: Release, Ret: RetVoid, Asks: asksTasks,
 			Args: []Arg{ArgPtrToOwned}},
 		&Helper{Name: "bpf_task_from_pid", Func: taskFromPID, Flags: Acquire | RetNull, Ret: RetPtrToObject, CheckedOnly: true, Asks: asksTasks,
 			Args: []Arg{ArgAnything}},
-	)
+	)...)
 	registerKfuncs("6.3",
 		&Helper{Name: "bpf_xdp_metadata_rx_timestamp", Func: noMetadata, Types: kfuncsXDP,
 			Args: []Arg{ArgPtrToCtx, ArgPtrToLong}},

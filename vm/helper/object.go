@@ -22,7 +22,7 @@ func init() {
 		impl, plain := h, h
 		impl.Name, plain.Name = name+"_impl", name
 		plain.Since = "7.1"
-		registerKfuncs(since, &impl, &plain)
+		registerKfuncs(since, only(kfuncsGeneric, &impl, &plain)...)
 	}
 	both("6.2", "bpf_obj_new", Helper{Bind: newObject(false), Flags: Acquire | RetNull, Ret: RetPtrToObject,
 		Args: []Arg{ArgAnything}})
@@ -40,22 +40,22 @@ func init() {
 		Args: []Arg{ArgPtrToListHead, ArgPtrToOwnedNode}})
 	both("6.3", "bpf_rbtree_add", Helper{Func: treeAdd, Flags: Release,
 		Args: []Arg{ArgPtrToRBRoot, ArgPtrToOwnedNode, ArgPtrToFunc}})
-	registerKfuncs("6.2",
+	registerKfuncs("6.2", only(kfuncsGeneric,
 		&Helper{Name: "bpf_list_pop_front", Func: ofField(object.PopFront), Flags: Acquire | RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToListHead}},
 		&Helper{Name: "bpf_list_pop_back", Func: ofField(object.PopBack), Flags: Acquire | RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToListHead}},
-	)
+	)...)
 	both("7.2", "bpf_list_add", Helper{Func: listAdd, Flags: Release,
 		Args: []Arg{ArgPtrToListHead, ArgPtrToOwnedNode, ArgPtrToListNode}})
-	registerKfuncs("7.2",
+	registerKfuncs("7.2", only(kfuncsGeneric,
 		&Helper{Name: "bpf_list_del", Func: child(object.Take), Flags: Acquire | RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToListHead, ArgPtrToListNode}},
 		&Helper{Name: "bpf_list_empty", Func: listEmpty, Args: []Arg{ArgPtrToListHead}},
 		&Helper{Name: "bpf_list_is_first", Func: listIs(object.Front), Args: []Arg{ArgPtrToListHead, ArgPtrToListNode}},
 		&Helper{Name: "bpf_list_is_last", Func: listIs(object.Back), Args: []Arg{ArgPtrToListHead, ArgPtrToListNode}},
-	)
-	registerKfuncs("6.16",
+	)...)
+	registerKfuncs("6.16", only(kfuncsGeneric,
 		&Helper{Name: "bpf_list_front", Func: ofField(object.Front), Flags: RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToListHead}},
 		&Helper{Name: "bpf_list_back", Func: ofField(object.Back), Flags: RetNull, Ret: RetPtrToObject,
@@ -66,13 +66,13 @@ func init() {
 			Args: []Arg{ArgPtrToRBRoot, ArgPtrToRBNode}},
 		&Helper{Name: "bpf_rbtree_right", Func: child(object.Right), Flags: RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToRBRoot, ArgPtrToRBNode}},
-	)
-	registerKfuncs("6.3",
+	)...)
+	registerKfuncs("6.3", only(kfuncsGeneric,
 		&Helper{Name: "bpf_rbtree_first", Func: ofField(object.First), Flags: RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToRBRoot}},
 		&Helper{Name: "bpf_rbtree_remove", Func: treeRemove, Flags: Acquire | RetNull, Ret: RetPtrToObject,
 			Args: []Arg{ArgPtrToRBRoot, ArgPtrToRBNode}},
-	)
+	)...)
 }
 
 // newObject is bpf_obj_new and bpf_percpu_obj_new, which take the id of a type of

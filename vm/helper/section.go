@@ -20,7 +20,7 @@ func init() {
 		&Helper{Name: "bpf_local_irq_restore", Func: noop, Ret: RetVoid, Slot: SlotIRQFlag, Flags: Release,
 			Args: []Arg{ArgPtrToReleasedSlot}},
 	)
-	registerKfuncs("6.7", &Helper{Name: "bpf_throw", Func: throw, Args: []Arg{ArgAnything}, Ret: RetVoid})
+	registerKfuncs("6.7", &Helper{Name: "bpf_throw", Func: throw, Types: kfuncsGeneric, Args: []Arg{ArgAnything}, Ret: RetVoid})
 }
 
 // throw ends the program with the given result.
