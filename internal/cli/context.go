@@ -50,8 +50,7 @@ func (s *session) input(f *runFlags, spec *ebpf.CollectionSpec, name string, lin
 		return err
 	}
 	s.in.Ctx = c.Ctx
-	env.Objects, err = env.Objects.Join(c.Objects)
-	return err
+	return c.Into(env)
 }
 
 // describe tells what is known of a program's type.

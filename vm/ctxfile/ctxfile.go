@@ -33,6 +33,7 @@ type Target struct {
 type Context struct {
 	Ctx     []byte // for [progtype.Input]
 	Objects *exec.Objects
+	Task    *exec.Task // that the program runs in; nil: not said
 }
 
 // reader is the state of one Parse.
@@ -66,6 +67,10 @@ func (r *reader) read(top *entries) (*Context, error) {
 	if err := r.readMemory(top); err != nil {
 		return nil, err
 	}
+	task, err := r.current(top)
+	if err != nil {
+		return nil, err
+	}
 	ctx, err := r.context(top)
 	if err != nil {
 		return nil, err
@@ -77,7 +82,7 @@ func (r *reader) read(top *entries) (*Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Context{Ctx: ctx, Objects: objects}, nil
+	return &Context{Ctx: ctx, Objects: objects, Task: task}, nil
 }
 
 // context is the context's bytes, of the form that the program's type wants.

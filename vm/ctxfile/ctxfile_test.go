@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/vm/ctxfile"
+	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -153,6 +154,21 @@ memory:
 	c = parse(t, target(t, ebpf.Kprobe, 0, "x"), "arch: arm64\narg1: 5\n")
 	if len(c.Ctx) != 272 || word(c, 0) != 5 {
 		t.Errorf("registers % x", c.Ctx)
+	}
+}
+
+func TestCurrent(t *testing.T) {
+	c := parse(t, target(t, ebpf.Kprobe, 0, "x"), `current: {pid: 9, comm: sh, parent: {pid: 1}}`)
+	env := new(exec.Env)
+	if err := c.Into(env); err != nil {
+		t.Fatal(err)
+	}
+	task := env.Tasks.Current()
+	if task.PID != 9 || task.Comm != "sh" || env.Tasks.At(task.Addr) != task || env.Tasks.Task(9) != task || env.Tasks.Task(1) != nil {
+		t.Errorf("task %+v", task)
+	}
+	if parent := env.Objects.Readable(le.Uint64(env.Objects.Readable(task.Addr, false)[24:]), false); le.Uint32(parent) != 1 {
+		t.Errorf("parent % x", parent)
 	}
 }
 

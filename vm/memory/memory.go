@@ -128,6 +128,21 @@ func (m *Memory) Address(r Ref) (uint64, error) {
 	return o.addr + uint64(off), err
 }
 
+// Field is the memory of a field ("comm", "cred.uid") of the object of a type at an
+// address; nil where there is none.
+func (m *Memory) Field(addr uint64, typ, path string) []byte {
+	t, err := m.typeByName(typ)
+	if err != nil {
+		return nil
+	}
+	off, err := offsetOf(t, path)
+	i := m.find(addr)
+	if err != nil || i < 0 || uintptr(off) >= m.objects[i].Size {
+		return nil
+	}
+	return mem.View(uintptr(addr)+uintptr(off), int(m.objects[i].Size)-int(off))
+}
+
 // Region adds memory at an address of the caller's choice that only helpers see. user says
 // that it is a process's rather than the kernel's.
 func (m *Memory) Region(addr uint64, b []byte, user bool) {
