@@ -11,9 +11,12 @@ export LLVM_STRIP ?= llvm-strip
 FUZZTIME  ?= 60s
 BENCHTIME ?= 1s
 
+# How long all map types are hammered under the race detector.
+HAMMERTIME ?= 60s
+
 export CGO_ENABLED ?= 0
 
-.PHONY: build install demo test race bench fuzz cross lint generate
+.PHONY: build install demo test deep race bench fuzz cross lint generate
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/skep
@@ -27,9 +30,16 @@ demo: build
 test:
 	$(GO) test ./...
 
+# More random programs and sequences than one waits for. Linux is the oracle, so
+# this does nothing where there is none.
+deep:
+	$(GO) test ./vm/difftest -run '^TestRandomPrograms$$' -programs 20000
+	$(GO) test ./vm/maps -run LikeTheKernel -sequences 2000
+
 # The race detector needs cgo, the project does not.
 race:
-	CGO_ENABLED=1 $(GO) test -race ./vm/...
+	CGO_ENABLED=1 $(GO) test -race -short ./vm/...
+	CGO_ENABLED=1 $(GO) test -race ./vm/maps -run '^TestHammer$$' -hammer $(HAMMERTIME)
 
 # Tables of ratios: what is compared was measured in the same run.
 bench:
