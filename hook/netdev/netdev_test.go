@@ -447,3 +447,35 @@ func redirectMap(name string, key, flags int32) asm.Instructions {
 		asm.LoadMapPtr(asm.R1, 0).WithReference(name), asm.Mov.Imm(asm.R2, key), asm.Mov.Imm(asm.R3, flags), asm.FnRedirectMap.Call(),
 	}
 }
+
+// FuzzReceive: whatever arrives, packets end somewhere, and are counted there.
+func FuzzReceive(f *testing.F) {
+	f.Add(ipv4(64), uint16(0))
+	f.Add(append(append(ipv4(64)[:12:12], 0x81, 0, 0, 5, 8, 0), ipv4(9)[14:]...), uint16(12))
+	f.Add([]byte{1, 2, 3}, uint16(21))
+	f.Add(make([]byte, 4000), uint16(8))
+	text := `{input: a, interfaces: [{name: a, queues: 3, forward: true, addrs: [192.0.2.9/24]}, {name: b, peer: c}, {name: c, mtu: 300}],
+		routes: [{dst: 0.0.0.0/0, if: b, via: 192.0.2.1}], neighbours: [{if: b, addr: 192.0.2.1, mac: "02:00:00:00:00:07"}], max_hops: 9,
+		attach: [{if: a, hook: xdp, prog: first}, {if: a, hook: tcx/ingress, prog: in}, {if: c, hook: tcx/ingress, prog: in}, {if: b, hook: tcx/egress, prog: tag}],
+		maps: {devs: [{key: 0, if: a}, {key: 1, if: b}, {key: 2, if: c}]}}`
+	f.Fuzz(func(t *testing.T, frame []byte, choice uint16) {
+		if len(frame) > 1<<16 {
+			return
+		}
+		cfg, err := ParseConfig("net.yaml", []byte(strings.ReplaceAll(text, "\t", " ")))
+		check(t, err)
+		b := build(t, cfg, specOf(
+			prog("first", ebpf.XDP, 0, redirectMap("devs", int32(choice%5), 2|int32(choice/5%4)<<3)...),
+			prog("in", ebpf.SchedCLS, 0, helper(asm.FnRedirect, int32(choice/20%4), int32(choice/80%2))...),
+			prog("tag", ebpf.SchedCLS, 0, asm.Mov.Imm(asm.R2, 0x0081), asm.Mov.Imm(asm.R3, 9), asm.FnSkbVlanPush.Call(), asm.Mov.Imm(asm.R0, -1)),
+		), Options{})
+		check(t, b.net.Receive(context.Background(), b.net.ByName("a"), frame))
+		var ended uint64
+		for _, i := range b.net.Interfaces() {
+			ended += i.Drop + i.Stack + i.TX // b and c pass on what they transmit
+		}
+		if ended == 0 {
+			t.Error("the packet is gone")
+		}
+	})
+}
