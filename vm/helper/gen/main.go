@@ -43,33 +43,41 @@ func document() []byte {
 	supported, asked, refused := 0, 0, 0
 	var rows bytes.Buffer
 	for _, e := range helper.Linux() {
-		status := "supported"
+		does := "refused: it " + helper.Refused[e.ID]
 		switch h := helper.ByID(e.ID); {
 		case h == nil:
 			refused++
-			status = "refused: it " + helper.Refused[e.ID]
 		case h.Asks != "":
 			asked++
-			status = "asked of the world: " + h.Asks
+			does = status(h)
 		default:
 			supported++
+			does = status(h)
 		}
 		gpl := ""
 		if e.GPL {
 			gpl = "GPL"
 		}
-		fmt.Fprintf(&rows, "| %d | `%s` | %s | %s | %s | %s |\n", e.ID, e.Name, e.Since, types(e.Types), gpl, status)
+		fmt.Fprintf(&rows, "| %d | `%s` | %s | %s | %s | %s |\n", e.ID, e.Name, e.Since, types(e.Types), gpl, does)
 	}
 	fmt.Fprintf(&b, "Of %d helpers, %d are supported, %d asked of the world, and %d refused.\n\n", len(helper.Linux()), supported, asked, refused)
 	b.WriteString("| ID | helper | since | types | licence | in the machine |\n|---|---|---|---|---|---|\n")
 	b.Write(rows.Bytes())
 
-	b.WriteString("\n## Kernel functions\n\nKernel functions that programs call by name (kfuncs). All are supported.\n\n")
-	b.WriteString("| function | since | types |\n|---|---|---|\n")
+	b.WriteString("\n## Kernel functions\n\nKernel functions that programs call by name (kfuncs).\n\n")
+	b.WriteString("| function | since | types | in the machine |\n|---|---|---|---|\n")
 	for _, f := range helper.Kfuncs() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, f.Since, types(f.Types))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Since, types(f.Types), status(f))
 	}
 	return b.Bytes()
+}
+
+// status is what the machine makes of what it has.
+func status(h *helper.Helper) string {
+	if h.Asks != "" {
+		return "asked of the world: " + h.Asks
+	}
+	return "supported"
 }
 
 // types names program types in short: what most have is told by what lacks it.
