@@ -1,0 +1,252 @@
+package vm
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/vm/interp"
+)
+
+// The benchmarks of this file run every operation in the kernel, too, and report
+// how many times longer it takes there (xkernel).
+
+var benchTypes = []ebpf.MapType{ebpf.Array, ebpf.Hash, ebpf.LRUHash, ebpf.LPMTrie}
+
+// benchMap is what both have.
+type benchMap interface {
+	Lookup(key, valueOut any) error
+	Update(key, value any, flags ebpf.MapUpdateFlags) error
+}
+
+func benchSpec(typ ebpf.MapType, n uint32) *ebpf.MapSpec {
+	s := &ebpf.MapSpec{Name: "m", Type: typ, KeySize: 4, ValueSize: 8, MaxEntries: n}
+	if typ == ebpf.LPMTrie {
+		s.KeySize, s.Flags = 8, 1
+	}
+	return s
+}
+
+// benchKey is the i-th key of n.
+func benchKey(typ ebpf.MapType, i, n uint32) []byte {
+	k := uint32(uint64(i) * 2654435761 % uint64(n))
+	if typ == ebpf.LPMTrie {
+		return binary.BigEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, 32), k*2654435761)
+	}
+	return binary.NativeEndian.AppendUint32(nil, k)
+}
+
+// both makes the map here and in the kernel, with n entries.
+func both(b *testing.B, typ ebpf.MapType, n uint32) (ours *Map, kernel *ebpf.Map, keys [][]byte) {
+	testenv.Kernel(b)
+	ours, err := NewMap(benchSpec(typ, n))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { ours.Close() })
+	kernel, err = ebpf.NewMap(benchSpec(typ, n))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { kernel.Close() })
+	for i := range n {
+		key, value := benchKey(typ, i, n), binary.NativeEndian.AppendUint64(nil, uint64(i))
+		keys = append(keys, key)
+		if err := ours.Put(key, value); err != nil {
+			b.Fatal(err)
+		}
+		if err := kernel.Put(key, value); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return ours, kernel, keys
+}
+
+// compare reports the time of one operation of do on ours, and on the kernel's in
+// relation to it.
+func compare(b *testing.B, ours, kernel benchMap, do func(m benchMap, i int)) {
+	const total = 100_000
+	start := time.Now()
+	for i := range total {
+		do(kernel, i)
+	}
+	theirs := float64(time.Since(start)) / total
+	i := 0
+	for b.Loop() {
+		do(ours, i)
+		i++
+	}
+	b.ReportMetric(theirs*float64(b.N)/float64(b.Elapsed()), "xkernel")
+}
+
+func eachMap(b *testing.B, f func(b *testing.B, typ ebpf.MapType, n uint32)) {
+	for _, typ := range benchTypes {
+		for _, n := range []uint32{1, 1000, 1_000_000} {
+			b.Run(fmt.Sprintf("%s/%d", typ, n), func(b *testing.B) { f(b, typ, n) })
+		}
+	}
+}
+
+// BenchmarkMapLookup is Map.Lookup beside bpf(BPF_MAP_LOOKUP_ELEM).
+func BenchmarkMapLookup(b *testing.B) {
+	eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
+		ours, kernel, keys := both(b, typ, n)
+		value := make([]byte, 8)
+		compare(b, ours, kernel, func(m benchMap, i int) {
+			err := m.Lookup(keys[i%len(keys)], value)
+			if err != nil && typ != ebpf.LRUHash { // which may have evicted the key
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
+// BenchmarkMapUpdate is Map.Update beside bpf(BPF_MAP_UPDATE_ELEM).
+func BenchmarkMapUpdate(b *testing.B) {
+	eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
+		ours, kernel, keys := both(b, typ, n)
+		value := make([]byte, 8)
+		compare(b, ours, kernel, func(m benchMap, i int) {
+			if err := m.Update(keys[i%len(keys)], value, ebpf.UpdateAny); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
+// BenchmarkMapTwoWriters is Map.Update by two at once; the time is that of one
+// operation of one of them.
+func BenchmarkMapTwoWriters(b *testing.B) {
+	eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
+		ours, kernel, keys := both(b, typ, n)
+		run := func(m benchMap, total int) time.Duration {
+			start := time.Now()
+			var wg sync.WaitGroup
+			for w := range 2 {
+				wg.Go(func() {
+					value := make([]byte, 8)
+					for i := range total {
+						if err := m.Update(keys[(i*2+w)%len(keys)], value, ebpf.UpdateAny); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			return time.Since(start)
+		}
+		if typ == ebpf.LRUHash && n == 1 {
+			b.Skip("Linux has no element for the second writer")
+		}
+		const total = 20_000
+		theirs := float64(run(kernel, total)) / total
+		took, n := time.Duration(0), 0
+		for b.Loop() {
+			took += run(ours, total)
+			n += total
+		}
+		b.ReportMetric(float64(took)/float64(n), "ns/update")
+		b.ReportMetric(theirs*float64(n)/float64(took), "xkernel")
+	})
+}
+
+// inProgram is how many operations one run of a benchmark's program makes.
+const inProgram = 100
+
+// looper calls a helper for inProgram keys of the map, one after another.
+func looper(typ ebpf.MapType, n uint32, update bool) *ebpf.ProgramSpec {
+	key := asm.Instructions{asm.StoreMem(asm.RFP, -8, asm.R8, asm.Word)}
+	if typ == ebpf.LPMTrie {
+		key = asm.Instructions{
+			asm.StoreImm(asm.RFP, -8, 32, asm.Word),
+			asm.Mov.Reg(asm.R1, asm.R8),
+			asm.LoadImm(asm.R2, 2654435761, asm.DWord),
+			asm.Mul.Reg(asm.R1, asm.R2),
+			asm.HostTo(asm.BE, asm.R1, asm.Word),
+			asm.StoreMem(asm.RFP, -4, asm.R1, asm.Word),
+		}
+	}
+	call := asm.Instructions{
+		asm.LoadMapPtr(asm.R1, 0).WithReference("m"),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -8),
+	}
+	if update {
+		call = append(call, asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, -16), asm.Mov.Imm(asm.R4, 0),
+			asm.FnMapUpdateElem.Call())
+	} else {
+		call = append(call, asm.FnMapLookupElem.Call())
+	}
+	insns := asm.Instructions{
+		asm.Mov.Imm(asm.R7, inProgram),
+		asm.StoreMem(asm.RFP, -16, asm.R7, asm.DWord),
+		asm.FnGetPrandomU32.Call(),
+		asm.Mov.Reg(asm.R8, asm.R0),
+		asm.Mod.Imm(asm.R8, int32(n)).WithSymbol("loop"),
+	}
+	insns = append(insns, key...)
+	insns = append(insns, call...)
+	return &ebpf.ProgramSpec{Name: "loop", Type: ebpf.SchedCLS, License: "GPL", Instructions: append(insns,
+		asm.Add.Imm(asm.R8, 7919),
+		asm.Sub.Imm(asm.R7, 1),
+		asm.JNE.Imm(asm.R7, 0, "loop"),
+		asm.Mov.Imm(asm.R0, 0),
+		asm.Return(),
+	)}
+}
+
+// BenchmarkMapInProgram is bpf_map_lookup_elem and bpf_map_update_elem, called by
+// the same program here and in the kernel.
+func BenchmarkMapInProgram(b *testing.B) {
+	for _, update := range []bool{false, true} {
+		name := map[bool]string{false: "lookup", true: "update"}[update]
+		b.Run(name, func(b *testing.B) {
+			eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
+				ours, kernel, _ := both(b, typ, n)
+				spec := looper(typ, n, update)
+				theirs, err := ebpf.NewCollectionWithOptions(
+					&ebpf.CollectionSpec{
+						Maps:     map[string]*ebpf.MapSpec{"m": benchSpec(typ, n)},
+						Programs: map[string]*ebpf.ProgramSpec{"loop": spec},
+					}, ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"m": kernel}})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer theirs.Close()
+				coll, err := NewCollectionWithOptions(
+					&ebpf.CollectionSpec{
+						Maps:     map[string]*ebpf.MapSpec{"m": benchSpec(typ, n)},
+						Programs: map[string]*ebpf.ProgramSpec{"loop": spec},
+					}, CollectionOptions{
+						MapReplacements: map[string]*Map{"m": ours}, Programs: ProgramOptions{Mode: interp.Fast},
+					})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer coll.Close()
+				_, kernelTook, err := theirs.Programs["loop"].Benchmark(make([]byte, 14), 10_000, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				took, runs := time.Duration(0), 0
+				for b.Loop() {
+					_, one, err := coll.Programs["loop"].Benchmark(make([]byte, 14), 100, nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					took, runs = took+one, runs+1
+				}
+				took /= time.Duration(runs)
+				b.ReportMetric(float64(took)/inProgram, "ns/call")
+				b.ReportMetric(float64(kernelTook)/float64(max(took, 1)), "xkernel")
+			})
+		})
+	}
+}
