@@ -35,6 +35,7 @@ test:
 deep:
 	$(GO) test ./vm/difftest -run '^TestRandomPrograms$$' -programs 20000
 	$(GO) test ./vm/maps -run LikeTheKernel -sequences 2000
+	$(GO) test ./hook/netdev -run LikeTheKernel -networks 20
 
 # The race detector needs cgo, the project does not.
 race:
