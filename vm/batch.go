@@ -6,6 +6,9 @@ import (
 	"reflect"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // MapBatchCursor is where a batch lookup goes on. The zero value is the start.
@@ -38,9 +41,13 @@ func (m *Map) batchLookup(cursor *MapBatchCursor, keysOut, valuesOut any, opts *
 	if err != nil {
 		return 0, err
 	}
-	var flags uint64
-	if opts != nil {
-		flags = opts.ElemFlags
+	what := batchLookup
+	if remove {
+		what = batchTake
+	}
+	flags, err := m.batchFlags(what, opts)
+	if err != nil {
+		return 0, err
 	}
 	keySize, valueSize := int(m.info.KeySize), m.info.UserValueSize()
 	keys, values := make([]byte, 0, count*keySize), make([]byte, 0, count*valueSize)
@@ -103,9 +110,9 @@ func (m *Map) BatchUpdate(keys, values any, opts *ebpf.BatchOptions) (int, error
 	if err != nil {
 		return 0, wrap("batch update", err)
 	}
-	var flags ebpf.MapUpdateFlags
-	if opts != nil {
-		flags = ebpf.MapUpdateFlags(opts.ElemFlags)
+	flags, err := m.batchFlags(batchUpdate, opts)
+	if err != nil {
+		return 0, wrap("batch update", err)
 	}
 	k, v := reflect.ValueOf(keys), reflect.ValueOf(values)
 	for i := range count {
@@ -115,7 +122,7 @@ func (m *Map) BatchUpdate(keys, values any, opts *ebpf.BatchOptions) (int, error
 		} else {
 			value = v.Index(i).Interface()
 		}
-		if err := m.Update(k.Index(i).Interface(), value, flags); err != nil {
+		if err := m.Update(k.Index(i).Interface(), value, ebpf.MapUpdateFlags(flags)); err != nil {
 			return i, fmt.Errorf("batch element %d: %w", i, err)
 		}
 	}
@@ -123,10 +130,13 @@ func (m *Map) BatchUpdate(keys, values any, opts *ebpf.BatchOptions) (int, error
 }
 
 // BatchDelete deletes many elements and gives the number deleted.
-func (m *Map) BatchDelete(keys any, _ *ebpf.BatchOptions) (int, error) {
+func (m *Map) BatchDelete(keys any, opts *ebpf.BatchOptions) (int, error) {
 	k := reflect.ValueOf(keys)
 	if k.Kind() != reflect.Slice {
 		return 0, fmt.Errorf("batch delete: keys: %T is not a slice", keys)
+	}
+	if _, err := m.batchFlags(batchDelete, opts); err != nil {
+		return 0, wrap("batch delete", err)
 	}
 	for i := range k.Len() {
 		if err := m.Delete(k.Index(i).Interface()); err != nil {
@@ -134,6 +144,41 @@ func (m *Map) BatchDelete(keys any, _ *ebpf.BatchOptions) (int, error) {
 		}
 	}
 	return k.Len(), nil
+}
+
+// batchOp is one of the operations on many elements.
+type batchOp uint8
+
+const (
+	batchLookup batchOp = 1 << iota
+	batchTake
+	batchUpdate
+	batchDelete
+)
+
+// batchFlags gives the flags for each element: ENOTSUPP where the map's type has
+// no such operation, EINVAL for other flags than BPF_F_LOCK.
+func (m *Map) batchFlags(op batchOp, opts *ebpf.BatchOptions) (uint64, error) {
+	var has batchOp
+	switch m.info.Type {
+	case ebpf.Hash, ebpf.PerCPUHash, ebpf.LRUHash, ebpf.LRUCPUHash, ebpf.HashOfMaps:
+		has = batchLookup | batchTake | batchUpdate | batchDelete
+	case ebpf.LPMTrie:
+		has = batchLookup | batchUpdate | batchDelete
+	case ebpf.Array, ebpf.PerCPUArray, ebpf.ArrayOfMaps:
+		has = batchLookup | batchUpdate
+	}
+	var flags uint64
+	if opts != nil {
+		flags = opts.ElemFlags
+	}
+	switch {
+	case has&op == 0:
+		return 0, errno.ENOTSUPP
+	case flags&^maps.FlagLock != 0, flags != 0 && m.info.Fields.Offset(maps.FieldSpinLock) < 0:
+		return 0, errno.EINVAL
+	}
+	return flags, nil
 }
 
 // batchCount is the number of elements that keys and values have room for.
