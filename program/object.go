@@ -176,7 +176,7 @@ func (o *object) checkReference(from *elf.Section, sym elf.Symbol) error {
 		return fmt.Errorf("section %s refers to symbol %s, which is in no section", from.Name, sym.Name)
 	}
 	to := o.file.Sections[sym.Section]
-	known := isCode(to) || to.Name == ".bss" || isNamedBSS(to) || to.Name == ".maps"
+	known := isCode(to) || to.Name == ".bss" || sectionAlias(to) != "" || to.Name == ".maps"
 	for _, prefix := range []string{".data", ".rodata", "maps"} {
 		known = known || strings.HasPrefix(to.Name, prefix)
 	}
@@ -186,8 +186,6 @@ func (o *object) checkReference(from *elf.Section, sym elf.Symbol) error {
 		return nil
 	case to.Name == ".jumptables":
 		hint = "build with clang -fno-jump-tables"
-	case strings.HasPrefix(to.Name, ".addr_space"):
-		hint = "variables in an arena have no loader yet, allocate them at run time"
 	}
 	return fmt.Errorf("section %s refers to %s in section %s, which is not supported: %s", from.Name, sym.Name, to.Name, hint)
 }

@@ -59,7 +59,7 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err := obj.strengthenKconfig(); err != nil {
 		return nil, err
 	}
-	bss, err := obj.aliasBSS()
+	aliases, err := obj.aliasSections()
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,9 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err := checkTypes(spec.Types); err != nil {
 		return nil, err
 	}
-	restoreBSS(spec, bss)
+	if err := restoreSections(spec, aliases); err != nil {
+		return nil, err
+	}
 	if err := obj.annotate(spec, undefined); err != nil {
 		return nil, err
 	}

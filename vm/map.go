@@ -85,7 +85,13 @@ func newMap(spec *ebpf.MapSpec) (*Map, error) {
 
 // finalize puts a spec's contents in and freezes constant data.
 func (m *Map) finalize(spec *ebpf.MapSpec) error {
+	arena, _ := m.obj.Map.(*maps.Arena)
 	for _, kv := range spec.Contents {
+		if at, ok := kv.Key.(uint64); ok && arena != nil { // variables, which program.Open placed
+			data, _ := kv.Value.([]byte)
+			copy(arena.Touch(at, uint64(len(data))), data)
+			continue
+		}
 		if err := m.Put(kv.Key, kv.Value); err != nil {
 			return fmt.Errorf("initial value of key %v: %w", kv.Key, err)
 		}
