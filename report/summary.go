@@ -144,6 +144,10 @@ type Run struct {
 	Repeat  int    // runs
 	Took    time.Duration
 	Data    []byte // what the program left in the packet; nil: none
+	// Wrote is what an iterator wrote, Effects what the program did to the world
+	// around it: "send_signal(9, 1200)".
+	Wrote   string
+	Effects []string
 }
 
 // Run writes a return code and what a run took.
@@ -158,7 +162,10 @@ func (w *Writer) Run(r *Run) error {
 			Repeat  int     `json:"repeat"`
 			PerRun  float64 `json:"ns_per_run"`
 			Data    *Value  `json:"data,omitempty"`
-		}{"run", r.Program, r.Return, r.Verdict, r.Repeat, perRun, optional(r.Data)})
+
+			Wrote   string   `json:"wrote,omitempty"`
+			Effects []string `json:"effects,omitempty"`
+		}{"run", r.Program, r.Return, r.Verdict, r.Repeat, perRun, optional(r.Data), r.Wrote, r.Effects})
 	}
 	verdict := r.Verdict
 	if verdict == "" {
@@ -170,6 +177,12 @@ func (w *Writer) Run(r *Run) error {
 		r.Program, verdict, r.Repeat, plural(r.Repeat, "run", "runs"), perRun)
 	if r.Data != nil {
 		w.buf = appendDump(w.buf, r.Data)
+	}
+	for _, e := range r.Effects {
+		w.buf = fmt.Appendf(w.buf, "did %s\n", e)
+	}
+	if r.Wrote != "" {
+		w.buf = fmt.Appendf(w.buf, "wrote:\n%s\n", strings.TrimSuffix(r.Wrote, "\n"))
 	}
 	return w.flush()
 }

@@ -184,6 +184,10 @@ func (s *session) once(ctx context.Context, f *runFlags) error {
 	r := report.Run{
 		Program: s.prog.Name(), Return: out.Ret, Verdict: typ.Verdict(out.Ret),
 		Repeat: int(f.repeat), Took: out.Took * time.Duration(f.repeat), Data: out.Data,
+		Wrote: string(out.Seq),
+	}
+	for _, e := range out.Effects {
+		r.Effects = append(r.Effects, e.String())
 	}
 	if err := s.out.Run(&r); err != nil {
 		return err

@@ -1,5 +1,10 @@
 package exec
 
+import (
+	"strconv"
+	"strings"
+)
+
 // What lies around the machine is asked of small interfaces: an embedder answers
 // from its own knowledge, vm/world from a file. A nil one knows nothing, and the
 // helpers that ask then give what Linux gives where there is nothing.
@@ -103,6 +108,23 @@ type Effect struct {
 	What string // the helper's name without bpf_: "send_signal"
 	Args [3]uint64
 	Text string
+}
+
+// String is the effect as a call: "send_signal(9, 1200)". Arguments at the end that
+// are 0 are left away.
+func (e Effect) String() string {
+	n := len(e.Args)
+	for n > 0 && e.Args[n-1] == 0 {
+		n--
+	}
+	var args []string
+	for _, a := range e.Args[:n] {
+		args = append(args, strconv.FormatInt(int64(a), 10))
+	}
+	if e.Text != "" {
+		args = append(args, strconv.Quote(e.Text))
+	}
+	return e.What + "(" + strings.Join(args, ", ") + ")"
 }
 
 // Act notes an effect of this run.
