@@ -8,6 +8,10 @@
 // space's, where a value is bytes that are copied and a per-CPU value is all
 // CPUs' values one after another, each rounded up to 8 bytes.
 //
+// A value may have special fields: locks, timers, pointers to objects, lists and
+// trees ([Fields], found by BTF). Updates leave them alone and user space sees
+// zeroes there; what they keep is ended by whoever implements the kind ([OnFree]).
+//
 // An element that a program points to keeps its memory until the map is closed,
 // but, as in Linux, a deleted element's memory may be given to another key.
 package maps

@@ -108,7 +108,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{"entries", func(s *ebpf.MapSpec) { s.MaxEntries = 0 }, "map m: max_entries is 0, and must be at least 1: EINVAL"},
 		{"key", func(s *ebpf.MapSpec) { s.Type, s.KeySize = ebpf.Array, 8 }, "map m: key_size is 8, and an array's index has 4 bytes: EINVAL"},
 		{"flags", func(s *ebpf.MapSpec) { s.Flags = FlagMmapable }, "map m: type Hash does not take flags 0x400: EINVAL"},
-		{"type", func(s *ebpf.MapSpec) { s.Type = ebpf.StructOpsMap }, "map m: the user-space machine has no maps of type StructOpsMap: EINVAL"},
+		{"type", func(s *ebpf.MapSpec) { s.Type = ebpf.UnspecifiedMap }, "map m: the user-space machine has no maps of type UnspecifiedMap: EINVAL"},
 		{"inner", func(s *ebpf.MapSpec) {
 			s.Type, s.ValueSize = ebpf.ArrayOfMaps, 4
 			s.InnerMap = &ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 4}
