@@ -61,7 +61,7 @@ func putNumber(dst []byte, typ btf.Type, t *btf.Int, text string) error {
 	switch {
 	case t.Encoding == btf.Bool:
 		return putBool(dst, text)
-	case t.Size > 8:
+	case t.Size == 0 || t.Size > 8:
 		return fmt.Errorf("numbers of %d bytes are not supported", t.Size)
 	}
 	v, err := parseInt(text, int(t.Size), t.Encoding == btf.Signed)
