@@ -36,7 +36,26 @@ func mapLookup(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
 	if m == nil {
 		return 0
 	}
-	return uint64(m.Lookup(s.CPU, view(r2, uint64(m.Info().KeySize))))
+	key := view(r2, uint64(m.Info().KeySize))
+	if at := m.Lookup(s.CPU, key); at != 0 {
+		return uint64(at)
+	}
+	if sockets, ok := m.(maps.SockMap); ok {
+		return mapSocket(s, sockets, key)
+	}
+	return 0
+}
+
+// mapSocket gives the program the socket at a key, which it must release.
+func mapSocket(s *exec.State, m maps.SockMap, key []byte) uint64 {
+	if s.Env.Sockets == nil {
+		return 0
+	}
+	k := s.Env.Sockets.Socket(m.Socket(key))
+	if k == nil {
+		return 0
+	}
+	return give(s, k.SockAddr(), false, true, 0)
 }
 
 func mapLookupPerCPU(_ *exec.State, r1, r2, r3, _, _ uint64) uint64 {

@@ -33,13 +33,10 @@ type owner func(s *exec.State, addr uint64) uint32
 
 // socketOwner is a socket's number in the world.
 func socketOwner(s *exec.State, addr uint64) uint32 {
-	if s.Env.Sockets == nil || addr == 0 {
+	if addr == 0 {
 		return 0
 	}
-	k := s.Env.Sockets.At(addr)
-	if k == nil && addr == uint64(s.Ctx()) {
-		k = s.Env.Sockets.Current() // a context that is the socket
-	}
+	k := socketOf(s, addr)
 	if k == nil || !k.Full() {
 		return 0
 	}
