@@ -27,8 +27,8 @@ const (
 	RegionSock                      // a socket; element: its number
 	RegionHeap                      // an object that a program allocated; element: its number
 	RegionSlot                      // part of a dynptr or an iterator on the stack; element: which
-	RegionStack                     // the first of MaxFrames, by call depth
-	regionMaps      = RegionStack + 8
+	RegionStack                     // the first of MaxDepth, by call depth
+	regionMaps      = RegionStack + MaxDepth
 )
 
 // Nowhere is the Prov of a number that typed memory held where a pointer may lie.

@@ -17,14 +17,15 @@ import (
 
 // Memory of a State, in bytes. The block is laid out as
 //
-//	stack (8 frames) | guard | context | headroom, packet, tailroom | scratch
+//	stack | guard | context | headroom, packet, tailroom | scratch
 //
 // and backed by the system only where it is touched.
 const (
-	stackBytes   = isa.MaxFrames * isa.StackSize
-	ctxOffset    = 8192
+	stackBytes   = MaxDepth * isa.StackSize
+	guardBytes   = 4096
+	ctxOffset    = (stackBytes+4095)&^4095 + guardBytes
 	ctxBytes     = 4096
-	packetOffset = 16384
+	packetOffset = ctxOffset + 8192
 
 	// Headroom is the room before a packet, which programs may grow into.
 	Headroom = 4096
@@ -40,6 +41,10 @@ const (
 	scratchBytes  = 16 << 10
 	stateBytes    = scratchOffset + scratchBytes
 )
+
+// MaxDepth is how many frames a run may have: each program that a tail call from
+// a function begins may call as deep again as the first.
+const MaxDepth = isa.MaxFrames + isa.MaxTailCalls*(isa.MaxFrames-1)
 
 // State is one CPU of the machine: all that a run needs.
 type State struct {
@@ -296,16 +301,18 @@ func (s *State) Readable(addr uintptr) uintptr {
 func Addr(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
 
 // ResetRegions makes the region table true for the run that begins: the
-// packet's bounds, the stack frames, and the maps that are open.
+// packet's bounds, the first frame's stack, and the maps that are open. The
+// engine gives further frames' stacks their size as they come and go.
 func (s *State) ResetRegions() {
 	if len(s.regions) < int(regionMaps) {
-		s.regions = make([]Region, regionMaps, 64)
+		s.regions = make([]Region, regionMaps, regionMaps+64)
+		for i := range MaxDepth {
+			s.regions[int(RegionStack)+i].Base = s.Stack() + uintptr(i)*isa.StackSize
+		}
 	}
 	s.regions[RegionCtx] = s.ctxRegion()
 	s.regions[RegionBuffer] = s.Buffer
-	for i := range isa.MaxFrames {
-		s.regions[int(RegionStack)+i] = Region{Base: s.Stack() + uintptr(i)*isa.StackSize, Size: isa.StackSize}
-	}
+	s.regions[RegionStack].Size = isa.StackSize
 	s.PacketMoved()
 	s.sockets = s.sockets[:0]
 	s.addMaps()

@@ -139,7 +139,7 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 		}
 		return fmt.Sprintf("may reach %d bytes from the record's first byte, %s", r.Size, wants)
 	}
-	if depth := int(from.Region()) - int(exec.RegionStack); depth < isa.MaxFrames {
+	if depth := int(from.Region()) - int(exec.RegionStack); depth < exec.MaxDepth {
 		if r.Size == 0 {
 			return "points into the stack of a function that has returned"
 		}

@@ -92,7 +92,7 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 			return "is not a function of the program"
 		}
 	case helper.ArgPtrToStackOrNull:
-		if depth := from.Region() - exec.RegionStack; v != 0 && depth >= isa.MaxFrames {
+		if depth := from.Region() - exec.RegionStack; v != 0 && depth >= exec.MaxDepth {
 			return "is neither a pointer to the stack nor NULL"
 		}
 	case helper.ArgPtrToUninitSlot, helper.ArgPtrToSlot, helper.ArgPtrToReleasedSlot:

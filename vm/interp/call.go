@@ -102,7 +102,7 @@ func (m *machine) tailCall(o *op) {
 	}
 	m.tails++
 	m.prog = next
-	m.frames[m.depth].mayGoto = mayGotoLimit
+	m.frames[m.depth].mayGoto, m.frames[m.depth].base = mayGotoLimit, m.depth
 	if m.checked {
 		m.prov[isa.R1] = exec.Make(exec.RegionCtx, 0)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	stackBytes = isa.MaxFrames * isa.StackSize
+	stackBytes = exec.MaxDepth * isa.StackSize
 	// mayGotoLimit is how often a function may fall through may_goto before it
 	// jumps: BPF_MAX_LOOPS, which Linux keeps in one counter for each frame.
 	mayGotoLimit = 8 << 20
@@ -40,13 +40,13 @@ type machine struct {
 	limit uintptr
 
 	// frames are the calls in progress. What an entry saves is the caller's;
-	// mayGoto is its own.
-	frames [isa.MaxFrames]frame
+	// mayGoto and base are its own.
+	frames [exec.MaxDepth]frame
 
-	// shadow is where the 8-byte words of the stacks came from, dirty the frames
-	// that were written to.
+	// shadow is where the 8-byte words of the stacks came from, dirty a bit for
+	// each frame that was written to.
 	shadow [stackBytes / 8]exec.Prov
-	dirty  uint8
+	dirty  [(exec.MaxDepth + 63) / 64]uint64
 }
 
 type frame struct {
@@ -55,6 +55,13 @@ type frame struct {
 	saved   [4]uint64 // R6 to R9
 	prov    [4]exec.Prov
 	mayGoto uint32
+	base    int // depth at which the program began that the frame is of
+}
+
+func newMachine() *machine {
+	m := new(machine)
+	m.soilAll()
+	return m
 }
 
 // run executes a program from its beginning.
@@ -65,21 +72,22 @@ func (m *machine) run(s *exec.State, p *Program, mode Mode) (uint64, error) {
 
 // begin makes registers and the first frame ready for a program.
 func (m *machine) begin(s *exec.State, p *Program, mode Mode) {
+	left := m.depth // frames that a run which failed has left behind
 	m.state, m.prog, m.err = s, p, nil
 	m.depth, m.tails = 0, 0
 	m.checked = mode == Checked || p.fast == nil
 	s.Checked, s.Attach = m.checked, p.in.Attach
-	m.frames[0].mayGoto = mayGotoLimit
+	m.frames[0].mayGoto, m.frames[0].base = mayGotoLimit, 0
 	m.reg = [16]uint64{isa.R1: uint64(s.Ctx()), isa.R10: uint64(s.Stack()) + isa.StackSize}
 	if m.checked {
 		s.ResetRegions()
-		for i := 1; i < isa.MaxFrames; i++ {
+		for i := 1; i <= left; i++ {
 			m.stackRegion(i).Size = 0
 		}
 		m.prov = [16]exec.Prov{isa.R1: exec.Make(exec.RegionCtx, 0), isa.R10: exec.Make(exec.RegionStack, 0)}
 		m.clean(0)
 	} else {
-		m.dirty = ^uint8(0)
+		m.soilAll()
 	}
 }
 
@@ -167,13 +175,14 @@ func (m *machine) call(o *op) {
 
 // enter takes the next frame for the call o; the function will return to m.pc.
 func (m *machine) enter(o *op) bool {
-	if m.depth == isa.MaxFrames-1 {
-		m.fail(o, fmt.Sprintf("calls are %d deep, and a call needs one frame more: there are %d", m.depth, isa.MaxFrames))
+	base := m.frames[m.depth].base
+	if m.depth-base == isa.MaxFrames-1 {
+		m.fail(o, fmt.Sprintf("calls are %d deep, and a call needs one frame more: there are %d", m.depth-base, isa.MaxFrames))
 		return false
 	}
 	m.depth++
 	f := &m.frames[m.depth]
-	f.prog, f.ret, f.mayGoto = m.prog, m.pc, mayGotoLimit
+	f.prog, f.ret, f.mayGoto, f.base = m.prog, m.pc, mayGotoLimit, base
 	f.saved = [4]uint64(m.reg[isa.R6:isa.R10])
 	m.reg[isa.R10] += isa.StackSize
 	if m.checked {

@@ -55,7 +55,7 @@ func (p *Program) Run(s *exec.State, mode Mode) (uint64, error) {
 func machineOf(s *exec.State) *machine {
 	m, ok := s.Engine.(*machine)
 	if !ok {
-		m = &machine{dirty: ^uint8(0)}
+		m = newMachine()
 		s.Engine = m
 	}
 	return m

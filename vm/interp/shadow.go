@@ -18,14 +18,26 @@ func (m *machine) spill(at uintptr, from exec.Prov) {
 		return
 	}
 	m.shadow[at/8%uintptr(len(m.shadow))] = from
-	m.dirty |= 1 << (at / isa.StackSize)
+	m.soil(at / isa.StackSize)
 }
 
 // forget notes that n bytes, at most 8, were overwritten by numbers.
 func (m *machine) forget(at, n uintptr) {
 	m.shadow[at/8%uintptr(len(m.shadow))] = 0
 	m.shadow[(at+n-1)/8%uintptr(len(m.shadow))] = 0
-	m.dirty |= 1 << (at / isa.StackSize)
+	m.soil(at / isa.StackSize)
+}
+
+// soil notes that a frame was written to.
+func (m *machine) soil(frame uintptr) {
+	m.dirty[frame/64%uintptr(len(m.dirty))] |= 1 << (frame % 64)
+}
+
+// soilAll notes that any frame may have been written to, as in fast mode.
+func (m *machine) soilAll() {
+	for i := range m.dirty {
+		m.dirty[i] = ^uint64(0)
+	}
 }
 
 // written notes that a helper wrote n bytes at an address.
@@ -37,16 +49,16 @@ func (m *machine) written(a, n uintptr) {
 	last := min(at+n-1, stackBytes-1)
 	clear(m.shadow[at/8 : last/8+1])
 	for frame := at / isa.StackSize; frame <= last/isa.StackSize; frame++ {
-		m.dirty |= 1 << frame
+		m.soil(frame)
 	}
 }
 
 // clean zeroes a frame's stack.
 func (m *machine) clean(frame int) {
-	if m.dirty&(1<<frame) == 0 {
+	if m.dirty[frame/64]&(1<<(frame%64)) == 0 {
 		return
 	}
-	m.dirty &^= 1 << frame
+	m.dirty[frame/64] &^= 1 << (frame % 64)
 	clear(m.shadow[frame*frameWords : (frame+1)*frameWords])
 	clear(mem.View(m.state.Stack()+uintptr(frame)*isa.StackSize, isa.StackSize))
 }
@@ -65,7 +77,7 @@ func (m *machine) packetMoved(insn int) {
 	stale(m.prov[:])
 	for i := 0; i <= m.depth; i++ {
 		stale(m.frames[i].prov[:])
-		if m.dirty&(1<<i) != 0 {
+		if m.dirty[i/64]&(1<<(i%64)) != 0 {
 			stale(m.shadow[i*frameWords : (i+1)*frameWords])
 		}
 	}

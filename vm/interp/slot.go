@@ -3,7 +3,6 @@ package interp
 import (
 	"fmt"
 
-	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
 )
@@ -50,7 +49,7 @@ func (m *machine) slotArgument(h *helper.Helper, kind helper.Arg, r int) string 
 	size := slot.Size()
 	switch kind {
 	case helper.ArgPtrToUninitSlot:
-		if depth := from.Region() - exec.RegionStack; depth >= isa.MaxFrames || a%8 != 0 {
+		if depth := from.Region() - exec.RegionStack; depth >= exec.MaxDepth || a%8 != 0 {
 			return fmt.Sprintf("does not point to %d bytes of the stack for a %s", size, slot)
 		}
 		if reason := m.memory(r, size, stores); reason != "" {
