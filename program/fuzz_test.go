@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skep-ebpf/skep/internal/ctype"
 	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
@@ -36,7 +37,7 @@ func tryRead(t *testing.T, data []byte) {
 		return
 	}
 	for _, param := range p.Params() {
-		typeName(param.Type)
+		ctype.Name(param.Type)
 		for _, value := range []string{"1", "10.0.0.1", "a,b"} {
 			if err := p.Set(param.Name, value); err != nil && strings.Contains(err.Error(), "\n") {
 				t.Errorf("error is no sentence: %q", err)

@@ -17,6 +17,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
 // kconfigName is the name of the section of .kconfig variables, and of the map
@@ -189,7 +191,7 @@ func putConfig(dst []byte, typ btf.Type, text string) error {
 		}
 		return putInt(dst, v)
 	}
-	return fmt.Errorf("a variable of type %s cannot hold it", typeName(typ))
+	return fmt.Errorf("a variable of type %s cannot hold it", ctype.Name(typ))
 }
 
 // putInt writes a number in as many bytes as there are.

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/suggest"
 	"github.com/skep-ebpf/skep/isa"
 )
 
@@ -66,7 +67,7 @@ func noProgram(spec *ebpf.CollectionSpec, name string) error {
 	if len(spec.Programs) == 0 {
 		return errors.New(`the object has no programs: a function becomes one by SEC("xdp") or another section's name`)
 	}
-	return fmt.Errorf("there is no program %s%s", name, suggest(name, slices.Collect(maps.Keys(spec.Programs))))
+	return fmt.Errorf("there is no program %s%s", name, suggest.Name(name, slices.Collect(maps.Keys(spec.Programs))))
 }
 
 // linker is the state of one Link.

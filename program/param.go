@@ -9,6 +9,9 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
+	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
 // Param is a variable that a program declares const volatile, to be set before
@@ -26,7 +29,7 @@ func (p *Program) Params() []Param {
 	var params []Param
 	for name, v := range p.Spec.Variables {
 		if isConst(v) && v.Type != nil && isVolatile(v.Type.Type) {
-			params = append(params, Param{name, unqualified(v.Type.Type), v.Value})
+			params = append(params, Param{name, ctype.Unqualified(v.Type.Type), v.Value})
 		}
 	}
 	slices.SortFunc(params, func(a, b Param) int { return strings.Compare(a.Name, b.Name) })
@@ -71,7 +74,7 @@ func (p *Program) set(name, value string) error {
 	}
 	put := make([]byte, len(dst)) // so that an error leaves the variable as it was
 	if err := putValue(put, typ, value); err != nil {
-		return fmt.Errorf("%w (its type is %s)", err, typeName(typ))
+		return fmt.Errorf("%w (its type is %s)", err, ctype.Name(typ))
 	}
 	copy(dst, put)
 	return nil
@@ -83,14 +86,14 @@ func (p *Program) suggest(name string) string {
 	for _, param := range p.Params() {
 		names = append(names, param.Name)
 	}
-	return suggest(name, names)
+	return suggest.Name(name, names)
 }
 
 func isConst(v *ebpf.VariableSpec) bool { return strings.HasPrefix(v.SectionName, ".rodata") }
 
 // isVolatile reports whether a type, or an array's element, is volatile.
 func isVolatile(typ btf.Type) bool {
-	for range maxDepth {
+	for range ctype.MaxDepth {
 		switch t := typ.(type) {
 		case *btf.Volatile:
 			return true
@@ -105,25 +108,6 @@ func isVolatile(typ btf.Type) bool {
 		}
 	}
 	return false
-}
-
-// maxDepth bounds how far types are followed: those of a hostile object may
-// refer to themselves.
-const maxDepth = 32
-
-// unqualified strips const and volatile, and keeps typedefs.
-func unqualified(typ btf.Type) btf.Type {
-	for range maxDepth {
-		switch t := typ.(type) {
-		case *btf.Const:
-			typ = t.Type
-		case *btf.Volatile:
-			typ = t.Type
-		default:
-			return typ
-		}
-	}
-	return typ
 }
 
 // splitPath splits "limits.rate" into "limits" and ".rate".
@@ -143,20 +127,20 @@ func descend(value []byte, typ btf.Type, path string) ([]byte, btf.Type, error) 
 			text, rest, ok := strings.Cut(step, "]")
 			i, err := strconv.ParseUint(text, 10, 32)
 			if path[0] != '[' || !ok || err != nil {
-				return nil, nil, fmt.Errorf("%s is an array: write [index] behind its name", typeName(typ))
+				return nil, nil, fmt.Errorf("%s is an array: write [index] behind its name", ctype.Name(typ))
 			}
 			if i >= uint64(t.Nelems) {
-				return nil, nil, fmt.Errorf("index %d is outside of %s", i, typeName(typ))
+				return nil, nil, fmt.Errorf("index %d is outside of %s", i, ctype.Name(typ))
 			}
 			size, err := btf.Sizeof(t.Type)
 			if err != nil || (i+1)*uint64(size) > uint64(len(value)) {
-				return nil, nil, fmt.Errorf("%s has a wrong size", typeName(typ))
+				return nil, nil, fmt.Errorf("%s has a wrong size", ctype.Name(typ))
 			}
 			value, typ, path = value[i*uint64(size):(i+1)*uint64(size)], t.Type, rest
 		case *btf.Struct, *btf.Union:
 			name, rest := splitPath(step)
 			if path[0] != '.' {
-				return nil, nil, fmt.Errorf("%s has fields: write .field behind its name", typeName(typ))
+				return nil, nil, fmt.Errorf("%s has fields: write .field behind its name", ctype.Name(typ))
 			}
 			field, err := findField(value, t, name)
 			if err != nil {
@@ -164,7 +148,7 @@ func descend(value []byte, typ btf.Type, path string) ([]byte, btf.Type, error) 
 			}
 			value, typ, path = field.value, field.typ, rest
 		default:
-			return nil, nil, fmt.Errorf("%s has neither fields nor elements", typeName(typ))
+			return nil, nil, fmt.Errorf("%s has neither fields nor elements", ctype.Name(typ))
 		}
 	}
 	return value, typ, nil
@@ -180,7 +164,7 @@ func findField(value []byte, typ btf.Type, name string) (field, error) {
 	var names []string
 	f, ok, err := searchField(value, typ, name, &names, 0)
 	if err == nil && !ok {
-		err = fmt.Errorf("%s has no field %s%s", typeName(typ), name, suggest(name, names))
+		err = fmt.Errorf("%s has no field %s%s", ctype.Name(typ), name, suggest.Name(name, names))
 	}
 	return f, err
 }
@@ -205,7 +189,7 @@ func searchField(value []byte, typ btf.Type, name string, names *[]string, depth
 		if m.Name == name {
 			return f, true, nil
 		}
-		if depth == maxDepth {
+		if depth == ctype.MaxDepth {
 			continue
 		}
 		if f, ok, err := searchField(f.value, m.Type, name, names, depth+1); ok || err != nil {

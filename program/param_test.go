@@ -4,12 +4,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
+	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
 func TestParams(t *testing.T) {
 	var got []string
 	for _, param := range open(t, "params.o").Params() {
-		got = append(got, param.Name+" "+typeName(param.Type))
+		got = append(got, param.Name+" "+ctype.Name(param.Type))
 	}
 	want := []string{
 		"addr __u32", "addr6 struct in6_addr", "byte __u8", "flag bool", "ifname char[16]", "mac __u8[6]", "mode enum mode",
@@ -108,7 +111,7 @@ func TestSuggest(t *testing.T) {
 		{"Limits", []string{"limit", "zone"}, "; did you mean limit?"},
 	}
 	for _, test := range tests {
-		if got := suggest(test.name, test.known); got != test.want {
+		if got := suggest.Name(test.name, test.known); got != test.want {
 			t.Errorf("%s among %v: %q", test.name, test.known, got)
 		}
 	}

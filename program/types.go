@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
 // checkTypes refuses types that contain themselves other than through a pointer:
@@ -34,7 +36,7 @@ func checkFinite(typ btf.Type, finite map[btf.Type]bool, depth int) error {
 	case done:
 		return nil
 	case seen:
-		return fmt.Errorf("types are cyclic: %s contains itself", typeName(typ))
+		return fmt.Errorf("types are cyclic: %s contains itself", ctype.Name(typ))
 	case depth > maxNesting:
 		return fmt.Errorf("types are nested more than %d deep", maxNesting)
 	}

@@ -3,19 +3,20 @@ package program
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
+	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
 // putValue writes a value into zeroed memory of a type's size; see
 // [Program.Set] for the forms.
 func putValue(dst []byte, typ btf.Type, text string) error {
-	if putAddress(dst, typ, text) {
+	if ctype.PutAddress(dst, typ, text) {
 		return nil
 	}
 	switch t := btf.UnderlyingType(typ).(type) {
@@ -29,32 +30,6 @@ func putValue(dst []byte, typ btf.Type, text string) error {
 		return fmt.Errorf("it has fields: set one at a time, as in name.%s=%s", firstMember(t), text)
 	}
 	return errors.New("values of this type cannot be written as text")
-}
-
-// putAddress writes a network address where the type has its size and is not a
-// text, and reports whether it did.
-func putAddress(dst []byte, typ btf.Type, text string) bool {
-	var addr []byte
-	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
-		addr = ip.AsSlice()
-	} else if mac, err := net.ParseMAC(text); err == nil {
-		addr = mac
-	}
-	if addr == nil || len(addr) != len(dst) || isText(typ) {
-		return false
-	}
-	copy(dst, addr)
-	return true
-}
-
-// isText reports whether a type is an array of char.
-func isText(typ btf.Type) bool {
-	array, ok := btf.UnderlyingType(typ).(*btf.Array)
-	if !ok {
-		return false
-	}
-	elem, ok := btf.UnderlyingType(array.Type).(*btf.Int)
-	return ok && elem.Size == 1 && (elem.Encoding == btf.Char || elem.Name == "char")
 }
 
 func putNumber(dst []byte, typ btf.Type, t *btf.Int, text string) error {
@@ -89,8 +64,8 @@ func putBool(dst []byte, text string) error {
 
 // isNetworkOrder reports whether a type is one of the kernel's big-endian ones.
 func isNetworkOrder(typ btf.Type) bool {
-	for range maxDepth {
-		t, ok := unqualified(typ).(*btf.Typedef)
+	for range ctype.MaxDepth {
+		t, ok := ctype.Unqualified(typ).(*btf.Typedef)
 		if !ok {
 			return false
 		}
@@ -113,11 +88,11 @@ func putEnum(dst []byte, t *btf.Enum, text string) error {
 	if v, err := parseInt(text, int(t.Size), t.Signed); err == nil {
 		return putInt(dst, v)
 	}
-	return fmt.Errorf("%q is none of its values%s", text, suggest(text, names))
+	return fmt.Errorf("%q is none of its values%s", text, suggest.Name(text, names))
 }
 
 func putArray(dst []byte, t *btf.Array, text string) error {
-	if isText(t) {
+	if ctype.IsText(t) {
 		if len(text) >= len(dst) {
 			return fmt.Errorf("%q has %d characters, and there is room for %d", text, len(text), max(len(dst)-1, 0))
 		}
@@ -163,31 +138,4 @@ func parseInt(text string, size int, signed bool) (uint64, error) {
 		return 0, fmt.Errorf("%q is not a number from 0 to %d", text, uint64(1)<<bits-1)
 	}
 	return v, nil
-}
-
-// typeName is a type as C names it.
-func typeName(typ btf.Type) string { return cName(typ, 0) }
-
-func cName(typ btf.Type, depth int) string {
-	if depth > maxDepth {
-		return "..."
-	}
-	switch t := unqualified(typ).(type) {
-	case *btf.Array:
-		return fmt.Sprintf("%s[%d]", cName(t.Type, depth+1), t.Nelems)
-	case *btf.Pointer:
-		return cName(t.Target, depth+1) + " *"
-	case *btf.Struct:
-		return strings.TrimSpace("struct " + t.Name)
-	case *btf.Union:
-		return strings.TrimSpace("union " + t.Name)
-	case *btf.Enum:
-		return strings.TrimSpace("enum " + t.Name)
-	case *btf.Void:
-		return "void"
-	case *btf.Var:
-		return cName(t.Type, depth+1)
-	default:
-		return t.TypeName()
-	}
 }

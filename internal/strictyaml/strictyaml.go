@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
 // Decode reads one document into the struct that to points to, whose fields have
@@ -58,7 +60,7 @@ func check(n *yaml.Node, t reflect.Type) error {
 			key := n.Content[i]
 			f, ok := known[key.Value]
 			if !ok {
-				return fmt.Errorf("%d: unknown field %s%s", key.Line, key.Value, Suggest(key.Value, slices.Collect(maps.Keys(known))))
+				return fmt.Errorf("%d: unknown field %s%s", key.Line, key.Value, suggest.Name(key.Value, slices.Collect(maps.Keys(known))))
 			}
 			if err := check(n.Content[i+1], f); err != nil {
 				return err
@@ -98,44 +100,4 @@ func sentence(err error) string {
 		return many.Errors[0]
 	}
 	return strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "yaml: ")
-}
-
-// Suggest ends a sentence about an unknown name with the nearest of the known
-// ones, or with all where they are few.
-func Suggest(name string, known []string) string {
-	if len(known) == 0 {
-		return "; there are none"
-	}
-	known = slices.Sorted(slices.Values(known))
-	nearest := slices.MinFunc(known, func(a, b string) int { return edits(name, a) - edits(name, b) })
-	if edits(name, nearest) <= (len(name)+2)/3 {
-		return "; did you mean " + nearest + "?"
-	}
-	const few = 40
-	if len(known) > few {
-		return ""
-	}
-	return "; there is " + strings.Join(known, ", ")
-}
-
-// edits counts the insertions, deletions and replacements of bytes that make b
-// of a.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
-	"github.com/skep-ebpf/skep/internal/strictyaml"
+	"github.com/skep-ebpf/skep/internal/suggest"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/memory"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -190,7 +190,7 @@ func (r *reader) registers(top *entries) ([]byte, error) {
 		i := slices.Index(regs.Names, name)
 		if i < 0 {
 			return nil, e.errorf("%s has no such register; arg1 to arg%d and ret stand for those of arguments and result%s",
-				regs.Arch, len(regs.Args), strictyaml.Suggest(name, regs.Names))
+				regs.Arch, len(regs.Args), suggest.Name(name, regs.Names))
 		}
 		v, err := r.word(nil, e.value)
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skep-ebpf/skep/internal/strictyaml"
+	"github.com/skep-ebpf/skep/internal/suggest"
 	"github.com/skep-ebpf/skep/vm/memory"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
@@ -18,7 +18,7 @@ import (
 func putField(ctx []byte, t *progtype.Type, e entry) error {
 	fields := fieldsNamed(t, e.name)
 	if len(fields) == 0 {
-		return e.errorf("%s has no such field%s", t.CtxName, strictyaml.Suggest(e.name, names(t)))
+		return e.errorf("%s has no such field%s", t.CtxName, suggest.Name(e.name, names(t)))
 	}
 	first, last := fields[0], fields[len(fields)-1]
 	if first.Kind != progtype.Scalar {

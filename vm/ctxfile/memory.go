@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/skep-ebpf/skep/internal/strictyaml"
+	"github.com/skep-ebpf/skep/internal/suggest"
 	"github.com/skep-ebpf/skep/vm/memory"
 )
 
@@ -63,7 +63,7 @@ func known(fields map[string]any, keys ...string) error {
 			found = found || k == name
 		}
 		if !found {
-			return fmt.Errorf("unknown field %s%s", name, strictyaml.Suggest(name, keys))
+			return fmt.Errorf("unknown field %s%s", name, suggest.Name(name, keys))
 		}
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
-	"github.com/skep-ebpf/skep/internal/strictyaml"
+	"github.com/skep-ebpf/skep/internal/suggest"
 	"github.com/skep-ebpf/skep/vm/memory"
 )
 
@@ -103,7 +103,7 @@ func position(params []btf.FuncParam, e *entry) (int, error) {
 	if params == nil {
 		return 0, e.errorf("the arguments' names are not known here; they are arg1 to arg%d", maxArgs)
 	}
-	return 0, e.errorf("there is no such argument%s", strictyaml.Suggest(e.name, known))
+	return 0, e.errorf("there is no such argument%s", suggest.Name(e.name, known))
 }
 
 // params are the words of the context as the kernel's types describe them; nil

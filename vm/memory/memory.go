@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/ctype"
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
 )
@@ -177,13 +178,13 @@ func (m *Memory) build(t btf.Type, value any) (uint64, error) {
 func (m *Memory) room(t btf.Type, value any) ([]byte, error) {
 	size, err := btf.Sizeof(t)
 	if err != nil {
-		return nil, fmt.Errorf("%s has no size: %w", typeName(t), err)
+		return nil, fmt.Errorf("%s has no size: %w", ctype.Name(t), err)
 	}
 	more, err := m.trailing(t, value)
 	if err != nil {
 		return nil, err
 	}
-	return m.allocate(size+more, typeName(t))
+	return m.allocate(size+more, ctype.Name(t))
 }
 
 const (

@@ -3,13 +3,12 @@ package memory
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
-	"net/netip"
 	"reflect"
 
 	"github.com/cilium/ebpf/btf"
 
-	"github.com/skep-ebpf/skep/internal/strictyaml"
+	"github.com/skep-ebpf/skep/internal/ctype"
+	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
 // Enumerator is a value of an enum, given by its name or as a number.
@@ -25,7 +24,7 @@ func Enumerator(t *btf.Enum, value any) (uint64, error) {
 		}
 		names = append(names, v.Name)
 	}
-	return 0, fmt.Errorf("%s is no value of %s%s", name, typeName(t), strictyaml.Suggest(name, names))
+	return 0, fmt.Errorf("%s is no value of %s%s", name, ctype.Name(t), suggest.Name(name, names))
 }
 
 // Number is an integer or a bool that fits into size bytes.
@@ -82,45 +81,4 @@ func putInt(dst []byte, n uint64) error {
 	}
 	copy(dst, b[:])
 	return nil
-}
-
-// putAddress writes a network address where the type has its size, and reports
-// whether it did.
-func putAddress(dst []byte, typ btf.Type, text string) bool {
-	var addr []byte
-	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
-		addr = ip.AsSlice()
-	} else if mac, err := net.ParseMAC(text); err == nil {
-		addr = mac
-	}
-	size, err := btf.Sizeof(typ)
-	if _, pointer := btf.UnderlyingType(typ).(*btf.Pointer); addr == nil || err != nil || pointer || len(addr) != size {
-		return false
-	}
-	copy(dst, addr)
-	return true
-}
-
-// isCharacters reports whether a type is an array of char, the kernel's for text.
-func isCharacters(typ btf.Type) bool {
-	array, ok := btf.UnderlyingType(typ).(*btf.Array)
-	if !ok {
-		return false
-	}
-	elem, ok := btf.UnderlyingType(array.Type).(*btf.Int)
-	return ok && elem.Name == "char"
-}
-
-// networkOrder reports whether a type is one of the kernel's big-endian ones.
-func networkOrder(typ btf.Type) bool {
-	for {
-		t, ok := unqualified(typ).(*btf.Typedef)
-		if !ok {
-			return false
-		}
-		if t.Name == "__be16" || t.Name == "__be32" || t.Name == "__be64" {
-			return true
-		}
-		typ = t.Type
-	}
 }

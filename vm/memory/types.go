@@ -8,7 +8,8 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 
-	"github.com/skep-ebpf/skep/internal/strictyaml"
+	"github.com/skep-ebpf/skep/internal/ctype"
+	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
 // typeByName finds a type as C names it.
@@ -37,44 +38,6 @@ func (m *Memory) typeByName(name string) (btf.Type, error) {
 		}
 	}
 	return nil, fmt.Errorf("there is no type %s", name)
-}
-
-// typeName is a type as C names it, for messages.
-func typeName(typ btf.Type) string {
-	switch t := unqualified(typ).(type) {
-	case *btf.Array:
-		return fmt.Sprintf("%s[%d]", typeName(t.Type), t.Nelems)
-	case *btf.Pointer:
-		return typeName(t.Target) + " *"
-	case *btf.Struct:
-		return strings.TrimSpace("struct " + t.Name)
-	case *btf.Union:
-		return strings.TrimSpace("union " + t.Name)
-	case *btf.Enum:
-		return strings.TrimSpace("enum " + t.Name)
-	case *btf.Void:
-		return "void"
-	default:
-		return t.TypeName()
-	}
-}
-
-// unqualified strips what does not change a type's memory, but typedefs.
-func unqualified(typ btf.Type) btf.Type {
-	for {
-		switch t := typ.(type) {
-		case *btf.Const:
-			typ = t.Type
-		case *btf.Volatile:
-			typ = t.Type
-		case *btf.Restrict:
-			typ = t.Type
-		case *btf.TypeTag:
-			typ = t.Type
-		default:
-			return typ
-		}
-	}
 }
 
 // isText reports whether a type is one byte of text.
@@ -127,7 +90,7 @@ func fieldNames(typ btf.Type) []string {
 
 // unknownField says that a type has no such field.
 func unknownField(typ btf.Type, name string) error {
-	return fmt.Errorf("%s has no field %s%s", typeName(typ), name, strictyaml.Suggest(name, fieldNames(typ)))
+	return fmt.Errorf("%s has no field %s%s", ctype.Name(typ), name, suggest.Name(name, fieldNames(typ)))
 }
 
 // offsetOf is where a path of fields leads, in bytes.
@@ -149,5 +112,5 @@ func (m *Memory) unknownObject(name string) error {
 	for n := range m.named {
 		known = append(known, n)
 	}
-	return fmt.Errorf("there is no object named %s%s", name, strictyaml.Suggest(name, known))
+	return fmt.Errorf("there is no object named %s%s", name, suggest.Name(name, known))
 }

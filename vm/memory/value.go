@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
 // dataLoc begins the names of an event's fields that say where, behind the
@@ -54,14 +56,14 @@ func (m *Memory) putPlain(dst []byte, typ btf.Type, value any) error {
 	if value == nil {
 		return nil
 	}
-	if text, ok := value.(string); ok && !isCharacters(typ) && putAddress(dst, typ, text) {
+	if text, ok := value.(string); ok && !ctype.IsText(typ) && ctype.PutAddress(dst, typ, text) {
 		return nil
 	}
 	switch t := btf.UnderlyingType(typ).(type) {
 	case *btf.Struct, *btf.Union:
 		fields, ok := value.(map[string]any)
 		if !ok {
-			return fmt.Errorf("%s wants fields by their names, not %s", typeName(typ), describe(value))
+			return fmt.Errorf("%s wants fields by their names, not %s", ctype.Name(typ), describe(value))
 		}
 		return m.putFields(dst, typ, fields)
 	case *btf.Array:
@@ -75,17 +77,17 @@ func (m *Memory) putPlain(dst []byte, typ btf.Type, value any) error {
 	case *btf.Int:
 		n, err := Number(value, t.Size, t.Encoding == btf.Signed)
 		if err != nil {
-			return fmt.Errorf("%s: %w", typeName(typ), err)
+			return fmt.Errorf("%s: %w", ctype.Name(typ), err)
 		}
 		if err := putInt(dst[:t.Size], n); err != nil {
 			return err
 		}
-		if networkOrder(typ) {
+		if ctype.IsBigEndian(typ) {
 			slices.Reverse(dst[:t.Size])
 		}
 		return nil
 	}
-	return fmt.Errorf("%s takes no value", typeName(typ))
+	return fmt.Errorf("%s takes no value", ctype.Name(typ))
 }
 
 // putFields writes a structure's fields, in the order of their names.
@@ -130,9 +132,9 @@ func inField(typ btf.Type, name string, err error) error {
 	}
 	var at *LineError
 	if errors.As(err, &at) {
-		return &LineError{at.Line, &fieldError{typeName(typ), name, at.Err}}
+		return &LineError{at.Line, &fieldError{ctype.Name(typ), name, at.Err}}
 	}
-	return &fieldError{typeName(typ), name, err}
+	return &fieldError{ctype.Name(typ), name, err}
 }
 
 type fieldError struct {
@@ -201,28 +203,28 @@ func length(value any) int {
 func (m *Memory) putArray(dst []byte, t *btf.Array, value any) error {
 	size, err := btf.Sizeof(t.Type)
 	if err != nil || size == 0 {
-		return fmt.Errorf("%s has elements without a size", typeName(t))
+		return fmt.Errorf("%s has elements without a size", ctype.Name(t))
 	}
 	room := len(dst) / size
 	switch v := value.(type) {
 	case string:
 		if !isText(t.Type) {
-			return fmt.Errorf("%s is no text", typeName(t))
+			return fmt.Errorf("%s is no text", ctype.Name(t))
 		}
 		if len(v) >= room {
-			return fmt.Errorf("%q has %d characters, and %s has room for %d and a NUL", v, len(v), typeName(t), max(room-1, 0))
+			return fmt.Errorf("%q has %d characters, and %s has room for %d and a NUL", v, len(v), ctype.Name(t), max(room-1, 0))
 		}
 		copy(dst, v)
 		return nil
 	case []byte:
 		if len(v) > len(dst) {
-			return fmt.Errorf("%d bytes are too many for %s", len(v), typeName(t))
+			return fmt.Errorf("%d bytes are too many for %s", len(v), ctype.Name(t))
 		}
 		copy(dst, v)
 		return nil
 	case []any:
 		if len(v) > room {
-			return fmt.Errorf("%d values are too many for %s", len(v), typeName(t))
+			return fmt.Errorf("%d values are too many for %s", len(v), ctype.Name(t))
 		}
 		for i, e := range v {
 			if err := m.put(dst[i*size:(i+1)*size], t.Type, e); err != nil {
@@ -231,7 +233,7 @@ func (m *Memory) putArray(dst []byte, t *btf.Array, value any) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("%s wants a list, not %s", typeName(t), describe(value))
+	return fmt.Errorf("%s wants a list, not %s", ctype.Name(t), describe(value))
 }
 
 // Pointer is the address that a pointer of a type holds for a value, for which it
@@ -253,7 +255,7 @@ func (m *Memory) pointer(t *btf.Pointer, value any) (uint64, error) {
 			return m.Address(Ref(v))
 		}
 		if _, void := btf.UnderlyingType(t.Target).(*btf.Void); !void && !isText(t.Target) {
-			return 0, fmt.Errorf("%s points to no text; another object is named as &%s", typeName(t), v)
+			return 0, fmt.Errorf("%s points to no text; another object is named as &%s", ctype.Name(t), v)
 		}
 		return m.text(v)
 	case []byte:
@@ -268,7 +270,7 @@ func (m *Memory) pointer(t *btf.Pointer, value any) (uint64, error) {
 	}
 	n, err := Number(value, 8, false)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", typeName(t), err)
+		return 0, fmt.Errorf("%s: %w", ctype.Name(t), err)
 	}
 	return n, nil
 }

@@ -1,30 +1,33 @@
-package program
+// Package suggest ends a sentence about an unknown name with what was meant.
+package suggest
 
 import (
 	"slices"
 	"strings"
 )
 
-// suggest ends a sentence about an unknown name with the nearest of the known
-// ones, or with all where they are few.
-func suggest(name string, known []string) string {
+// few is how many names are still worth listing.
+const few = 40
+
+// Name gives "; did you mean X?" where one of the known names is near, else
+// "; there is X, Y" where they are few.
+func Name(name string, known []string) string {
 	if len(known) == 0 {
 		return "; there are none"
 	}
-	slices.Sort(known)
+	known = slices.Sorted(slices.Values(known))
 	nearest := slices.MinFunc(known, func(a, b string) int { return edits(name, a) - edits(name, b) })
-	if edits(name, nearest) <= (len(name)+2)/3 {
+	switch {
+	case edits(name, nearest) <= (len(name)+2)/3:
 		return "; did you mean " + nearest + "?"
-	}
-	const few = 12
-	if len(known) > few {
-		known = append(slices.Clone(known[:few]), "...")
+	case len(known) > few:
+		return ""
 	}
 	return "; there is " + strings.Join(known, ", ")
 }
 
 // edits counts the insertions, deletions and replacements of bytes that make b
-// of a.
+// of a; case does not count.
 func edits(a, b string) int {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	row := make([]int, len(b)+1)
