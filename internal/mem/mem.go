@@ -29,6 +29,10 @@ func New(size uint64) (*Block, error) {
 	return &Block{b}, nil
 }
 
+// Dense says that most of a block will be used, and in no order: the system may
+// then back it with large pages, which makes access to any part of it faster.
+func (m *Block) Dense() { dense(m.b) }
+
 // Addr is the address of the first byte.
 func (m *Block) Addr() uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(m.b))) }
 

@@ -3,3 +3,5 @@
 package mem
 
 const noReserve = 0
+
+func dense([]byte) {}

@@ -17,3 +17,5 @@ func reserve(size int) ([]byte, error) {
 func release(b []byte) error {
 	return windows.VirtualFree(uintptr(unsafe.Pointer(unsafe.SliceData(b))), 0, windows.MEM_RELEASE)
 }
+
+func dense([]byte) {}

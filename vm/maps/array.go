@@ -33,6 +33,7 @@ func newArray(info Info) (Map, error) {
 	if err := a.reserve(roundUp(total*uint64(a.stride), pageSize)); err != nil {
 		return nil, err
 	}
+	a.mem.Dense()
 	a.base = a.mem.Addr()
 	return a, a.setValues(a.base, a.stride, total)
 }

@@ -13,13 +13,19 @@ import (
 // As in Linux an update of a key that exists does not write into its value: it
 // links a new element with the new value, and a program that holds the old value's
 // address keeps the old value for a while. Each CPU has one spare element for
-// that, and user space uses CPU 0's. Per-CPU values, and all under BPF_F_LOCK,
+// that, and user space uses any of them. Per-CPU values, and all under BPF_F_LOCK,
 // are updated in place.
 type hash struct {
 	common
 	*table
 	percpu bool
-	spare  []atomic.Uint32 // by CPU: its spare element, 0 while in use
+	spare  []spare // by CPU
+}
+
+// spare is the link of a spare element, 0 while it is in use.
+type spare struct {
+	atomic.Uint32
+	_ [cacheLine - 4]byte
 }
 
 func newHash(info Info) (Map, error) {
@@ -35,7 +41,7 @@ func (h *hash) open() (err error) {
 	if err != nil {
 		return err
 	}
-	h.spare = make([]atomic.Uint32, info.CPUs)
+	h.spare = make([]spare, info.CPUs)
 	for cpu := range h.spare {
 		h.spare[cpu].Store(info.MaxEntries + 1 + uint32(cpu))
 	}
@@ -127,20 +133,27 @@ func (h *hash) replace(old, hash uint32, cpu int, key, value []byte, flags uint6
 		h.put(old, cpu, value, flags, user, false)
 		return old
 	}
-	link := h.takeSpare(cpu)
+	from := cpu
+	if user { // any will do, so that two writers seldom want the same
+		from = int(hash>>8) % len(h.spare)
+	}
+	spare, link := h.takeSpare(from)
 	h.insert(link, hash, cpu, key, value, user)
 	h.unlink(old, hash)
 	h.end(old)
-	h.spare[cpu].Store(old)
+	spare.Store(old)
 	return link
 }
 
-// takeSpare waits for a CPU's spare element. Who has it needs nothing that the
-// caller holds.
-func (h *hash) takeSpare(cpu int) uint32 {
+// takeSpare takes a CPU's spare element, or another's, and waits where there is
+// none. Who has one needs nothing that the caller holds.
+func (h *hash) takeSpare(cpu int) (*spare, uint32) {
 	for {
-		if link := h.spare[cpu].Swap(0); link != 0 {
-			return link
+		for i := range h.spare {
+			s := &h.spare[(cpu+i)%len(h.spare)]
+			if link := s.Load(); link != 0 && s.CompareAndSwap(link, 0) {
+				return s, link
+			}
 		}
 		runtime.Gosched()
 	}
@@ -214,10 +227,29 @@ func (h *hash) remove(key, value []byte, flags uint64) error {
 	return nil
 }
 
-// userLookup holds the bucket's lock, so that the element stays the key's while
-// its value is copied.
+// userLookup copies a value and believes it if no writer held the bucket's lock
+// meanwhile. Under FlagLock, after some vain attempts, and where a processor may
+// see the lock word before what it read earlier, it holds the lock itself.
 func (h *hash) userLookup(key, value []byte, flags uint64) error {
 	hash := h.hash(key)
+	if flags&FlagLock == 0 && runtime.GOARCH == "amd64" {
+		for range 4 {
+			link, lock := h.bucketOf(hash)
+			if lock&1 != 0 {
+				continue
+			}
+			if link = h.walk(link, key, hash); link != 0 {
+				h.get(link, value, flags)
+			}
+			if !h.unchanged(hash, lock) {
+				continue
+			}
+			if link == 0 {
+				return errno.ENOENT
+			}
+			return nil
+		}
+	}
 	h.lock(hash)
 	defer h.unlock(hash)
 	link := h.search(key, hash)

@@ -81,6 +81,7 @@ func newTable(c *common, n, spare uint32) (*table, error) {
 	if err := c.reserve(nBuckets*bucketLen + total*stride + rows*value); err != nil {
 		return nil, err
 	}
+	c.mem.Dense()
 	first := c.mem.Addr() + uintptr(nBuckets*bucketLen) // element 1
 	t := &table{
 		buckets: c.mem.Addr(),
@@ -115,12 +116,10 @@ func (t *table) hash(key []byte) uint32 { return uint32(hashOf(key, t.seed)) | h
 
 // find gives the element of a key, or 0, for who does not hold the bucket's lock.
 func (t *table) find(key []byte, hash uint32) uint32 {
-	bucket := t.bucket(hash & t.mask)
 	for range 64 {
-		both := atomic.LoadUint64((*uint64)(mem.At(bucket))) // little-endian: link, lock
-		lock := uint32(both >> 32)
-		link := t.walk(uint32(both), key, hash)
-		if link != 0 || lock&1 == 0 && loadU32(bucket+offLock) == lock {
+		link, lock := t.bucketOf(hash)
+		link = t.walk(link, key, hash)
+		if link != 0 || lock&1 == 0 && t.unchanged(hash, lock) {
 			return link
 		}
 		runtime.Gosched() // a writer is in our way; let it finish
@@ -128,6 +127,18 @@ func (t *table) find(key []byte, hash uint32) uint32 {
 	t.lock(hash)
 	defer t.unlock(hash)
 	return t.search(key, hash)
+}
+
+// bucketOf gives the first link of a bucket and its lock word as of one moment.
+func (t *table) bucketOf(hash uint32) (link, lock uint32) {
+	both := atomic.LoadUint64((*uint64)(mem.At(t.bucket(hash & t.mask)))) // little-endian
+	return uint32(both), uint32(both >> 32)
+}
+
+// unchanged reports whether no writer has been in a bucket since its lock word
+// was lock.
+func (t *table) unchanged(hash, lock uint32) bool {
+	return loadU32(t.bucket(hash&t.mask)+offLock) == lock
 }
 
 // search is find for who holds the bucket's lock.

@@ -62,6 +62,7 @@ func newTrie(info Info) (Map, error) {
 	if err := t.reserve(shortTable + n*uint64(t.stride)); err != nil {
 		return nil, err
 	}
+	t.mem.Dense()
 	t.elems = t.mem.Addr() + shortTable - t.stride
 	return t, t.setValues(t.mem.Addr()+shortTable+t.value, t.stride, n)
 }
