@@ -186,9 +186,7 @@ func (m *Map) Lookup(key, valueOut any) error { return m.LookupWithFlags(key, va
 
 // LookupWithFlags is Lookup with flags.
 func (m *Map) LookupWithFlags(key, valueOut any, flags ebpf.MapLookupFlags) error {
-	return m.read("lookup", key, valueOut, func(k, v []byte) error {
-		return m.obj.UserLookup(k, v, uint64(flags))
-	})
+	return m.read(key, valueOut, uint64(flags), false)
 }
 
 // LookupBytes gives a value as bytes, or nil if there is no such element.
@@ -213,13 +211,15 @@ func (m *Map) LookupAndDelete(key, valueOut any) error {
 
 // LookupAndDeleteWithFlags is LookupAndDelete with flags.
 func (m *Map) LookupAndDeleteWithFlags(key, valueOut any, flags ebpf.MapLookupFlags) error {
-	return m.read("lookup and delete", key, valueOut, func(k, v []byte) error {
-		return m.obj.LookupAndDelete(k, v, uint64(flags))
-	})
+	return m.read(key, valueOut, uint64(flags), true)
 }
 
-// read runs an operation that fills a value, and decodes the value.
-func (m *Map) read(what string, key, out any, op func(key, value []byte) error) error {
+// read looks a value up, takes it out if it is to, and decodes it.
+func (m *Map) read(key, out any, flags uint64, take bool) error {
+	what := "lookup"
+	if take {
+		what = "lookup and delete"
+	}
 	k, err := m.marshalKey(key)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -227,17 +227,24 @@ func (m *Map) read(what string, key, out any, op func(key, value []byte) error) 
 	size := m.info.UserValueSize()
 	if !m.info.PerCPU() && !m.holdsObjects() {
 		if direct := target(out, size); direct != nil {
-			return wrap(what, op(k, direct))
+			return wrap(what, m.readBytes(k, direct, flags, take))
 		}
 	}
 	value := make([]byte, size)
-	if err := op(k, value); err != nil {
+	if err := m.readBytes(k, value, flags, take); err != nil {
 		return wrap(what, err)
 	}
 	if err := m.unmarshalValue(out, value); err != nil {
 		return fmt.Errorf("%s: value of map %s: %w", what, m.info.Name, err)
 	}
 	return nil
+}
+
+func (m *Map) readBytes(key, value []byte, flags uint64, take bool) error {
+	if take {
+		return m.obj.LookupAndDelete(key, value, flags)
+	}
+	return m.obj.UserLookup(key, value, flags)
 }
 
 // Put creates or replaces an element.

@@ -24,10 +24,10 @@ func marshal(data any, size int) ([]byte, error) {
 		buf = unsafe.Slice(unsafe.StringData(v), len(v))
 	case unsafe.Pointer:
 		buf = unsafe.Slice((*byte)(v), size)
-	case uint32:
-		buf = binary.NativeEndian.AppendUint32(make([]byte, 0, 4), v)
-	case uint64:
-		buf = binary.NativeEndian.AppendUint64(make([]byte, 0, 8), v)
+	case uint32, int32:
+		buf = unsafe.Slice((*byte)(boxed(data)), 4)
+	case uint64, int64:
+		buf = unsafe.Slice((*byte)(boxed(data)), 8)
 	case encoding.BinaryMarshaler:
 		var err error
 		if buf, err = v.MarshalBinary(); err != nil {
@@ -47,6 +47,10 @@ func marshal(data any, size int) ([]byte, error) {
 	}
 	return buf, nil
 }
+
+// boxed is where an interface keeps a value that is no pointer. It must not be
+// written to.
+func boxed(data any) unsafe.Pointer { return (*[2]unsafe.Pointer)(unsafe.Pointer(&data))[1] }
 
 // target gives the memory of out if size bytes can be written there as they are.
 func target(out any, size int) []byte {
@@ -100,6 +104,16 @@ var flat sync.Map // reflect.Type -> bool
 // backing gives the memory of a pointer to a flat value, or of a slice of flat
 // values; nil for anything else.
 func backing(data any) []byte {
+	switch v := data.(type) { // the most frequent ones, without reflection
+	case *uint32:
+		return memory(v)
+	case *int32:
+		return memory(v)
+	case *uint64:
+		return memory(v)
+	case *int64:
+		return memory(v)
+	}
 	v := reflect.ValueOf(data)
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -122,6 +136,14 @@ func backing(data any) []byte {
 		return nil
 	}
 	return unsafe.Slice((*byte)(v.UnsafePointer()), int(elem.Size())*v.Len())
+}
+
+// memory is the bytes of a value, none of a nil pointer.
+func memory[T any](v *T) []byte {
+	if v == nil {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
 }
 
 func isFlat(t reflect.Type) bool {
