@@ -23,6 +23,7 @@ var benchTypes = []ebpf.MapType{ebpf.Array, ebpf.Hash, ebpf.LRUHash, ebpf.LPMTri
 type benchMap interface {
 	Lookup(key, valueOut any) error
 	Update(key, value any, flags ebpf.MapUpdateFlags) error
+	Delete(key any) error
 }
 
 func benchSpec(typ ebpf.MapType, n uint32) *ebpf.MapSpec {
@@ -42,8 +43,19 @@ func benchKey(typ ebpf.MapType, i, n uint32) []byte {
 	return binary.NativeEndian.AppendUint32(nil, k)
 }
 
+// benchKeys are keys one after another in memory, so that they cost both sides
+// little beside the map.
+type benchKeys struct {
+	b    []byte
+	size int
+}
+
+func (k *benchKeys) len() int             { return len(k.b) / k.size }
+func (k *benchKeys) at(i int) []byte      { return k.b[i*k.size:][:k.size] }
+func (k *benchKeys) get(i int, to []byte) { copy(to, k.at(i%k.len())) }
+
 // both makes the map here and in the kernel, with n entries.
-func both(b *testing.B, typ ebpf.MapType, n uint32) (ours *Map, kernel *ebpf.Map, keys [][]byte) {
+func both(b *testing.B, typ ebpf.MapType, n uint32) (ours *Map, kernel *ebpf.Map, keys *benchKeys) {
 	testenv.Kernel(b)
 	ours, err := NewMap(benchSpec(typ, n))
 	if err != nil {
@@ -55,9 +67,10 @@ func both(b *testing.B, typ ebpf.MapType, n uint32) (ours *Map, kernel *ebpf.Map
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { kernel.Close() })
+	keys = &benchKeys{size: int(ours.KeySize())}
 	for i := range n {
 		key, value := benchKey(typ, i, n), binary.NativeEndian.AppendUint64(nil, uint64(i))
-		keys = append(keys, key)
+		keys.b = append(keys.b, key...)
 		if err := ours.Put(key, value); err != nil {
 			b.Fatal(err)
 		}
@@ -97,9 +110,11 @@ func eachMap(b *testing.B, f func(b *testing.B, typ ebpf.MapType, n uint32)) {
 func BenchmarkMapLookup(b *testing.B) {
 	eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
 		ours, kernel, keys := both(b, typ, n)
-		value := make([]byte, 8)
+		key := make([]byte, keys.size)
+		var k, value any = key, make([]byte, 8)
 		compare(b, ours, kernel, func(m benchMap, i int) {
-			err := m.Lookup(keys[i%len(keys)], value)
+			keys.get(i, key)
+			err := m.Lookup(k, value)
 			if err != nil && typ != ebpf.LRUHash { // which may have evicted the key
 				b.Fatal(err)
 			}
@@ -111,9 +126,34 @@ func BenchmarkMapLookup(b *testing.B) {
 func BenchmarkMapUpdate(b *testing.B) {
 	eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
 		ours, kernel, keys := both(b, typ, n)
-		value := make([]byte, 8)
+		key := make([]byte, keys.size)
+		var k, value any = key, make([]byte, 8)
 		compare(b, ours, kernel, func(m benchMap, i int) {
-			if err := m.Update(keys[i%len(keys)], value, ebpf.UpdateAny); err != nil {
+			keys.get(i, key)
+			if err := m.Update(k, value, ebpf.UpdateAny); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
+// BenchmarkMapDelete is Map.Delete, and Map.Update of the same key, beside the
+// kernel's.
+func BenchmarkMapDelete(b *testing.B) {
+	eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
+		if typ == ebpf.Array {
+			b.Skip("an array's elements cannot be deleted")
+		}
+		ours, kernel, keys := both(b, typ, n)
+		key := make([]byte, keys.size)
+		var k, value any = key, make([]byte, 8)
+		compare(b, ours, kernel, func(m benchMap, i int) {
+			keys.get(i, key)
+			err := m.Delete(k)
+			if err != nil && typ != ebpf.LRUHash { // which may have evicted the key
+				b.Fatal(err)
+			}
+			if err := m.Update(k, value, ebpf.UpdateAny); err != nil {
 				b.Fatal(err)
 			}
 		})
@@ -130,9 +170,11 @@ func BenchmarkMapTwoWriters(b *testing.B) {
 			var wg sync.WaitGroup
 			for w := range 2 {
 				wg.Go(func() {
-					value := make([]byte, 8)
+					key := make([]byte, keys.size)
+					var k, value any = key, make([]byte, 8)
 					for i := range total {
-						if err := m.Update(keys[(i*2+w)%len(keys)], value, ebpf.UpdateAny); err != nil {
+						keys.get(i*2+w, key)
+						if err := m.Update(k, value, ebpf.UpdateAny); err != nil {
 							b.Error(err)
 							return
 						}
