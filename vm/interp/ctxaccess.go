@@ -159,6 +159,9 @@ func (f *flow) block(at int, s facts) {
 			return
 		}
 		ins := f.insns[i]
+		if writesR10(ins) { // never reached
+			return
+		}
 		switch ins.Class() {
 		case isa.ClassALU, isa.ClassALU64:
 			s.reg[ins.Dst] = arithmeticOn(&s, ins)

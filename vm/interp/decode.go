@@ -25,7 +25,10 @@ func (c *compiler) decode(i int) (op, error) {
 	}
 	switch ins.Class() {
 	case isa.ClassLD:
-		return c.decodeLD(i, o)
+		if o, err := c.decodeLD(i, o); err != nil || !writesR10(ins) {
+			return o, err
+		}
+		return c.trap(writesFramePointer), nil
 	case isa.ClassJMP, isa.ClassJMP32:
 		return c.decodeJump(i, o)
 	}
@@ -58,10 +61,19 @@ func (c *compiler) decode(i int) (op, error) {
 		return op{}, fmt.Errorf("unknown instruction: opcode 0x%02x, off %d, imm 0x%x", ins.Op, ins.Off, uint32(ins.Imm))
 	}
 	o.code = code
-	if writesDst(ins) && ins.Dst == isa.R10 || fetches(ins) && ins.Src == isa.R10 {
-		return op{}, fmt.Errorf("writes to R10, the frame pointer")
+	if writesR10(ins) {
+		return c.trap(writesFramePointer), nil
 	}
 	return o, nil
+}
+
+// writesFramePointer is why an instruction must not be reached. Linux's verifier
+// sees no fault in one that never is.
+const writesFramePointer = "writes to R10, the frame pointer"
+
+// writesR10 reports whether the instruction changes the frame pointer.
+func writesR10(ins isa.Instruction) bool {
+	return (writesDst(ins) || ins.IsWide()) && ins.Dst == isa.R10 || fetches(ins) && ins.Src == isa.R10
 }
 
 // canonical folds opcodes that do the same on a little-endian machine: a 32-bit
@@ -133,9 +145,6 @@ func (c *compiler) decodeLD(i int, o op) (op, error) {
 		}
 		o.code = codeLdPacket
 		return o, nil
-	}
-	if ins.Dst == isa.R10 {
-		return op{}, fmt.Errorf("writes to R10, the frame pointer")
 	}
 	high := c.in.Insns[i+1].Imm
 	o.code, o.imm = codeLddwPointer, 0

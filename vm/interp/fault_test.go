@@ -206,6 +206,27 @@ func TestPoisoned(t *testing.T) {
 	}
 }
 
+// TestDeadFramePointer: what writes to R10 may stand where the program does not
+// come.
+func TestDeadFramePointer(t *testing.T) {
+	for _, write := range []string{"mov %r10, 7", "ldxdw %r10, [%r10-8]", "lddw %r10, 7"} {
+		in := &Input{Name: "dead", Insns: assemble(t, `
+			stxdw [%r10-8], %r1
+			mov %r0, 1
+			jeq %r0, 1, end
+			`+write+`
+			end:
+			exit`)}
+		inBothModes(t, compile(t, in), wantR0(1))
+
+		in.Insns[1].Imm = 2
+		_, err := compile(t, in).Run(newState(t), Checked)
+		if err == nil || !strings.Contains(err.Error(), "instruction 3") || !strings.Contains(err.Error(), writesFramePointer) {
+			t.Errorf("%s: error %v", write, err)
+		}
+	}
+}
+
 // TestRefused: what Compile refuses, and what it says.
 func TestRefused(t *testing.T) {
 	exit := isa.Instruction{Op: isa.ClassJMP | isa.JmpEXIT}

@@ -1,14 +1,15 @@
 package interp
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/skep-ebpf/skep/isa"
 )
 
-// unset refuses a program that reads a register that nothing has set, as far as
-// its first instructions show, which always run. What paths do is for the
-// verifier.
+// unset refuses a program that reads a register that nothing has set, or writes
+// the frame pointer, as far as its first instructions show, which always run.
+// What paths do is for the verifier.
 func (c *compiler) unset() error {
 	var set [isa.R10 + 1]bool
 	set[isa.R1], set[isa.R10] = true, true
@@ -18,6 +19,9 @@ func (c *compiler) unset() error {
 		}
 		if _, poisoned := c.in.Poisoned[i]; poisoned {
 			return nil
+		}
+		if writesR10(ins) {
+			return c.refuse(i, errors.New(writesFramePointer))
 		}
 		for _, r := range reads(ins) {
 			if !set[r] {
