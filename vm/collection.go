@@ -200,7 +200,7 @@ func (l *loader) loadProgram(name string) error {
 		}
 		objs = append(objs, m.obj)
 	}
-	p, err := newProgram(image, objs, &l.opts.Programs)
+	p, err := newProgram(l.spec, image, objs, &l.opts.Programs)
 	if err != nil {
 		return err
 	}

@@ -208,3 +208,7 @@ func TestCPUMaskKfuncs(t *testing.T) {
 		return in
 	})
 }
+
+func TestMapFields(t *testing.T) {
+	compareKfuncs(t, "mapfield", "map_fields", 1, func(*rand.Rand) (in kfuncInput) { return in })
+}

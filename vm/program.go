@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/program"
@@ -126,8 +127,9 @@ func NewProgramWithOptions(spec *ebpf.ProgramSpec, opts ProgramOptions) (*Progra
 	return coll.DetachProgram(spec.Name), nil
 }
 
-// newProgram makes an image runnable. objs are what image.Maps names.
-func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (*Program, error) {
+// newProgram makes an image of a spec's program runnable. objs are what image.Maps
+// names.
+func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObject, opts *ProgramOptions) (*Program, error) {
 	typ, err := typeOf(image)
 	if err != nil {
 		return nil, err
@@ -137,6 +139,8 @@ func newProgram(image *program.Image, objs []*mapObject, opts *ProgramOptions) (
 		Poisoned: image.Poisoned, Text: image.Text, Where: image.Where,
 		Kfuncs: image.Kfuncs, Types: image.Types,
 	}
+	link := opts.Link
+	in.KernelTypes = func() (*btf.Spec, error) { return link.Types(spec) }
 	for _, o := range objs {
 		in.Maps = append(in.Maps, o.Map)
 	}

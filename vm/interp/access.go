@@ -28,6 +28,9 @@ func (m *machine) admit(o *op, from exec.Prov, a, n uintptr, kind access) bool {
 	case from.Region() == exec.RegionCtx && len(m.prog.in.Type.Fields) > 0:
 		m.accessCtx(o)
 		return false
+	case from.Region() == exec.RegionMap && kind == loads:
+		m.loadMapField(o, from, a, n)
+		return false
 	case m.isTyped(from):
 		m.accessTyped(o, from, a, n, kind)
 		return false

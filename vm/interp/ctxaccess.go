@@ -4,10 +4,11 @@ import (
 	"slices"
 
 	"github.com/skep-ebpf/skep/isa"
-	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
-	"github.com/skep-ebpf/skep/vm/progtype"
 )
+
+// lookupID is bpf_map_lookup_elem.
+const lookupID = 1
 
 // The fast loop does not follow pointers, so it has to know beforehand which
 // loads and stores access the context, whose fields lie elsewhere than programs
@@ -27,7 +28,8 @@ const (
 	foreign                      // not the context, perhaps a place on a stack
 	ctxPtr                       // the context's address plus the offset
 	framePtr                     // this function's R10 plus the offset
-	unknown                      // perhaps the context
+	mapPtr                       // a map itself
+	unknown                      // perhaps the context or a map
 )
 
 const kindMask = value(-1) << 32
@@ -49,11 +51,14 @@ func (v value) join(w value) value {
 		return v
 	case v == unreached:
 		return w
-	case v.kind() == ctxPtr || w.kind() == ctxPtr || v == unknown || w == unknown:
+	case v.strange() || w.strange():
 		return unknown
 	}
 	return foreign
 }
+
+// strange reports whether the fast loop must not take it for a plain pointer.
+func (v value) strange() bool { return v.kind() == ctxPtr || v == mapPtr || v == unknown }
 
 // slots are the 8-byte words of a frame.
 const slots = isa.StackSize / 8
@@ -93,28 +98,39 @@ type flow struct {
 	work   []int
 	// base is what each load's or store's pointer is.
 	base []value
-	// spills says that a context pointer was put on a stack, ret what functions
-	// return. Either makes everything be looked at again when it changes.
+	// spills says that a pointer to the context or a map was put on a stack, ret
+	// what functions return. Either makes everything be looked at again when it
+	// changes.
 	spills bool
 	ret    value
 	again  bool
+	// mapOfMaps says that a lookup may give a map.
+	mapOfMaps bool
 }
 
 // pointers gives for each load and store what its base register is.
-func pointers(insns []isa.Instruction, callbacks []int) []value {
-	f := &flow{insns: insns, base: make([]value, len(insns))}
+func (c *compiler) pointers() []value {
+	f := &flow{insns: c.in.Insns, base: make([]value, len(c.in.Insns)), mapOfMaps: c.looksUpMaps()}
+	ctx, first := ctxPtr, foreign // the first arguments of the program and its callbacks
+	if len(c.in.Type.Fields) == 0 {
+		ctx = other
+	}
+	if c.givesMap() {
+		first = unknown
+	}
 	for f.again = true; f.again; {
 		f.again = false
 		f.before = map[int]*facts{}
 		clear(f.base)
 		entry := newFrame()
-		entry.reg[isa.R1] = ctxPtr
+		entry.reg[isa.R1] = ctx
 		f.reach(0, entry)
-		for _, fn := range callbacks {
+		for _, fn := range c.callbacks() {
 			args := newFrame()
 			for r := isa.R1; r < isa.R6; r++ {
 				args.reg[r] = foreign
 			}
+			args.reg[isa.R1] = first
 			f.reach(fn, args)
 		}
 		for len(f.work) > 0 {
@@ -173,6 +189,9 @@ func (f *flow) block(at int, s facts) {
 				break
 			}
 			s.reg[ins.Dst] = other
+			if ins.Src == isa.PseudoMapFD || ins.Src == isa.PseudoMapIdx {
+				s.reg[ins.Dst] = mapPtr
+			}
 			i++
 		case isa.ClassJMP, isa.ClassJMP32:
 			if distance, ok := jumpDistance(ins); ok {
@@ -210,7 +229,7 @@ func arithmeticOn(s *facts, ins isa.Instruction) value {
 		if dst == other && src == other {
 			return other
 		}
-		if dst.kind() == ctxPtr || dst == unknown || src.kind() == ctxPtr || src == unknown {
+		if dst.strange() || src.strange() {
 			return unknown
 		}
 		return foreign
@@ -264,7 +283,7 @@ func (f *flow) loaded(s *facts, base value, off int16) value {
 
 // stored notes a store.
 func (f *flow) stored(s *facts, base value, ins isa.Instruction, v value) {
-	if (v.kind() == ctxPtr || v == unknown) && !f.spills {
+	if v.strange() && !f.spills {
 		f.spills, f.again = true, true
 	}
 	switch base.kind() {
@@ -302,6 +321,9 @@ func (f *flow) call(i int, s *facts, ins isa.Instruction) {
 			s.overwritten() // by the callback, through its argument
 		}
 		clobber(s)
+		if f.mapOfMaps && ins.IsCall(isa.CallHelper) && ins.Imm == lookupID {
+			s.reg[isa.R0] = mapPtr
+		}
 		return
 	}
 	callee, shares := newFrame(), false
@@ -336,58 +358,4 @@ func (f *flow) returns(v value) {
 	if ret := f.ret.join(v); ret != f.ret {
 		f.ret, f.again = ret, true
 	}
-}
-
-// convertContext gives the ops for the fast loop: those of the checked one, with
-// accesses of the context converted. It gives nil where an access may or may not
-// be one, or where it holds pointers that only the checked loop follows.
-func (c *compiler) convertContext() []op {
-	if c.in.Type.Typed {
-		return nil
-	}
-	if len(c.in.Type.Fields) == 0 {
-		return c.prog.ops
-	}
-	var callbacks []int
-	for _, p := range c.prog.provs {
-		if p.Region() == exec.RegionFunc {
-			callbacks = append(callbacks, int(p.Elem()))
-		}
-	}
-	ops := slices.Clone(c.prog.ops)
-	for i, base := range pointers(c.in.Insns, callbacks) {
-		switch {
-		case ops[i].code == codeTrap:
-		case base == unknown:
-			return nil
-		case base.kind() == ctxPtr:
-			ops[i] = convert(c.in.Type, c.in.Insns[i], ops[i], int(base.off()))
-		}
-	}
-	return ops
-}
-
-// ctxLoads are the loads of fields by the bytes that they really have.
-var ctxLoads = map[int]uint8{1: codeLdxCtxB, 2: codeLdxCtxH, 4: codeLdxCtxW, 8: codeLdxCtxDW}
-
-// convert is the op for an access of the context whose base register is reg
-// bytes into it. What is neither a plain load nor allowed is left to accessCtx.
-func convert(t *progtype.Type, ins isa.Instruction, o op, reg int) op {
-	size, off := isa.SizeOf(ins.Op), reg+int(ins.Off)
-	f, err := t.Access(off, size, false)
-	if err != nil || ins.Class() != isa.ClassLDX || ins.Op&0xe0 != isa.ModeMEM {
-		o.code = codeAccessCtx
-		return o
-	}
-	in, width := off-int(f.Off), int(f.Width)
-	o.imm = ^uint64(0)
-	if width == 0 { // as programs see it
-		o.code, o.off = ctxLoads[size], int32(int(f.At)+in-reg)
-		return o
-	}
-	o.code, o.off, o.shift = ctxLoads[width], int32(int(f.At)-reg), uint8(f.Shift(off, size))
-	if f.Kind == progtype.Scalar {
-		o.imm >>= 64 - size*8
-	}
-	return o
 }

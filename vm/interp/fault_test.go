@@ -85,7 +85,7 @@ func TestFaults(t *testing.T) {
 			ldxdw %r0, [%r0+4]
 			end:
 			exit`},
-		"map itself": {insn: 2, want: "R1 is map counts itself", text: `
+		"map itself": {insn: 2, want: "R1 points to map counts itself, and no types say where its fields lie", text: `
 			lddw %r1, map 0
 			ldxdw %r0, [%r1]
 			exit`},

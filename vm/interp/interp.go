@@ -34,6 +34,9 @@ type Input struct {
 	// Types are the program's own types, for kernel functions that are told of
 	// one. May be nil.
 	Types *btf.Spec
+	// KernelTypes gives the types of the kernel that the program is for, which say
+	// where the fields of a map lie. Optional.
+	KernelTypes func() (*btf.Spec, error)
 	// Poisoned gives the reason why an instruction must not be reached: a CO-RE
 	// relocation that the target has nothing for.
 	Poisoned map[int]string

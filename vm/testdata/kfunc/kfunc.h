@@ -16,6 +16,7 @@ typedef _Bool bool;
 #define __noinline __attribute__((noinline))
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
+#define __array(name, val) typeof(val) *name[]
 #define private(name) SEC(".bss." #name) __attribute__((aligned(8), visibility("hidden")))
 #define container_of(ptr, type, member) ((type *)((void *)(ptr) - __builtin_offsetof(type, member)))
 
