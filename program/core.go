@@ -58,6 +58,7 @@ func (l *linker) fixups(relos []*btf.CORERelocation) ([]fixup, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.img.KernelTypes = target
 	fixups, err := calculate(relos, []*btf.Spec{target})
 	if err != nil || !host || !lacking(fixups) {
 		return fixups, err

@@ -34,6 +34,9 @@ type Image struct {
 	// Types are the types of the program's object, for kernel functions that are
 	// told of one by its id; nil without BTF.
 	Types *btf.Spec
+	// KernelTypes are the types that CO-RE relocations aimed at; nil where the
+	// program has none.
+	KernelTypes *btf.Spec
 	// Poisoned says why an instruction must not be reached, by instruction: a
 	// CO-RE relocation for which the target has no counterpart, or a weak extern
 	// that it lacks.

@@ -157,6 +157,9 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 		*obj.env = *opts.Env
 	}
 	obj.env.CPUs = PossibleCPU()
+	if obj.env.Types == nil {
+		obj.env.Types = image.KernelTypes
+	}
 	obj.env.Defaults()
 	for _, o := range objs {
 		obj.maps = append(obj.maps, o.ref())

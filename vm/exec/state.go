@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/isa"
@@ -156,6 +157,9 @@ type Env struct {
 	CPUs int
 	// Objects is the kernel's memory, as far as programs may see it. May be nil.
 	Objects *Objects
+	// Types are the kernel's types, by whose numbers programs name them. Nil: those
+	// that each program was linked against.
+	Types *btf.Spec
 	// Clone sends a copy of a run's packet (bpf_clone_redirect). It must not keep
 	// the state. May be nil.
 	Clone func(s *State, ifindex uint32, flags uint64)

@@ -8,8 +8,6 @@ var Refused = map[uint32]string{
 	74:  "needs Linux's IPv6 segment routing",
 	75:  "needs Linux's IPv6 segment routing",
 	76:  "needs Linux's IPv6 segment routing",
-	149: "needs the types of a running kernel by number",
-	150: "needs the types of a running kernel by number",
 	161: "needs the kernel's integrity measurements",
 	193: "needs the kernel's integrity measurements",
 }
