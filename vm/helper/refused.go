@@ -4,7 +4,6 @@ package helper
 // that calls one is refused with the reason.
 var Refused = map[uint32]string{
 	30:  "needs a tunnel device, which writes the options",
-	73:  "needs Linux's routing, which sends the encapsulated packet",
 	74:  "needs Linux's IPv6 segment routing",
 	75:  "needs Linux's IPv6 segment routing",
 	76:  "needs Linux's IPv6 segment routing",
