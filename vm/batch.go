@@ -18,7 +18,8 @@ type MapBatchCursor struct {
 }
 
 // BatchLookup reads many elements: keysOut and valuesOut are slices of equal
-// length, in a per-CPU map valuesOut has an element a key and CPU. It gives the
+// length, in a per-CPU map valuesOut has an element a key and CPU, or with
+// [maps.FlagCPU] in opts.ElemFlags an element a key. It gives the
 // number of elements read, and an error that is [ebpf.ErrKeyNotExist] once the
 // end is reached, also together with the last elements.
 func (m *Map) BatchLookup(cursor *MapBatchCursor, keysOut, valuesOut any, opts *ebpf.BatchOptions) (int, error) {
@@ -37,10 +38,6 @@ func (m *Map) batchLookup(cursor *MapBatchCursor, keysOut, valuesOut any, opts *
 		return 0, errors.New("a cursor may not be used with another map")
 	}
 	cursor.m = m
-	count, err := m.batchCount(keysOut, valuesOut)
-	if err != nil {
-		return 0, err
-	}
 	what := batchLookup
 	if remove {
 		what = batchTake
@@ -49,7 +46,11 @@ func (m *Map) batchLookup(cursor *MapBatchCursor, keysOut, valuesOut any, opts *
 	if err != nil {
 		return 0, err
 	}
-	keySize, valueSize := int(m.info.KeySize), m.info.UserValueSize()
+	count, err := m.batchCount(keysOut, valuesOut, flags)
+	if err != nil {
+		return 0, err
+	}
+	keySize, valueSize := int(m.info.KeySize), m.info.ValueSizeUnder(flags)
 	keys, values := make([]byte, 0, count*keySize), make([]byte, 0, count*valueSize)
 	n, next, value := 0, make([]byte, keySize), make([]byte, valueSize)
 	var end error
@@ -72,21 +73,21 @@ func (m *Map) batchLookup(cursor *MapBatchCursor, keysOut, valuesOut any, opts *
 		keys, values = append(keys, next...), append(values, value...)
 		n++
 	}
-	if err := m.batchOut(keysOut, valuesOut, keys, values, n); err != nil {
+	if err := m.batchOut(keysOut, valuesOut, keys, values, n, flags); err != nil {
 		return 0, err
 	}
 	return n, end
 }
 
 // batchOut decodes n keys and values into the front of the caller's slices.
-func (m *Map) batchOut(keysOut, valuesOut any, keys, values []byte, n int) error {
+func (m *Map) batchOut(keysOut, valuesOut any, keys, values []byte, n int, flags uint64) error {
 	if n == 0 {
 		return nil
 	}
 	if err := unmarshal(front(keysOut, n), keys); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
-	if !m.info.PerCPU() {
+	if !m.info.AllCPUs(flags) {
 		if err := unmarshal(front(valuesOut, n), values); err != nil {
 			return fmt.Errorf("values: %w", err)
 		}
@@ -106,18 +107,18 @@ func front(slice any, n int) any { return reflect.ValueOf(slice).Slice(0, n).Int
 
 // BatchUpdate writes many elements and gives the number written.
 func (m *Map) BatchUpdate(keys, values any, opts *ebpf.BatchOptions) (int, error) {
-	count, err := m.batchCount(keys, values)
+	flags, err := m.batchFlags(batchUpdate, opts)
 	if err != nil {
 		return 0, wrap("batch update", err)
 	}
-	flags, err := m.batchFlags(batchUpdate, opts)
+	count, err := m.batchCount(keys, values, flags)
 	if err != nil {
 		return 0, wrap("batch update", err)
 	}
 	k, v := reflect.ValueOf(keys), reflect.ValueOf(values)
 	for i := range count {
 		value := any(nil)
-		if m.info.PerCPU() {
+		if m.info.AllCPUs(flags) {
 			value = v.Slice(i*m.info.CPUs, (i+1)*m.info.CPUs).Interface()
 		} else {
 			value = v.Index(i).Interface()
@@ -157,7 +158,7 @@ const (
 )
 
 // batchFlags gives the flags for each element: ENOTSUPP where the map's type has
-// no such operation, EINVAL for other flags than BPF_F_LOCK.
+// no such operation, EINVAL for flags that the operation does not take.
 func (m *Map) batchFlags(op batchOp, opts *ebpf.BatchOptions) (uint64, error) {
 	var has batchOp
 	switch m.info.Type {
@@ -172,17 +173,21 @@ func (m *Map) batchFlags(op batchOp, opts *ebpf.BatchOptions) (uint64, error) {
 	if opts != nil {
 		flags = opts.ElemFlags
 	}
-	switch {
-	case has&op == 0:
+	if has&op == 0 {
 		return 0, errno.ENOTSUPP
-	case flags&^maps.FlagLock != 0, flags != 0 && m.info.Fields.Offset(maps.FieldSpinLock) < 0:
-		return 0, errno.EINVAL
 	}
-	return flags, nil
+	allowed := uint64(maps.FlagLock)
+	switch op {
+	case batchLookup:
+		allowed |= maps.FlagCPU
+	case batchUpdate:
+		allowed |= maps.FlagCPU | maps.FlagAllCPUs
+	}
+	return flags, m.info.CheckFlags(flags, allowed)
 }
 
 // batchCount is the number of elements that keys and values have room for.
-func (m *Map) batchCount(keys, values any) (int, error) {
+func (m *Map) batchCount(keys, values any, flags uint64) (int, error) {
 	k, v := reflect.ValueOf(keys), reflect.ValueOf(values)
 	if k.Kind() != reflect.Slice {
 		return 0, fmt.Errorf("keys: %T is not a slice", keys)
@@ -191,7 +196,7 @@ func (m *Map) batchCount(keys, values any) (int, error) {
 		return 0, fmt.Errorf("values: %T is not a slice", values)
 	}
 	want := k.Len()
-	if m.info.PerCPU() {
+	if m.info.AllCPUs(flags) {
 		want *= m.info.CPUs
 	}
 	if v.Len() != want {

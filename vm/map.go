@@ -184,7 +184,9 @@ func (m *Map) Freeze() error {
 // Returns an error that is [ebpf.ErrKeyNotExist] if there is no such element.
 func (m *Map) Lookup(key, valueOut any) error { return m.LookupWithFlags(key, valueOut, 0) }
 
-// LookupWithFlags is Lookup with flags.
+// LookupWithFlags is Lookup with flags. In a per-CPU map [maps.FlagCPU] gives the
+// value of the CPU whose number is in the upper 32 bits of flags, and valueOut is
+// then as in any other map.
 func (m *Map) LookupWithFlags(key, valueOut any, flags ebpf.MapLookupFlags) error {
 	return m.read(key, valueOut, uint64(flags), false)
 }
@@ -224,8 +226,8 @@ func (m *Map) read(key, out any, flags uint64, take bool) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	size := m.info.UserValueSize()
-	if !m.info.PerCPU() && !m.holdsObjects() {
+	size := m.info.ValueSizeUnder(flags)
+	if !m.info.AllCPUs(flags) && !m.holdsObjects() {
 		if direct := target(out, size); direct != nil {
 			return wrap(what, m.readBytes(k, direct, flags, take))
 		}
@@ -234,7 +236,7 @@ func (m *Map) read(key, out any, flags uint64, take bool) error {
 	if err := m.readBytes(k, value, flags, take); err != nil {
 		return wrap(what, err)
 	}
-	if err := m.unmarshalValue(out, value); err != nil {
+	if err := m.unmarshalValue(out, value, flags); err != nil {
 		return fmt.Errorf("%s: value of map %s: %w", what, m.info.Name, err)
 	}
 	return nil
@@ -251,7 +253,9 @@ func (m *Map) readBytes(key, value []byte, flags uint64, take bool) error {
 func (m *Map) Put(key, value any) error { return m.Update(key, value, ebpf.UpdateAny) }
 
 // Update changes an element as flags say. The value may be a *Map in a map of
-// maps and a *Program in a program array.
+// maps and a *Program in a program array. In a per-CPU map [maps.FlagCPU] changes
+// one CPU's value, as in [Map.LookupWithFlags], and [maps.FlagAllCPUs] gives all of
+// them the same one.
 //
 // Returns an error that is [ebpf.ErrKeyExist] or [ebpf.ErrKeyNotExist] where
 // flags forbid it.
@@ -260,7 +264,7 @@ func (m *Map) Update(key, value any, flags ebpf.MapUpdateFlags) error {
 	if err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
-	v, holds, err := m.marshalValue(value)
+	v, holds, err := m.marshalValue(value, uint64(flags))
 	if err != nil {
 		return fmt.Errorf("update: value of map %s: %w", m.info.Name, err)
 	}
@@ -364,7 +368,7 @@ func (m *Map) marshalKey(key any) ([]byte, error) {
 	return k, nil
 }
 
-func (m *Map) marshalValue(value any) ([]byte, reference, error) {
+func (m *Map) marshalValue(value any, flags uint64) ([]byte, reference, error) {
 	switch v := value.(type) {
 	case *Map:
 		if !m.holdsMaps() {
@@ -377,7 +381,7 @@ func (m *Map) marshalValue(value any) ([]byte, reference, error) {
 		}
 		return binary.NativeEndian.AppendUint32(nil, uint32(v.FD())), v.obj.ref(), nil
 	}
-	if m.info.PerCPU() {
+	if m.info.AllCPUs(flags) {
 		b, err := marshalPerCPU(value, int(m.info.ValueSize), m.info.CPUs)
 		return b, nil, err
 	}
@@ -385,7 +389,7 @@ func (m *Map) marshalValue(value any) ([]byte, reference, error) {
 	return b, nil, err
 }
 
-func (m *Map) unmarshalValue(out any, value []byte) error {
+func (m *Map) unmarshalValue(out any, value []byte, flags uint64) error {
 	switch out := out.(type) {
 	case **Map:
 		obj, ok := objects.Load(maps.Handle(binary.NativeEndian.Uint32(value)))
@@ -399,7 +403,7 @@ func (m *Map) unmarshalValue(out any, value []byte) error {
 	case *Map:
 		return errors.New("want a pointer to *Map")
 	}
-	if m.info.PerCPU() {
+	if m.info.AllCPUs(flags) {
 		return unmarshalPerCPU(out, value, int(m.info.ValueSize), m.info.CPUs)
 	}
 	return unmarshal(out, value)

@@ -52,11 +52,12 @@ func sysBPF(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 	if cmd == del {
 		return status(m.UserDelete(key))
 	}
-	value := make([]byte, m.Info().UserValueSize())
+	flags := le.Uint64(attr[24:])
+	value := make([]byte, m.Info().ValueSizeUnder(flags))
 	if _, ok := copyMemory(s, kernelOrUser, value, le.Uint64(attr[16:])); !ok {
 		return errno.EFAULT.Ret()
 	}
-	return status(m.UserUpdate(key, value, le.Uint64(attr[24:])))
+	return status(m.UserUpdate(key, value, flags))
 }
 
 // sysClose finds no file descriptors of programs' own.

@@ -98,7 +98,7 @@ func (a *array) userLookup(key, value []byte, flags uint64) error {
 	case addr == 0:
 		return errno.ENOENT
 	case a.row != 0:
-		a.readCPUs(value, addr, a.row)
+		a.readCPUs(value, addr, a.row, flags)
 	default:
 		a.read(value, addr, flags)
 	}
@@ -106,12 +106,19 @@ func (a *array) userLookup(key, value []byte, flags uint64) error {
 }
 
 func (a *array) userUpdate(key, value []byte, flags uint64) error {
-	addr, err := a.target(0, key, flags)
+	mode := flags
+	if a.row != 0 && flags&oneValue != 0 {
+		if uint32(flags) > FlagAllCPUs {
+			return errno.EINVAL
+		}
+		mode = uint64(uint32(flags)) &^ oneValue
+	}
+	addr, err := a.target(0, key, mode)
 	switch {
 	case err != nil:
 		return err
 	case a.row != 0:
-		a.writeCPUs(addr, a.row, value)
+		a.writeCPUs(addr, a.row, value, flags)
 	default:
 		a.overwrite(addr, value, flags)
 	}

@@ -46,11 +46,19 @@ func (*CgroupStorage) Delete([]byte) error { return errno.EINVAL }
 // userUpdate changes a value that is there.
 func (c *CgroupStorage) userUpdate(key, value []byte, flags uint64) error {
 	allowed := uint64(UpdateExist)
-	if !c.percpu {
+	if c.percpu {
+		allowed |= oneValue
+	} else {
 		allowed |= FlagLock
 	}
-	if flags&^allowed != 0 {
+	if uint64(uint32(flags))&^allowed != 0 {
 		return errno.EINVAL
+	}
+	if flags&oneValue != 0 { // where a hash does not heed UpdateExist
+		if c.find(key, c.table.hash(key)) == 0 {
+			return errno.ENOENT
+		}
+		return c.hash.userUpdate(key, value, flags&^UpdateExist)
 	}
 	return c.hash.userUpdate(key, value, flags|UpdateExist)
 }

@@ -16,6 +16,8 @@ type common struct {
 	info Info
 	ops  ops
 	spin int // offset of the value's bpf_spin_lock, or -1
+	// lookupFlags are the flags that a lookup takes.
+	lookupFlags uint64
 
 	mem    *mem.Block
 	closed atomic.Bool
@@ -35,6 +37,10 @@ type ops interface {
 func (c *common) init(info Info, o ops) {
 	c.info, c.ops = info, o
 	c.spin = info.Fields.Offset(FieldSpinLock)
+	c.lookupFlags = FlagLock
+	if info.PerCPU() {
+		c.lookupFlags |= FlagCPU | math.MaxUint32<<32
+	}
 }
 
 // reserve gets the map's memory.

@@ -74,7 +74,7 @@ func (h *hash) Update(cpu int, key, value []byte, flags uint64) error {
 // update is an update by a program, or by user space, which gives a per-CPU
 // map's values for all CPUs.
 func (h *hash) update(cpu int, key, value []byte, flags uint64, user bool) error {
-	if err := h.checkUpdate(flags); err != nil {
+	if err := h.checkUpdate(flags, user); err != nil {
 		return err
 	}
 	hash := h.hash(key)
@@ -92,12 +92,19 @@ func (h *hash) update(cpu int, key, value []byte, flags uint64, user bool) error
 	if link == 0 {
 		return errno.E2BIG
 	}
-	h.insert(link, hash, cpu, key, value, user)
+	h.insert(link, hash, cpu, key, value, flags&^FlagLock, user)
 	return nil
 }
 
-// checkUpdate tests flags alone.
-func (h *hash) checkUpdate(flags uint64) error {
+// checkUpdate tests flags alone. With one value for a CPU or for all, Linux takes
+// UpdateNoExist and UpdateExist, where it takes them, and does not heed them.
+func (h *hash) checkUpdate(flags uint64, user bool) error {
+	if user && h.percpu && flags&oneValue != 0 {
+		if uint32(flags) > FlagAllCPUs {
+			return errno.EINVAL
+		}
+		return nil
+	}
 	if flags&^FlagLock > UpdateExist || flags&FlagLock != 0 && h.spin < 0 {
 		return errno.EINVAL
 	}
@@ -120,9 +127,9 @@ func checkExist(exists bool, flags uint64) error {
 }
 
 // insert links a key with its first value; the caller holds the bucket's lock.
-func (h *hash) insert(link, hash uint32, cpu int, key, value []byte, user bool) {
+func (h *hash) insert(link, hash uint32, cpu int, key, value []byte, flags uint64, user bool) {
 	h.fill(link, key, hash)
-	h.put(link, cpu, value, 0, user, true)
+	h.put(link, cpu, value, flags, user, true)
 	h.link(link, hash)
 }
 
@@ -138,7 +145,7 @@ func (h *hash) replace(old, hash uint32, cpu int, key, value []byte, flags uint6
 		from = int(hash>>8) % len(h.spare)
 	}
 	spare, link := h.takeSpare(from)
-	h.insert(link, hash, cpu, key, value, user)
+	h.insert(link, hash, cpu, key, value, flags, user)
 	h.unlink(old, hash)
 	h.end(old)
 	spare.Store(old)
@@ -159,17 +166,17 @@ func (h *hash) takeSpare(cpu int) (*spare, uint32) {
 	}
 }
 
-// put writes a value into an element: user space's for all CPUs, a program's for
-// its own CPU. The others' values of a fresh element are zero then.
+// put writes a value into an element: user space's for the CPUs that flags say, a
+// program's for its own CPU. The others' values of a fresh element are zero then.
 func (h *hash) put(link uint32, cpu int, value []byte, flags uint64, user, fresh bool) {
-	switch {
-	case h.percpu && user:
-		h.writeCPUs(h.value(link, 0), h.row, value)
-		return
-	case h.percpu && fresh:
+	if h.percpu && fresh && (!user || flags&FlagCPU != 0) {
 		for other := range h.info.CPUs {
 			clear(mem.View(h.value(link, other), int(h.valueStride)))
 		}
+	}
+	if h.percpu && user {
+		h.writeCPUs(h.value(link, 0), h.row, value, flags)
+		return
 	}
 	at := h.value(link, cpu)
 	switch {
@@ -200,7 +207,7 @@ func (h *hash) end(link uint32) {
 // get copies an element's value to user space.
 func (h *hash) get(link uint32, value []byte, flags uint64) {
 	if h.percpu {
-		h.readCPUs(value, h.value(link, 0), h.row)
+		h.readCPUs(value, h.value(link, 0), h.row, flags)
 		return
 	}
 	h.read(value, h.value(link, 0), flags)

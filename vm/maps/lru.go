@@ -65,8 +65,8 @@ func (l *lru) Update(cpu int, key, value []byte, flags uint64) error {
 }
 
 func (l *lru) update(cpu int, key, value []byte, flags uint64, user bool) error {
-	if flags > UpdateExist {
-		return errno.EINVAL
+	if err := l.checkUpdate(flags, user); err != nil {
+		return err
 	}
 	hash := l.table.hash(key)
 	l.lock(hash)
@@ -92,7 +92,7 @@ func (l *lru) update(cpu int, key, value []byte, flags uint64, user bool) error 
 		l.touch(l.replace(old, hash, cpu, key, value, flags, user))
 		return nil
 	}
-	l.insert(fresh, hash, cpu, key, value, user)
+	l.insert(fresh, hash, cpu, key, value, flags, user)
 	return nil
 }
 

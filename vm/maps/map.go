@@ -3,6 +3,8 @@ package maps
 import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/errno"
 )
 
 // Flags of an update.
@@ -11,6 +13,13 @@ const (
 	UpdateNoExist = 1 // create only
 	UpdateExist   = 2 // replace only
 	FlagLock      = 4 // hold the value's spin lock meanwhile
+
+	// Of user space's access to a per-CPU map, with one value instead of one for
+	// each CPU:
+	FlagCPU     = 8  // of the CPU whose number is in the upper 32 bits of the flags
+	FlagAllCPUs = 16 // for every CPU, in an update
+
+	oneValue = FlagCPU | FlagAllCPUs
 )
 
 // Map is one map. Its methods may be called from any number of goroutines.
@@ -33,9 +42,9 @@ type Map interface {
 	// Delete is bpf_map_delete_elem.
 	Delete(key []byte) error
 
-	// UserLookup copies a value of Info().UserValueSize() bytes.
+	// UserLookup copies a value of Info().ValueSizeUnder(flags) bytes.
 	UserLookup(key, value []byte, flags uint64) error
-	// UserUpdate takes a value of Info().UserValueSize() bytes.
+	// UserUpdate takes a value of Info().ValueSizeUnder(flags) bytes.
 	UserUpdate(key, value []byte, flags uint64) error
 	// UserDelete is BPF_MAP_DELETE_ELEM.
 	UserDelete(key []byte) error
@@ -125,11 +134,36 @@ func (i *Info) PerCPU() bool {
 }
 
 // UserValueSize is the size of a value as user space sees it, in bytes.
-func (i *Info) UserValueSize() int {
-	if !i.PerCPU() {
+func (i *Info) UserValueSize() int { return i.ValueSizeUnder(0) }
+
+// ValueSizeUnder is UserValueSize for access with flags.
+func (i *Info) ValueSizeUnder(flags uint64) int {
+	if !i.AllCPUs(flags) {
 		return int(i.ValueSize)
 	}
 	return int(roundUp(uint64(i.ValueSize), 8)) * i.CPUs
+}
+
+// AllCPUs reports whether what user space reads or writes under flags is a value
+// for each CPU.
+func (i *Info) AllCPUs(flags uint64) bool { return flags&oneValue == 0 && i.PerCPU() }
+
+// CheckFlags refuses flags of user space's access beyond allowed, and those that
+// make no sense for the map: EINVAL, or ERANGE for a CPU that there is not.
+func (i *Info) CheckFlags(flags, allowed uint64) error {
+	switch {
+	case flags == 0:
+		return nil
+	case uint64(uint32(flags))&^allowed != 0,
+		flags&FlagLock != 0 && i.Fields.Offset(FieldSpinLock) < 0,
+		flags&FlagCPU == 0 && flags>>32 != 0,
+		flags&oneValue != 0 && !i.PerCPU(),
+		flags&oneValue == oneValue:
+		return errno.EINVAL
+	case flags&FlagCPU != 0 && flags>>32 >= uint64(i.CPUs):
+		return errno.ERANGE
+	}
+	return nil
 }
 
 func roundUp(n, to uint64) uint64 { return (n + to - 1) / to * to }

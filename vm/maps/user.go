@@ -1,13 +1,17 @@
 package maps
 
-import "github.com/skep-ebpf/skep/internal/errno"
+import (
+	"math"
+
+	"github.com/skep-ebpf/skep/internal/errno"
+)
 
 // UserLookup implements Map.
 func (c *common) UserLookup(key, value []byte, flags uint64) error {
-	if err := c.checkUser(flags, FlagLock, true, false); err != nil {
+	if err := c.checkUser(flags, c.lookupFlags, true, false); err != nil {
 		return err
 	}
-	if !c.sized(key, value) {
+	if !c.sized(key, value, flags) {
 		return errno.EINVAL
 	}
 	return c.ops.userLookup(key, value, flags)
@@ -18,7 +22,7 @@ func (c *common) UserUpdate(key, value []byte, flags uint64) error {
 	if err := c.checkUser(flags, ^uint64(0), false, true); err != nil {
 		return err
 	}
-	if !c.sized(key, value) {
+	if !c.sized(key, value, flags) {
 		return errno.EINVAL
 	}
 	return c.ops.userUpdate(key, value, flags)
@@ -40,7 +44,7 @@ func (c *common) LookupAndDelete(key, value []byte, flags uint64) error {
 	if err := c.checkUser(flags, FlagLock, true, true); err != nil {
 		return err
 	}
-	if !c.sized(key, value) {
+	if !c.sized(key, value, flags) {
 		return errno.EINVAL
 	}
 	return c.ops.userTake(key, value, flags)
@@ -70,21 +74,21 @@ func (c *common) Freeze() error {
 }
 
 // checkUser refuses a call with flags beyond allowed, for access that user space
-// does not have, or with a lock where the value has none.
+// does not have, or with flags that make no sense for the map.
 func (c *common) checkUser(flags, allowed uint64, read, write bool) error {
 	switch {
 	case flags&^allowed != 0:
 		return errno.EINVAL
 	case read && c.info.Flags&FlagWronly != 0, write && !c.writable():
 		return errno.EPERM
-	case flags&FlagLock != 0 && c.spin < 0:
-		return errno.EINVAL
+	case flags&FlagLock == 0 && !c.info.PerCPU():
+		return nil // what else there is, the type refuses
 	}
-	return nil
+	return c.info.CheckFlags(flags, math.MaxUint32)
 }
 
 func (c *common) writable() bool { return c.info.Flags&FlagRdonly == 0 && !c.frozen.Load() }
 
-func (c *common) sized(key, value []byte) bool {
-	return len(key) == int(c.info.KeySize) && len(value) == c.info.UserValueSize()
+func (c *common) sized(key, value []byte, flags uint64) bool {
+	return len(key) == int(c.info.KeySize) && len(value) == c.info.ValueSizeUnder(flags)
 }

@@ -75,16 +75,29 @@ func (c *common) read(value []byte, addr uintptr, flags uint64) {
 	c.info.Fields.hide(value)
 }
 
-// writeCPUs puts user space's values of all CPUs at addr and every row bytes on.
-func (c *common) writeCPUs(addr, row uintptr, value []byte) {
+// writeCPUs puts user space's values of all CPUs at addr and every row bytes on;
+// with FlagCPU one CPU's, with FlagAllCPUs the same one everywhere.
+func (c *common) writeCPUs(addr, row uintptr, value []byte, flags uint64) {
+	if flags&FlagCPU != 0 {
+		c.overwrite(addr+uintptr(flags>>32)*row, value, 0)
+		return
+	}
 	size := len(value) / c.info.CPUs
 	for cpu := range c.info.CPUs {
-		c.overwrite(addr+uintptr(cpu)*row, value[cpu*size:(cpu+1)*size], 0)
+		one := value
+		if flags&FlagAllCPUs == 0 {
+			one = value[cpu*size : (cpu+1)*size]
+		}
+		c.overwrite(addr+uintptr(cpu)*row, one, 0)
 	}
 }
 
 // readCPUs is the way back.
-func (c *common) readCPUs(value []byte, addr, row uintptr) {
+func (c *common) readCPUs(value []byte, addr, row uintptr, flags uint64) {
+	if flags&FlagCPU != 0 {
+		c.read(value, addr+uintptr(flags>>32)*row, 0)
+		return
+	}
 	size := len(value) / c.info.CPUs
 	for cpu := range c.info.CPUs {
 		c.read(value[cpu*size:(cpu+1)*size], addr+uintptr(cpu)*row, 0)
