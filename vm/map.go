@@ -170,7 +170,8 @@ func (m *Map) Clone() (*Map, error) {
 	return &Map{m.obj.ref(), m.info}, nil
 }
 
-// Freeze forbids changes from user space.
+// Freeze forbids changes from user space. It is refused (EBUSY) while there is a
+// [Memory] of the map that may write.
 func (m *Map) Freeze() error {
 	if err := m.obj.Freeze(); err != nil {
 		return fmt.Errorf("freeze map %s: %w", m.info.Name, err)

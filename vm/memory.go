@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"sync"
 
 	"github.com/cilium/ebpf"
 
@@ -17,6 +19,8 @@ import (
 type Memory struct {
 	b  []byte
 	ro bool
+	// end lets the map be frozen; nil for memory that is read-only.
+	end func()
 	// arena is the map where it is one, whose pages user space's access allocates.
 	arena *maps.Arena
 }
@@ -33,7 +37,22 @@ func (m *Map) Memory() (*Memory, error) {
 	}
 	b, writable := shared.Memory()
 	arena, _ := m.obj.Map.(*maps.Arena)
-	return &Memory{b, !writable, arena}, nil
+	mm := &Memory{b: b, ro: !writable || shared.Hold() != nil, arena: arena}
+	if !mm.ro {
+		mm.end = sync.OnceFunc(shared.Release)
+		runtime.AddCleanup(mm, func(end func()) { end() }, mm.end)
+	}
+	return mm, nil
+}
+
+// Close ends the view. A map cannot be frozen while there is one that may write;
+// one that is not reachable any more is closed by the garbage collector, too.
+func (mm *Memory) Close() error {
+	mm.b, mm.ro = nil, true
+	if mm.end != nil {
+		mm.end()
+	}
+	return nil
 }
 
 // Size is the number of bytes, a multiple of the page size.

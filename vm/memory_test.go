@@ -3,9 +3,13 @@ package vm
 import (
 	"errors"
 	"io"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/internal/errno"
 )
 
 func TestMemory(t *testing.T) {
@@ -45,6 +49,15 @@ func TestMemory(t *testing.T) {
 	if _, err := mem.ReadAt(value[:], 4096); err == nil {
 		t.Error("read behind the end")
 	}
+	if err := m.Freeze(); !errors.Is(err, errno.EBUSY) {
+		t.Errorf("freeze a map with writable memory: %v", err)
+	}
+	if err := mem.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := mem.WriteAt(value[:], 0); err == nil {
+		t.Error("write to memory that is closed")
+	}
 	if err := m.Freeze(); err != nil {
 		t.Fatal(err)
 	}
@@ -55,4 +68,24 @@ func TestMemory(t *testing.T) {
 	if _, err := frozen.WriteAt(value[:], 0); !errors.Is(err, ebpf.ErrReadOnly) {
 		t.Errorf("write to a frozen map's memory: %v", err)
 	}
+}
+
+// TestMemoryOutOfReach: memory that nobody can write to any more is no obstacle.
+func TestMemoryOutOfReach(t *testing.T) {
+	m, err := NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 3, Flags: 1 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.Memory(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		runtime.GC()
+		if err = m.Freeze(); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error(err)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 
 	"github.com/skep-ebpf/skep/internal/errno"
@@ -22,6 +23,9 @@ type common struct {
 	mem    *mem.Block
 	closed atomic.Bool
 	frozen atomic.Bool
+
+	freezing sync.Mutex
+	writers  int // who may write to the memory in user space, protected by freezing
 }
 
 // ops is what a type does for user space; flags and lengths have been checked.

@@ -55,7 +55,8 @@ type Map interface {
 	// in the map, gives the first. ENOENT after the last.
 	NextKey(key, next []byte) error
 	// Freeze ends user space's updates and deletions (EPERM from then on).
-	// Programs go on writing.
+	// Programs go on writing. EBUSY while user space may write to the memory of a
+	// [Mmapable].
 	Freeze() error
 
 	// Close gives the map's memory back. No program may run on it any more, and
@@ -86,6 +87,11 @@ type Keyed interface {
 type Mmapable interface {
 	// Memory gives whole pages, and whether user space may write to them.
 	Memory() (b []byte, writable bool)
+	// Hold is what user space does before it may write to the memory: the map
+	// cannot be frozen until Release. EPERM where it is frozen.
+	Hold() error
+	// Release ends a Hold.
+	Release()
 }
 
 // Slab is the memory that a map's values live in: N values of Size bytes, the

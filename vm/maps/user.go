@@ -66,11 +66,34 @@ func (c *common) Freeze() error {
 	if len(c.info.Fields) > 0 {
 		return errno.ENOTSUPP
 	}
-	if !c.writable() {
+	c.freezing.Lock()
+	defer c.freezing.Unlock()
+	switch {
+	case !c.writable():
 		return errno.EPERM
+	case c.writers > 0:
+		return errno.EBUSY
 	}
 	c.frozen.Store(true)
 	return nil
+}
+
+// Hold implements Mmapable.
+func (c *common) Hold() error {
+	c.freezing.Lock()
+	defer c.freezing.Unlock()
+	if !c.writable() {
+		return errno.EPERM
+	}
+	c.writers++
+	return nil
+}
+
+// Release implements Mmapable.
+func (c *common) Release() {
+	c.freezing.Lock()
+	defer c.freezing.Unlock()
+	c.writers--
 }
 
 // checkUser refuses a call with flags beyond allowed, for access that user space
