@@ -27,18 +27,21 @@ var absent = map[string]string{
 	"Program.BindMap":   "a program keeps the maps that it refers to, and needs no others",
 }
 
+// shapes are types of cilium/ebpf and ours in their place.
+var shapes = []struct{ theirs, ours any }{
+	{(*ebpf.Collection)(nil), (*vm.Collection)(nil)},
+	{(*ebpf.Program)(nil), (*vm.Program)(nil)},
+	{(*ebpf.Map)(nil), (*vm.Map)(nil)},
+	{(*ebpf.MapIterator)(nil), (*vm.MapIterator)(nil)},
+	{(*ebpf.Variable)(nil), (*vm.Variable)(nil)},
+	{(*ciliumringbuf.Reader)(nil), (*ringbuf.Reader)(nil)},
+}
+
 // TestShapes holds our types against cilium/ebpf's: every method that has a
 // meaning here exists, with the same signature but for our types in place of
 // theirs.
 func TestShapes(t *testing.T) {
-	for _, tt := range []struct{ theirs, ours any }{
-		{(*ebpf.Collection)(nil), (*vm.Collection)(nil)},
-		{(*ebpf.Program)(nil), (*vm.Program)(nil)},
-		{(*ebpf.Map)(nil), (*vm.Map)(nil)},
-		{(*ebpf.MapIterator)(nil), (*vm.MapIterator)(nil)},
-		{(*ebpf.Variable)(nil), (*vm.Variable)(nil)},
-		{(*ciliumringbuf.Reader)(nil), (*ringbuf.Reader)(nil)},
-	} {
+	for _, tt := range shapes {
 		theirs, ours := reflect.TypeOf(tt.theirs), reflect.TypeOf(tt.ours)
 		for i := range theirs.NumMethod() {
 			want := theirs.Method(i)

@@ -44,18 +44,19 @@ func (p *Poller) SetDeadline(t time.Time) {
 	p.deadline = t
 }
 
-// Read calls take until it has taken something, and waits between two calls. It
+// Read calls take until it has taken something, and waits between two calls. The
+// last call before an error is told so, and takes also what nobody was woken for. It
 // returns [os.ErrDeadlineExceeded] after the deadline, [ErrFlushed] after a Flush
 // and [os.ErrClosed] after Close; in the first two cases only when there is
 // nothing left to take.
-func (p *Poller) Read(take func() bool) error {
+func (p *Poller) Read(take func(last bool) bool) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
 	for {
 		if p.closed.Err() != nil {
 			return os.ErrClosed
 		}
-		if take() {
+		if take(p.pending != nil) {
 			return nil
 		}
 		if err := p.pending; err != nil {

@@ -194,11 +194,11 @@ func TestRingbuf(t *testing.T) {
 func TestPerfEventOutput(t *testing.T) {
 	s := newState(t)
 	m, handle := newMap(t, &ebpf.MapSpec{Type: ebpf.PerfEventArray, KeySize: 4, ValueSize: 4, MaxEntries: 2})
-	reader, err := m.(*maps.PerfEventArray).Open(4096)
+	reader, err := m.(*maps.PerfEventArray).Open(4096, maps.PerfOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
+	defer reader.Pause()
 	packet := make([]byte, 60)
 	copy(packet, "packet")
 	typ, _ := progtype.Get(ebpf.XDP)
@@ -220,7 +220,7 @@ func TestPerfEventOutput(t *testing.T) {
 		}
 	}
 	var samples []string
-	for r, ok := reader.Next(nil); ok; r, ok = reader.Next(nil) {
+	for r, ok := reader.Next(nil, false); ok; r, ok = reader.Next(nil, false) {
 		samples = append(samples, string(r.Sample))
 	}
 	if want := []string{"metapacket", "meta"}; !cmp.Equal(samples, want) {

@@ -92,13 +92,22 @@ func (p *PerfEventArray) nextKey(key, next []byte) error {
 // perfRing is one CPU's samples: records of length (u32), samples lost before it
 // (u32), and the sample, rounded up to 8 bytes.
 type perfRing struct {
-	wake chan<- struct{}
+	wake chan struct{}
+	opts PerfOptions
 
 	mu   sync.Mutex
 	buf  []byte
 	head uint64 // end of the newest record, in bytes since the beginning
 	tail uint64 // beginning of the oldest
 	lost uint32 // samples lost since the newest record
+	// begins are where the records begin, the oldest first, if they may be
+	// overwritten: then the newest is read first.
+	begins []uint64
+	// waiting and from count what the reader was not woken for: records, and bytes
+	// from a position on. ready says that it was woken and has not read all.
+	waiting int
+	from    uint64
+	ready   bool
 }
 
 const perfHeader = 8
@@ -107,10 +116,13 @@ func (r *perfRing) put(data, payload []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	size := uint64(len(data) + len(payload))
-	if r.head-r.tail+roundUp(perfHeader+size, 8) > uint64(len(r.buf)) {
+	if !r.makeRoom(roundUp(perfHeader+size, 8)) {
 		r.lost++
 		r.signal()
 		return errno.ENOSPC
+	}
+	if r.opts.Overwritable {
+		r.begins = append(r.begins, r.head)
 	}
 	var header [perfHeader]byte
 	binary.NativeEndian.PutUint32(header[:], uint32(size))
@@ -120,11 +132,34 @@ func (r *perfRing) put(data, payload []byte) error {
 	r.write(data)
 	r.write(payload)
 	r.head = roundUp(r.head, 8)
-	r.signal()
+	r.waiting++
+	if r.waiting >= r.opts.WakeupEvents && r.head-r.from >= uint64(r.opts.Watermark) {
+		r.signal()
+	}
 	return nil
 }
 
+// makeRoom reports whether n bytes have room, if need be by forgetting what is
+// oldest.
+func (r *perfRing) makeRoom(n uint64) bool {
+	if n > uint64(len(r.buf)) {
+		return false
+	}
+	for r.head-r.tail+n > uint64(len(r.buf)) {
+		if !r.opts.Overwritable {
+			return false
+		}
+		r.begins = r.begins[1:]
+		r.tail = r.head
+		if len(r.begins) > 0 {
+			r.tail = r.begins[0]
+		}
+	}
+	return true
+}
+
 func (r *perfRing) signal() {
+	r.ready, r.waiting, r.from = true, 0, r.head
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -146,27 +181,48 @@ func (r *perfRing) read(buf []byte, from, n uint64) []byte {
 	return append(buf, r.buf[:n-first]...)
 }
 
-// next gives what is oldest: a count of lost samples, or a sample, appended to
-// buf. false where there is nothing.
-func (r *perfRing) next(buf []byte) (rec PerfRecord, ok bool) {
+// next gives a count of lost samples, or a sample, appended to buf: the oldest,
+// or the newest where records may be overwritten. false where there is nothing,
+// or nothing that the reader was woken for, which all includes.
+func (r *perfRing) next(buf []byte, all bool) (rec PerfRecord, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !all && !r.ready {
+		return rec, false
+	}
 	if r.head == r.tail {
+		r.ready = false
 		rec.Lost, r.lost = uint64(r.lost), 0
 		return rec, rec.Lost != 0
 	}
-	at := r.tail % uint64(len(r.buf)) // a header is in one piece
+	begin := r.tail
+	if r.opts.Overwritable {
+		begin = r.begins[len(r.begins)-1]
+	}
+	at := begin % uint64(len(r.buf)) // a header is in one piece
 	header := r.buf[at : at+perfHeader]
 	if lost := u32(header[4:]); lost != 0 {
 		rec.Lost = uint64(lost)
 		putU32(header[4:], 0)
 	} else {
 		size := uint64(u32(header))
-		rec.Sample = r.read(buf, r.tail+perfHeader, size)
-		r.tail += roundUp(perfHeader+size, 8)
+		rec.Sample = r.read(buf, begin+perfHeader, size)
+		if r.opts.Overwritable {
+			r.begins = r.begins[:len(r.begins)-1]
+			r.head = begin
+		} else {
+			r.tail += roundUp(perfHeader+size, 8)
+		}
 	}
 	rec.Remaining = int(r.head - r.tail)
 	return rec, true
+}
+
+// PerfOptions say when a reader is woken, and what a full ring does.
+type PerfOptions struct {
+	WakeupEvents int  // wake after so many samples on a CPU; 0: each
+	Watermark    int  // wake after so many bytes on a CPU; 0: each
+	Overwritable bool // forget the oldest sample for a new one
 }
 
 // PerfReader takes the samples of all CPUs out of a PerfEventArray.
@@ -189,13 +245,13 @@ type PerfRecord struct {
 
 // Open attaches a ring of size bytes (a multiple of 8) to every CPU, in place of
 // an earlier reader's.
-func (p *PerfEventArray) Open(size int) (*PerfReader, error) {
+func (p *PerfEventArray) Open(size int, opts PerfOptions) (*PerfReader, error) {
 	if size <= 0 || size%8 != 0 {
 		return nil, refuse(errno.EINVAL, "a ring of %d bytes: the size must be a positive multiple of 8", size)
 	}
 	r := &PerfReader{array: p, wake: make(chan struct{}, 1)}
 	for cpu := range p.rings {
-		ring := &perfRing{wake: r.wake, buf: make([]byte, size)}
+		ring := &perfRing{wake: r.wake, opts: opts, buf: make([]byte, size)}
 		r.rings = append(r.rings, ring)
 		p.rings[cpu].Store(ring)
 	}
@@ -203,14 +259,14 @@ func (p *PerfEventArray) Open(size int) (*PerfReader, error) {
 }
 
 // Next takes the next record of any CPU in turn, its sample appended to buf;
-// false where there is none.
-func (r *PerfReader) Next(buf []byte) (PerfRecord, bool) {
+// false where there is none that the reader was woken for. all includes others.
+func (r *PerfReader) Next(buf []byte, all bool) (PerfRecord, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for range r.rings {
 		cpu := r.cpu
 		r.cpu = (cpu + 1) % len(r.rings)
-		if rec, ok := r.rings[cpu].next(buf); ok {
+		if rec, ok := r.rings[cpu].next(buf, all); ok {
 			rec.CPU = cpu
 			return rec, true
 		}
@@ -229,10 +285,16 @@ func (r *PerfReader) Wait(ctx context.Context) error {
 	}
 }
 
-// Close detaches the rings.
-func (r *PerfReader) Close() error {
+// Pause detaches the rings: programs get ENOENT.
+func (r *PerfReader) Pause() {
 	for cpu, ring := range r.rings {
 		r.array.rings[cpu].CompareAndSwap(ring, nil)
 	}
-	return nil
+}
+
+// Resume attaches the rings again, in place of another reader's.
+func (r *PerfReader) Resume() {
+	for cpu, ring := range r.rings {
+		r.array.rings[cpu].Store(ring)
+	}
 }

@@ -20,7 +20,7 @@ func TestPerfEventArray(t *testing.T) {
 	m := newMap(t, spec).(*PerfEventArray)
 	wantErrno(t, m.Output(0, PerfCurrentCPU, []byte("x"), nil), errno.ENOENT)
 
-	r, err := m.Open(64)
+	r, err := m.Open(64, PerfOptions{})
 	must(t, err)
 	wantErrno(t, m.Output(0, 3, []byte("x"), nil), errno.E2BIG)
 	wantErrno(t, m.Output(0, 2, []byte("x"), nil), errno.ENOENT) // there is no third CPU
@@ -30,7 +30,7 @@ func TestPerfEventArray(t *testing.T) {
 	must(t, r.Wait(t.Context()))
 	var got []string
 	for {
-		rec, ok := r.Next(nil)
+		rec, ok := r.Next(nil, false)
 		if !ok {
 			break
 		}
@@ -40,7 +40,7 @@ func TestPerfEventArray(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 
-	must(t, r.Close())
+	r.Pause()
 	wantErrno(t, m.Output(0, PerfCurrentCPU, []byte("x"), nil), errno.ENOENT)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
@@ -51,12 +51,12 @@ func TestPerfEventArray(t *testing.T) {
 
 func TestPerfLost(t *testing.T) {
 	m := newMap(t, goodSpec(ebpf.PerfEventArray)).(*PerfEventArray)
-	r, err := m.Open(64)
+	r, err := m.Open(64, PerfOptions{})
 	must(t, err)
-	defer r.Close()
+	defer r.Pause()
 	put := func(s string) error { return m.Output(0, PerfCurrentCPU, []byte(s), nil) }
 	next := func() string {
-		rec, ok := r.Next(nil)
+		rec, ok := r.Next(nil, false)
 		return fmt.Sprintf("%s/%d/%v", rec.Sample, rec.Lost, ok)
 	}
 	for i := range 4 { // 16 bytes each
@@ -81,9 +81,9 @@ func TestPerfLost(t *testing.T) {
 // Every sample is read or counted as lost.
 func TestPerfProducers(t *testing.T) {
 	m := newMap(t, goodSpec(ebpf.PerfEventArray)).(*PerfEventArray)
-	r, err := m.Open(1 << 10)
+	r, err := m.Open(1<<10, PerfOptions{})
 	must(t, err)
-	defer r.Close()
+	defer r.Pause()
 	const producers, each = 4, 5000
 	var wg sync.WaitGroup
 	for p := range producers {
@@ -98,7 +98,7 @@ func TestPerfProducers(t *testing.T) {
 	defer cancel()
 	var buf []byte
 	for total := uint64(0); total < producers*each; {
-		rec, ok := r.Next(buf[:0])
+		rec, ok := r.Next(buf[:0], false)
 		switch {
 		case !ok:
 			if err := r.Wait(ctx); err != nil {

@@ -132,3 +132,88 @@ func TestRead(t *testing.T) {
 		t.Fatalf("after Close the helper gave %d", got)
 	}
 }
+
+func TestWakeupEvents(t *testing.T) {
+	coll := sender(t)
+	r, err := perf.NewReaderWithOptions(coll.Maps["events"], 4096, perf.ReaderOptions{WakeupEvents: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	// The test's runs are on one CPU, as each takes the first that is free.
+	got := make(chan byte)
+	go func() {
+		for range 3 {
+			rec, err := r.Read()
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			got <- rec.RawSample[0]
+		}
+		close(got)
+	}()
+	send(t, coll, 61)
+	send(t, coll, 62)
+	select {
+	case first := <-got:
+		t.Fatalf("woken for %d alone", first)
+	case <-time.After(20 * time.Millisecond):
+	}
+	send(t, coll, 63)
+	for want := byte(61); want <= 63; want++ {
+		if b, ok := <-got; !ok || b != want {
+			t.Fatalf("got %d, want %d", b, want)
+		}
+	}
+
+	// What nobody was woken for is there when the wait ends.
+	send(t, coll, 64)
+	r.SetDeadline(time.Now().Add(5 * time.Millisecond))
+	if rec, err := r.Read(); err != nil || rec.RawSample[0] != 64 {
+		t.Fatal(rec, err)
+	}
+	if _, err := r.Read(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+}
+
+func TestPauseAndOverwrite(t *testing.T) {
+	coll := sender(t)
+	r, err := perf.NewReaderWithOptions(coll.Maps["events"], 4096, perf.ReaderOptions{Overwritable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.Read(); err == nil {
+		t.Fatal("read while programs may overwrite")
+	}
+	const many = 4096/16 + 100 // more than there is room for: 16 bytes each
+	for i := range many {
+		if got := send(t, coll, 60+i%100); got != 0 {
+			t.Fatalf("sample %d gave %d", i, got)
+		}
+	}
+	if err := r.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	const enoent = -2
+	if got := send(t, coll, 60); got != enoent {
+		t.Fatalf("while paused the helper gave %d", got)
+	}
+	rec, err := r.Read()
+	if err != nil || rec.RawSample[0] != byte(60+(many-1)%100) {
+		t.Fatalf("the newest sample is %v, %v", rec, err)
+	}
+	if err := r.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if got := send(t, coll, 60); got != 0 {
+		t.Fatalf("after Resume the helper gave %d", got)
+	}
+	for _, opts := range []perf.ReaderOptions{{WakeupEvents: 1, Watermark: 1}, {Watermark: 4096}} {
+		if _, err := perf.NewReaderWithOptions(coll.Maps["events"], 4096, opts); err == nil {
+			t.Errorf("%+v was taken", opts)
+		}
+	}
+}

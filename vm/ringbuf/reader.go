@@ -62,7 +62,7 @@ func (r *Reader) Read() (Record, error) {
 
 // ReadInto is Read that reuses rec's memory.
 func (r *Reader) ReadInto(rec *Record) error {
-	return r.poll.Read(func() (ok bool) {
+	return r.poll.Read(func(bool) (ok bool) {
 		rec.RawSample, rec.Remaining, ok = r.ring.Next(rec.RawSample[:0])
 		return ok
 	})
