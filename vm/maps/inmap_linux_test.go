@@ -1,8 +1,12 @@
 package maps
 
 import (
-	"encoding/binary"
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -37,23 +41,34 @@ type pair struct {
 	id     uint32 // the kernel's
 }
 
-func newPair(t *testing.T, spec *ebpf.MapSpec, inner int) *pair {
-	t.Helper()
+func newPair(spec *ebpf.MapSpec, inner int) (*pair, error) {
 	k, err := newOracle(spec, inner)
 	if err != nil {
-		t.Fatalf("%v: %v", spec, err)
+		return nil, fmt.Errorf("%v: %w", spec, err)
 	}
-	t.Cleanup(func() { k.Close() })
-	info, err := k.id()
+	id, err := k.id()
 	if err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, k.Close())
 	}
-	return &pair{k, newMap(t, *spec), info}
+	ours, err := New(spec, possibleCPUs())
+	if err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return &pair{k, ours, id}, nil
 }
 
-func TestMapsOfMapsLikeTheKernel(t *testing.T) {
-	testenv.Kernel(t)
-	r := rand.New(rand.NewPCG(1, 2))
+func (p *pair) Close() {
+	p.kernel.Close()
+	p.ours.Close()
+}
+
+// nest is a template and the maps that are tried inside a map of such maps.
+type nest struct {
+	template ebpf.MapSpec
+	inner    []*pair
+}
+
+func nests(t *testing.T) (all []nest) {
 	array := goodSpec(ebpf.Array)
 	inArray := array
 	inArray.Flags = FlagInnerMap
@@ -65,67 +80,115 @@ func TestMapsOfMapsLikeTheKernel(t *testing.T) {
 		if template.Type == ebpf.Queue || template.Type == ebpf.RingBuf {
 			specs = specs[:3]
 		}
-		var inner []*pair
+		n := nest{template: template}
 		for i := range specs {
-			inner = append(inner, newPair(t, &specs[i], -1))
+			p, err := newPair(&specs[i], -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(p.Close)
+			n.inner = append(n.inner, p)
 		}
-		for _, typ := range []ebpf.MapType{ebpf.ArrayOfMaps, ebpf.HashOfMaps} {
-			t.Run(typ.String()+" of "+template.Type.String(), func(t *testing.T) {
-				outer := goodSpec(typ)
-				outer.MaxEntries = 3
-				outer.InnerMap = &template
-				testOuter(t, r, newPair(t, &outer, inner[0].kernel.fd), inner)
-			})
-		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// TestMapsOfMapsLikeTheKernel runs many sequences at once: the kernel waits for a
+// grace period at each change, and one is enough for all who wait.
+func TestMapsOfMapsLikeTheKernel(t *testing.T) {
+	testenv.Kernel(t)
+	const atOnce = 64
+	first := *seed
+	if first == 0 {
+		first = rand.Uint64N(1 << 32)
+	}
+	all := nests(t)
+	for _, typ := range []ebpf.MapType{ebpf.ArrayOfMaps, ebpf.HashOfMaps} {
+		t.Run(typ.String(), func(t *testing.T) {
+			var next atomic.Uint64
+			var wg sync.WaitGroup
+			for range atOnce {
+				wg.Go(func() {
+					for i := next.Add(1) - 1; i < uint64(*sequences) && !t.Failed(); i = next.Add(1) - 1 {
+						if diff := mapsOfMaps(typ, all, first+i); diff != "" {
+							t.Errorf("seed %d (-seed %[1]d -sequences 1):\n%s", first+i, diff)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
 	}
 }
 
-func testOuter(t *testing.T, r *rand.Rand, outer *pair, inner []*pair) {
-	put := func(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
-	for i := range 80 { // the kernel waits for a grace period at each change
-		key := put(uint32(r.IntN(5)))
-		p := inner[r.IntN(len(inner))]
-		flags := uint64(0)
-		if r.IntN(3) == 0 {
-			flags = uint64(r.IntN(6))
-		}
-		var want, got error
-		var op string
-		a, b := make([]byte, 4), make([]byte, 4)
-		switch r.IntN(6) {
-		case 0, 1:
-			op = "update"
-			want = outer.kernel.UserUpdate(key, put(uint32(p.kernel.fd)), flags)
-			got = outer.ours.UserUpdate(key, put(uint32(p.ours.Info().Handle)), flags)
-		case 2:
-			op = "lookup"
-			want = outer.kernel.UserLookup(key, a, 0)
-			got = outer.ours.UserLookup(key, b, 0)
-			if want == nil && got == nil {
-				for _, p := range inner {
-					if (p.id == u32(a)) != (uint32(p.ours.Info().Handle) == u32(b)) {
-						t.Fatalf("step %d: lookup of %x: the kernel has map %d, ours %d", i, key, u32(a), u32(b))
-					}
-				}
-				if h := outer.ours.Lookup(0, key); uint32(h) != u32(b) {
-					t.Fatalf("step %d: a program sees %d, user space %d", i, h, u32(b))
-				}
-			}
-		case 3:
-			op = "delete"
-			want, got = outer.kernel.UserDelete(key), outer.ours.UserDelete(key)
-		case 4:
-			op = "lookup and delete"
-			want, got = outer.kernel.LookupAndDelete(key, a, 0), outer.ours.LookupAndDelete(key, b, 0)
-		case 5:
-			op = "bad update"
-			want = outer.kernel.UserUpdate(key, put(1<<30), flags)
-			got = outer.ours.UserUpdate(key, put(1<<30), flags)
-		}
-		if errnoOf(want) != errnoOf(got) {
-			t.Fatalf("step %d: %s key %x value %v flags %d: kernel %v, ours %v", i, op, key, p.ours.Info().Type, flags, want, got)
+// mapsOfMaps is one sequence; it gives what was done where the maps differ.
+func mapsOfMaps(typ ebpf.MapType, all []nest, seed uint64) string {
+	r := rand.New(rand.NewPCG(seed, 2))
+	n := all[r.IntN(len(all))]
+	spec := goodSpec(typ)
+	spec.MaxEntries = 3
+	spec.InnerMap = &n.template
+	outer, err := newPair(&spec, n.inner[0].kernel.fd)
+	if err != nil {
+		return err.Error()
+	}
+	defer outer.Close()
+	var log strings.Builder
+	fmt.Fprintf(&log, "%v\n", &spec)
+	for range 40 {
+		if outer.step(r, n.inner, &log) {
+			return log.String()
 		}
 	}
+	return ""
+}
+
+// step does one operation on both maps and reports whether they differ.
+func (outer *pair) step(r *rand.Rand, inner []*pair, log *strings.Builder) bool {
+	key := le32(uint32(r.IntN(5)))
+	p := inner[r.IntN(len(inner))]
+	flags := uint64(0)
+	if r.IntN(3) == 0 {
+		flags = uint64(r.IntN(6))
+	}
+	var want, got error
+	var op string
+	same := true
+	a, b := make([]byte, 4), make([]byte, 4)
+	switch r.IntN(7) {
+	case 0, 1:
+		op = "update with " + p.ours.Info().Type.String()
+		want = outer.kernel.UserUpdate(key, le32(uint32(p.kernel.fd)), flags)
+		got = outer.ours.UserUpdate(key, le32(uint32(p.ours.Info().Handle)), flags)
+	case 2:
+		op = "lookup"
+		want, got = outer.kernel.UserLookup(key, a, flags), outer.ours.UserLookup(key, b, flags)
+		if want == nil && got == nil {
+			for _, p := range inner {
+				same = same && (p.id == u32(a)) == (uint32(p.ours.Info().Handle) == u32(b))
+			}
+			same = same && uint32(outer.ours.Lookup(0, key)) == u32(b) // what a program sees
+		}
+	case 3:
+		op = "delete"
+		want, got = outer.kernel.UserDelete(key), outer.ours.UserDelete(key)
+	case 4:
+		op = "lookup and delete"
+		want, got = outer.kernel.LookupAndDelete(key, a, 0), outer.ours.LookupAndDelete(key, b, 0)
+	case 5:
+		op = "bad update"
+		want, got = outer.kernel.UserUpdate(key, le32(1<<30), flags), outer.ours.UserUpdate(key, le32(1<<30), flags)
+	case 6:
+		op = "next key"
+		if outer.ours.Info().Type == ebpf.HashOfMaps { // whose order is its own
+			key = nil
+		}
+		want, got = outer.kernel.NextKey(key, a), outer.ours.NextKey(key, b)
+		same = key == nil || want != nil || u32(a) == u32(b)
+	}
+	fmt.Fprintf(log, "%s key %x flags %d: kernel %v %x, ours %v %x\n", op, key, flags, want, a, got, b)
+	return !same || errnoOf(want) != errnoOf(got)
 }
 
 // TestInnerLikeTheKernel holds what may be inside a map of maps at all.
@@ -143,7 +206,11 @@ func TestInnerLikeTheKernel(t *testing.T) {
 	} {
 		spec := goodSpec(typ)
 		spec.InnerMap = &template
-		p := newPair(t, &spec, in.fd)
+		p, err := newPair(&spec, in.fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
 		outer := goodSpec(ebpf.ArrayOfMaps)
 		outer.InnerMap = &spec
 		k, want := newOracle(&outer, p.kernel.fd)
