@@ -77,9 +77,9 @@ func TestLoop(t *testing.T) {
 		{4, 0, 0, 4},
 		{4, 9, 0, 3},
 		{0, 0, 0, 0},
-		{1 << 33, 0, 0, 0}, // a number of 32 bits
 		{4, 0, 1, errno.EINVAL.Ret()},
-		{8<<20 + 1, 0, 0, errno.E2BIG.Ret()},
+		{8<<20 + 1, 0, 0, uint64(uint32(errno.E2BIG.Ret()))},
+		{1 << 33, 0, 0, uint64(uint32(errno.E2BIG.Ret()))},
 	} {
 		if got := loop(s, tt.n, 0, tt.ctx, tt.flags, 0); got != tt.want {
 			t.Errorf("loop(%d, ctx %d, flags %d) = %d, want %d", tt.n, tt.ctx, tt.flags, int64(got), int64(tt.want))
