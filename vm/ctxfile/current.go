@@ -3,6 +3,7 @@ package ctxfile
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/memory"
@@ -84,6 +85,20 @@ func (t *tasks) At(addr uint64) *exec.Task {
 		return t.only(addr == t.current.Addr)
 	}
 	return t.others.At(addr)
+}
+
+// All implements [exec.Tasks].
+func (t *tasks) All() []*exec.Task {
+	if t.others == nil {
+		return []*exec.Task{t.current}
+	}
+	all := slices.Clone(t.others.All())
+	i := slices.IndexFunc(all, func(other *exec.Task) bool { return other.PID == t.current.PID })
+	if i < 0 {
+		return append(all, t.current)
+	}
+	all[i] = t.current
+	return all
 }
 
 func (t *tasks) only(is bool) *exec.Task {

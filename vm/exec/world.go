@@ -18,6 +18,9 @@ type Tasks interface {
 	Task(pid uint32) *Task
 	// At is the thread whose [Task.Addr] an address is, or nil.
 	At(addr uint64) *Task
+	// All are the threads that there are, each process's first one before its
+	// others.
+	All() []*Task
 }
 
 // Task is a thread of a process.
@@ -36,13 +39,22 @@ type Task struct {
 	Regs uint64
 	// KernelStack and UserStack are the return addresses, the innermost first.
 	KernelStack, UserStack []uint64
-	// Areas are its mappings of memory.
+	// Areas are its mappings of memory by their addresses; none: a thread of the
+	// kernel's, which has no memory of its own.
 	Areas []MemoryArea
 }
 
 // NoTaskStruct is an address for a thread that no object describes: not NULL, and
 // not any memory's.
 func NoTaskStruct(pid uint32) uint64 { return 0xffff_8880_0000_0000 + uint64(pid)<<12 }
+
+// NoAreaStruct is the same for the n-th mapping of a process's memory.
+func NoAreaStruct(tgid uint32, n int) uint64 {
+	return 0xffff_9880_0000_0000 + uint64(tgid)<<24 + uint64(n)<<8
+}
+
+// NoCgroupStruct is the same for a cgroup.
+func NoCgroupStruct(id uint64) uint64 { return 0xffff_a880_0000_0000 + id<<12 }
 
 // PIDNamespace is a task's innermost PID namespace and its numbers there.
 type PIDNamespace struct {
@@ -53,7 +65,7 @@ type PIDNamespace struct {
 // MemoryArea is one mapping of a process: start up to end.
 type MemoryArea struct {
 	Start, End uint64
-	Addr       uint64 // of its struct vm_area_struct in Env.Objects; 0: none
+	Addr       uint64 // of its struct vm_area_struct, in Env.Objects or not
 }
 
 // Cgroups answers what helpers ask of control groups.
@@ -61,6 +73,15 @@ type Cgroups interface {
 	// Parent gives the cgroup above another, 0 for the root, and whether there is
 	// a cgroup with this id.
 	Parent(id uint64) (parent uint64, ok bool)
+	// Children are the cgroups right below another, in a fixed order.
+	Children(id uint64) []uint64
+	// Addr is the address of a cgroup's struct cgroup, not 0; where Env.Objects has
+	// none there, programs find zeros in it. At is the other way round: the id, or
+	// 0 where no cgroup has the address.
+	Addr(id uint64) uint64
+	At(addr uint64) uint64
+	// Xattr gives an extended attribute by its name, such as "user.note".
+	Xattr(id uint64, name string) (value string, ok bool)
 }
 
 // Ancestor is the cgroup at a level above another or itself, where the root has

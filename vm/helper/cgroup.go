@@ -39,19 +39,25 @@ func under(s *exec.State, id, m, index uint64) uint64 {
 	if err != nil {
 		return status(err)
 	}
+	return truth(isUnder(s, id, above))
+}
+
+// isUnder reports whether a cgroup is another or below it.
+func isUnder(s *exec.State, id, above uint64) bool {
 	const deepest = 1 << 10 // ends what leads in a circle
 	for n := 0; id != 0 && n < deepest; n++ {
 		if id == above {
-			return 1
+			return true
 		}
 		if s.Env.Cgroups == nil {
 			break
 		}
+		var ok bool
 		if id, ok = s.Env.Cgroups.Parent(id); !ok {
 			break
 		}
 	}
-	return 0
+	return false
 }
 
 // fullSocket is the context's socket, or nil where it has none or not a whole one.

@@ -97,6 +97,7 @@ const (
 	ArgPtrToWorkqueue                  // a bpf_wq in a map's value
 	ArgPtrToMapValueOrNull             // value_size bytes to read, or NULL
 	ArgPtrToKptr                       // a pointer that a map's value or an object keeps
+	ArgPtrToBTFOrNull                  // as ArgPtrToBTF, or NULL
 )
 
 // Ret is what a helper returns, named as the kernel names it (enum

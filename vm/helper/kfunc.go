@@ -26,10 +26,14 @@ type Slot uint8
 
 // The kinds.
 const (
-	SlotDynptr   Slot = iota + 1 // struct bpf_dynptr
-	SlotIterNum                  // struct bpf_iter_num
-	SlotIterBits                 // struct bpf_iter_bits
-	SlotIRQFlag                  // unsigned long, of bpf_local_irq_save
+	SlotDynptr      Slot = iota + 1 // struct bpf_dynptr
+	SlotIterNum                     // struct bpf_iter_num
+	SlotIterBits                    // struct bpf_iter_bits
+	SlotIRQFlag                     // unsigned long, of bpf_local_irq_save
+	SlotIterTask                    // struct bpf_iter_task
+	SlotIterCSS                     // struct bpf_iter_css
+	SlotIterCSSTask                 // struct bpf_iter_css_task
+	SlotIterVMA                     // struct bpf_iter_task_vma
 )
 
 var slots = [...]struct {
@@ -40,6 +44,11 @@ var slots = [...]struct {
 	SlotIterNum:  {"bpf_iter_num", 8},
 	SlotIterBits: {"bpf_iter_bits", 16},
 	SlotIRQFlag:  {"flag of bpf_local_irq_save", 8},
+
+	SlotIterTask:    {"bpf_iter_task", 24},
+	SlotIterCSS:     {"bpf_iter_css", 24},
+	SlotIterCSSTask: {"bpf_iter_css_task", 8},
+	SlotIterVMA:     {"bpf_iter_task_vma", 8},
 }
 
 // Size is how many bytes of the stack one takes.

@@ -10,3 +10,9 @@ var Refused = map[uint32]string{
 	161: "needs the kernel's integrity measurements",
 	193: "needs the kernel's integrity measurements",
 }
+
+// RefusedKfuncs says the same of kernel functions, by their names. Of others that
+// the machine does not have it knows nothing.
+var RefusedKfuncs = map[string]string{
+	"bpf_cast_to_kern_ctx": "needs the kernel's own structure behind the context, such as struct sk_buff, which the machine does not have",
+}

@@ -50,7 +50,10 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 		}
 	case helper.ArgPtrToSocket, helper.ArgPtrToSocketOrNull, helper.ArgPtrToOwnedSocket, helper.ArgPtrToCtxOrSocket:
 		return m.socketArgument(kind, r)
-	case helper.ArgPtrToBTF:
+	case helper.ArgPtrToBTF, helper.ArgPtrToBTFOrNull:
+		if v == 0 && kind == helper.ArgPtrToBTFOrNull {
+			return ""
+		}
 		if from.Region() != exec.RegionBTF && from != exec.Nowhere {
 			return "is not a pointer to an object of the kernel"
 		}

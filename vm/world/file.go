@@ -84,6 +84,9 @@ type Cgroup struct {
 	Path    string `yaml:"path"` // "/system.slice/nginx.service"
 	ID      uint64 `yaml:"id"`   // 0: the next free one; the root has 1
 	ClassID uint32 `yaml:"classid"`
+	Cgroup  uint64 `yaml:"cgroup"` // address of its struct cgroup, where there is such an object
+	// Xattrs are its extended attributes: {user.note: text}.
+	Xattrs map[string]string `yaml:"xattrs"`
 }
 
 // Socket is a socket.

@@ -1,7 +1,9 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/skep-ebpf/skep/vm/exec"
 )
@@ -9,6 +11,7 @@ import (
 // tasks implements [exec.Tasks].
 type tasks struct {
 	current *exec.Task
+	all     []*exec.Task
 	byPID   map[uint32]*exec.Task
 	byAddr  map[uint64]*exec.Task
 }
@@ -21,6 +24,9 @@ func (t *tasks) Task(pid uint32) *exec.Task { return t.byPID[pid] }
 
 // At implements [exec.Tasks].
 func (t *tasks) At(addr uint64) *exec.Task { return t.byAddr[addr] }
+
+// All implements [exec.Tasks].
+func (t *tasks) All() []*exec.Task { return t.all }
 
 func (t *tasks) add(all []Process, groups *cgroups) error {
 	t.byPID, t.byAddr = map[uint32]*exec.Task{}, map[uint64]*exec.Task{}
@@ -43,6 +49,12 @@ func (t *tasks) add(all []Process, groups *cgroups) error {
 				return fmt.Errorf("process %d: memory from %#x to %#x is empty", p.PID, a.Start, a.End)
 			}
 			task.Areas = append(task.Areas, exec.MemoryArea{Start: a.Start, End: a.End, Addr: a.VMA})
+		}
+		slices.SortFunc(task.Areas, func(a, b exec.MemoryArea) int { return cmp.Compare(a.Start, b.Start) })
+		for n := range task.Areas {
+			if a := &task.Areas[n]; a.Addr == 0 {
+				a.Addr = exec.NoAreaStruct(p.PID, n)
+			}
 		}
 		if err := t.put(&task); err != nil {
 			return err
@@ -73,5 +85,6 @@ func (t *tasks) put(task *exec.Task) error {
 		task.Addr = exec.NoTaskStruct(task.PID)
 	}
 	t.byPID[task.PID], t.byAddr[task.Addr] = task, task
+	t.all = append(t.all, task)
 	return nil
 }

@@ -65,6 +65,9 @@ func New(d *Description) (*World, error) {
 	if err := w.sockets.add(d.Sockets, w); err != nil {
 		return nil, err
 	}
+	if err := w.cgroups.place(); err != nil {
+		return nil, err
+	}
 	if err := w.SetCurrent(d.Current.PID); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 extern void bpf_no_such_function(void) __ksym;
+extern void *bpf_cast_to_kern_ctx(void *obj) __ksym;
 static long (*const bpf_dynptr_from_mem)(void *data, u32 size, u64 flags, struct bpf_dynptr *ptr) = (void *)197;
 static long (*const bpf_ringbuf_reserve_dynptr)(void *ringbuf, u32 size, u64 flags, struct bpf_dynptr *ptr) = (void *)198;
 static void (*const bpf_ringbuf_discard_dynptr)(struct bpf_dynptr *ptr, u64 flags) = (void *)200;
@@ -164,4 +165,9 @@ SEC("tc") int unknown_function(void *ctx)
 {
 	bpf_no_such_function();
 	return 0;
+}
+
+SEC("tc") int kernel_context(void *ctx)
+{
+	return bpf_cast_to_kern_ctx(ctx) == ctx;
 }
