@@ -21,7 +21,8 @@ type MapBatchCursor struct {
 // length, in a per-CPU map valuesOut has an element a key and CPU, or with
 // [maps.FlagCPU] in opts.ElemFlags an element a key. It gives the
 // number of elements read, and an error that is [ebpf.ErrKeyNotExist] once the
-// end is reached, also together with the last elements.
+// end is reached, also together with the last elements. Any room is enough:
+// Linux reads hash maps by the bucket and gives ENOSPC where one does not fit.
 func (m *Map) BatchLookup(cursor *MapBatchCursor, keysOut, valuesOut any, opts *ebpf.BatchOptions) (int, error) {
 	n, err := m.batchLookup(cursor, keysOut, valuesOut, opts, false)
 	return n, wrap("batch lookup", err)
@@ -76,7 +77,21 @@ func (m *Map) batchLookup(cursor *MapBatchCursor, keysOut, valuesOut any, opts *
 	if err := m.batchOut(keysOut, valuesOut, keys, values, n, flags); err != nil {
 		return 0, err
 	}
+	if n == count && n > 0 && m.endsAtOnce() {
+		end = m.obj.NextKey(cursor.last, next)
+	}
 	return n, end
+}
+
+// endsAtOnce reports whether a batch that takes the last element says so. Linux's
+// hash maps look into the remaining buckets; its other maps find out at the next
+// batch.
+func (m *Map) endsAtOnce() bool {
+	switch m.info.Type {
+	case ebpf.Hash, ebpf.PerCPUHash, ebpf.LRUHash, ebpf.LRUCPUHash, ebpf.HashOfMaps:
+		return true
+	}
+	return false
 }
 
 // batchOut decodes n keys and values into the front of the caller's slices.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"syscall"
 	"testing"
@@ -112,6 +113,132 @@ func batchSequence(t *testing.T, r *rand.Rand, typ ebpf.MapType) {
 	if diff := cmp.Diff(readAll(t, kernel.BatchLookup, spec, ours), readAll(t, ours.batch(), spec, ours)); diff != "" {
 		t.Fatalf("(-kernel +ours):\n%s", diff)
 	}
+}
+
+// TestBatchReadLikeTheKernel reads maps in batches of all sizes, with and without
+// deletion, until their end.
+func TestBatchReadLikeTheKernel(t *testing.T) {
+	testenv.Kernel(t)
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, typ := range []ebpf.MapType{
+		ebpf.Array, ebpf.PerCPUArray, ebpf.Hash, ebpf.PerCPUHash, ebpf.LRUHash, ebpf.LRUCPUHash, ebpf.LPMTrie,
+	} {
+		t.Run(typ.String(), func(t *testing.T) {
+			for range 60 {
+				readSequence(t, r, typ)
+			}
+		})
+	}
+}
+
+func readSequence(t *testing.T, r *rand.Rand, typ ebpf.MapType) {
+	spec := &ebpf.MapSpec{Type: typ, KeySize: 8, ValueSize: 8, MaxEntries: 40}
+	ordered := false // the kernel's order is ours
+	switch typ {
+	case ebpf.Array, ebpf.PerCPUArray:
+		spec.KeySize, ordered = 4, true
+	case ebpf.LPMTrie:
+		spec.Flags, ordered = 1, true
+	case ebpf.LRUHash, ebpf.LRUCPUHash:
+		spec.MaxEntries = 1024
+	}
+	kernel, err := ebpf.NewMap(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kernel.Close()
+	ours, err := NewMap(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	per := 1
+	if ours.info.PerCPU() {
+		per = PossibleCPU()
+	}
+	for range r.IntN(30) {
+		key := make([]byte, spec.KeySize)
+		key[0] = byte(r.IntN(40))
+		if typ == ebpf.LPMTrie {
+			key[0], key[4] = 32, key[0]
+		}
+		var value any = r.Uint64()
+		if per > 1 {
+			all := make([]uint64, per)
+			all[0], all[per-1] = r.Uint64(), r.Uint64()
+			value = all
+		}
+		for _, m := range []interface{ Put(key, value any) error }{kernel, ours} {
+			if err := m.Put(key, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	take := r.IntN(2) == 0
+	room := 1 + r.IntN(45)
+	want := inBatches(kernel.BatchLookup, kernel.BatchLookupAndDelete, new(ebpf.MapBatchCursor), spec, take, room, per)
+	got := inBatches(ours.BatchLookup, ours.BatchLookupAndDelete, new(MapBatchCursor), spec, take, room, per)
+	if !ordered {
+		want.steps, got.steps = nil, nil // how many come at once depends on the buckets
+		slices.Sort(want.elements)
+		slices.Sort(got.elements)
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(batches{})); diff != "" {
+		t.Fatalf("take %v, room for %d (-kernel +ours):\n%s", take, room, diff)
+	}
+	// Room for exactly what there is: does the batch say that it was the last?
+	if n := len(want.elements); n > 0 && !take {
+		want := inBatches(kernel.BatchLookup, nil, new(ebpf.MapBatchCursor), spec, false, n, per)
+		got := inBatches(ours.BatchLookup, nil, new(MapBatchCursor), spec, false, n, per)
+		if diff := cmp.Diff(want.steps, got.steps); diff != "" {
+			t.Fatalf("%d elements, room for as many (-kernel +ours):\n%s", n, diff)
+		}
+	}
+	if take && want.end == kindOfError(ebpf.ErrKeyNotExist) {
+		key := make([]byte, spec.KeySize)
+		if a, b := kernel.NextKey(nil, key), ours.NextKey(nil, key); kindOfError(a) != kindOfError(b) {
+			t.Fatalf("what is left: kernel %v, ours %v", a, b)
+		}
+	}
+}
+
+// batches is what reading a map in batches gives.
+type batches struct {
+	steps    []string // count and error of each batch
+	elements []string
+	end      string
+}
+
+// inBatches reads to the end, with more room where it is too little for one of the
+// kernel's buckets.
+func inBatches[C any](look, take func(*C, any, any, *ebpf.BatchOptions) (int, error), cursor *C, spec *ebpf.MapSpec, remove bool, room, per int) (b batches) {
+	if remove {
+		look = take
+	}
+	for range 1000 {
+		values := make([]uint64, room*per)
+		var keys any = make([][8]byte, room)
+		if spec.KeySize == 4 {
+			keys = make([]uint32, room)
+		}
+		n, err := look(cursor, keys, values, nil)
+		b.end = kindOfError(err)
+		if b.end == kindOfError(errno.ENOSPC) {
+			room *= 2
+			continue
+		}
+		if b.end == kindOfError(ebpf.ErrNotSupported) {
+			n = 0 // refused before anything was counted
+		}
+		b.steps = append(b.steps, fmt.Sprint(n, b.end))
+		for i := range n {
+			b.elements = append(b.elements, fmt.Sprint(reflect.ValueOf(keys).Index(i), values[i*per:(i+1)*per]))
+		}
+		if err != nil {
+			break
+		}
+	}
+	return b
 }
 
 // batch is BatchLookup with the kernel's cursor, which is of no use here.
