@@ -27,11 +27,9 @@ func lwtPushEncap(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 		return errno.EINVAL.Ret()
 	}
 	header := bytes.Clone(view(r3, n)) // which the packet may move under
-	version, words := header[0]>>4, int(header[0]&15)
-	switch {
-	case version == 4 && len(header) >= 4*words:
-	case version == 6 && len(header) >= ipv6Header:
-	default:
+	version := header[0] >> 4
+	ip, ok := wholeHeaders(header)
+	if !ok {
 		return errno.EINVAL.Ret()
 	}
 	if !skbPush(s, uintptr(n)) {
@@ -43,7 +41,7 @@ func lwtPushEncap(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 	clearHash(c)
 	if version == 4 {
 		c.Protocol = progtype.ProtoIP
-		fillIPChecksum(header[:4*words])
+		fillIPChecksum(header[:ip])
 	}
 	copy(mem.View(p.Data, len(header)), header)
 	s.PacketMoved()
@@ -51,6 +49,25 @@ func lwtPushEncap(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 		return errno.ENOTSUPP.Ret() // segments of no known protocol
 	}
 	return 0
+}
+
+// wholeHeaders gives how long the IP header is that headers begin with, and
+// whether it is there, and the one of UDP if that comes next.
+func wholeHeaders(headers []byte) (ip int, ok bool) {
+	const udpHeader = 8
+	var next byte
+	switch headers[0] >> 4 {
+	case 4:
+		ip, next = 4*int(headers[0]&15), headers[9]
+	case 6:
+		ip, next = ipv6Header, headers[6]
+	default:
+		return 0, false
+	}
+	if next == exec.ProtoUDP {
+		return ip, len(headers) >= ip+udpHeader
+	}
+	return ip, len(headers) >= ip
 }
 
 // fillIPChecksum computes the checksum of an IPv4 header that has none.

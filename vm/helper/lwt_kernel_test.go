@@ -28,6 +28,7 @@ func TestPushEncapAsInKernel(t *testing.T) {
 			header[i] = byte(g.Uint32())
 		}
 		header[0] = byte(g.pick(0x45, 0x45, 0x46, 0x60, 0x4f, 0x50, 0))
+		header[6], header[9] = byte(g.pick(17, 6, 47)), byte(g.pick(17, 6, 47))
 		if g.IntN(2) == 0 {
 			header[10], header[11] = 0, 0
 		}
