@@ -37,6 +37,8 @@ type Task struct {
 	Addr uint64
 	// Regs is the address of its user-space registers in Env.Objects; 0: none.
 	Regs uint64
+	// Exe is the name of the file that its process executes; "": none.
+	Exe string
 	// KernelStack and UserStack are the return addresses, the innermost first.
 	KernelStack, UserStack []uint64
 	// Areas are its mappings of memory by their addresses; none: a thread of the
@@ -55,6 +57,23 @@ func NoAreaStruct(tgid uint32, n int) uint64 {
 
 // NoCgroupStruct is the same for a cgroup.
 func NoCgroupStruct(id uint64) uint64 { return 0xffff_a880_0000_0000 + id<<12 }
+
+// exeFiles is where addresses of struct file begin that no object describes: one
+// for the executable file of each process, filePage bytes apart.
+const (
+	exeFiles = 0xffff_c880_0000_0000
+	filePage = 1 << 12
+)
+
+// ExeFile is an address for the struct file of the task's executable file.
+func (t *Task) ExeFile() uint64 { return exeFiles + uint64(t.TGID)*filePage }
+
+// ExeFileOf gives the process in the struct file of whose executable file an
+// address lies.
+func ExeFileOf(addr uint64) (tgid uint32, ok bool) {
+	n := (addr - exeFiles) / filePage
+	return uint32(n), addr >= exeFiles && n == uint64(uint32(n))
+}
 
 // PIDNamespace is a task's innermost PID namespace and its numbers there.
 type PIDNamespace struct {

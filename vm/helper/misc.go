@@ -49,7 +49,7 @@ func xfrmState(_ *exec.State, _, _, r3, r4, _ uint64) uint64 {
 // dPath writes the name of a file, and gives its length with the NUL.
 func dPath(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 	to := view(r2, uint64(uint32(r3)))
-	name, ok := s.Env.Paths[r1]
+	name, ok := pathName(s, r1)
 	switch {
 	case len(to) == 0:
 		return 0
@@ -61,6 +61,19 @@ func dPath(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 	n := copy(to, name)
 	to[n] = 0
 	return uint64(n) + 1
+}
+
+// pathName is the name of the file whose struct path an address is.
+func pathName(s *exec.State, addr uint64) (string, bool) {
+	if name, ok := s.Env.Paths[addr]; ok {
+		return name, true
+	}
+	tgid, ok := exec.ExeFileOf(addr)
+	if !ok || s.Env.Tasks == nil {
+		return "", false
+	}
+	t := s.Env.Tasks.Task(tgid)
+	return exeOf(t), exeOf(t) != ""
 }
 
 func setExecOptions(s *exec.State, _, r2, _, _, _ uint64) uint64 {

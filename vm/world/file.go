@@ -43,6 +43,7 @@ type Process struct {
 	PID     uint32   `yaml:"pid"`
 	PPID    uint32   `yaml:"ppid"`
 	Comm    string   `yaml:"comm"`
+	Exe     string   `yaml:"exe"` // name of its executable file; "": none
 	UID     uint32   `yaml:"uid"`
 	GID     uint32   `yaml:"gid"`
 	Cgroup  string   `yaml:"cgroup"` // its path; "": none

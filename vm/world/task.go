@@ -33,7 +33,7 @@ func (t *tasks) add(all []Process, groups *cgroups) error {
 	for i := range all {
 		p := &all[i]
 		task := exec.Task{
-			PID: p.PID, TGID: p.PID, PPID: p.PPID, UID: p.UID, GID: p.GID, Comm: p.Comm,
+			PID: p.PID, TGID: p.PID, PPID: p.PPID, UID: p.UID, GID: p.GID, Comm: p.Comm, Exe: p.Exe,
 			Addr: p.Task, Regs: p.Regs, KernelStack: p.KernelStack, UserStack: p.UserStack,
 		}
 		var err error
