@@ -23,6 +23,9 @@ type Image struct {
 	Insns []isa.Instruction
 	// Funcs are the functions by their first instruction; the entry is Funcs[0].
 	Funcs []Function
+	// Exception is the first instruction of the function that bpf_throw calls; 0:
+	// none.
+	Exception int
 	// Lines are the source lines by their first instruction; may be empty.
 	Lines []Line
 	// Maps are the names of the maps that Insns refers to, in the spec or in Data.

@@ -103,6 +103,13 @@ func (l *linker) link(name string) (*Image, error) {
 	if err := l.findSymbols(); err != nil {
 		return nil, err
 	}
+	if name := exceptionCallback(l.img.Funcs[0].Type); name != "" {
+		at, ok := l.starts[name]
+		if !ok {
+			return nil, fmt.Errorf("it names the exception callback %s, which the object does not have", name)
+		}
+		l.img.Exception = at
+	}
 	if err := l.relocateTypes(); err != nil {
 		return nil, err
 	}

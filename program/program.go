@@ -70,6 +70,9 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err := checkTypes(spec.Types); err != nil {
 		return nil, err
 	}
+	if err := obj.addExceptionCallbacks(spec); err != nil {
+		return nil, err
+	}
 	if err := restoreSections(spec, aliases); err != nil {
 		return nil, err
 	}

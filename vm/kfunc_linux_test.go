@@ -212,3 +212,15 @@ func TestCPUMaskKfuncs(t *testing.T) {
 func TestMapFields(t *testing.T) {
 	compareKfuncs(t, "mapfield", "map_fields", 1, func(*rand.Rand) (in kfuncInput) { return in })
 }
+
+func TestExceptions(t *testing.T) {
+	for _, prog := range []string{"rescued", "plain"} {
+		t.Run(prog, func(t *testing.T) {
+			compareKfuncs(t, "exception", prog, 50, func(rnd *rand.Rand) (in kfuncInput) {
+				in.In = [8]uint64{pick(rnd, 0, 1, 5, 6, 7, 1<<40), pick(rnd, 0, 0, 1, 2, 1<<63+1), rnd.Uint64N(9)}
+				in.Data = make([]byte, 64)
+				return in
+			})
+		})
+	}
+}

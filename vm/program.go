@@ -127,7 +127,7 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	in := interp.Input{
 		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns,
 		Poisoned: image.Poisoned, Text: image.Text, Where: image.Where,
-		Kfuncs: image.Kfuncs, Types: image.Types,
+		Kfuncs: image.Kfuncs, Types: image.Types, Exception: image.Exception,
 	}
 	link := opts.Link
 	in.KernelTypes = func() (*btf.Spec, error) { return link.Types(spec) }

@@ -122,6 +122,10 @@ func (c *compiler) layout() error {
 		c.second[i] = true
 	}
 	c.starts[0] = true
+	if e := c.in.Exception; e < 0 || e >= len(insns) {
+		return fmt.Errorf("program %s has its exception callback at instruction %d, and it has %d", c.in.Name, e, len(insns))
+	}
+	c.starts[c.in.Exception] = true
 	for i, ins := range insns {
 		if c.second[i] || !ins.IsCall(isa.CallLocal) && !(ins.IsWide() && ins.Src == isa.PseudoFunc) {
 			continue

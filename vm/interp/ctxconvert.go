@@ -8,9 +8,12 @@ import (
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
-// callbacks are the functions that helpers may call.
+// callbacks are the functions that helpers may call, and exceptions.
 func (c *compiler) callbacks() []int {
 	var all []int
+	if c.in.Exception != 0 {
+		all = append(all, c.in.Exception)
+	}
 	for _, p := range c.prog.provs {
 		if p.Region() == exec.RegionFunc {
 			all = append(all, int(p.Elem()))

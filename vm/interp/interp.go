@@ -31,6 +31,9 @@ type Input struct {
 	Maps   []maps.Map        // what Imm of a map load is an index into
 	// Kfuncs are the kernel functions that instructions call.
 	Kfuncs map[int]*btf.Func
+	// Exception is the first instruction of the function that an exception goes on
+	// in, with its number as the argument; 0: none, and it ends the program.
+	Exception int
 	// Types are the program's own types, for kernel functions that are told of
 	// one. May be nil.
 	Types *btf.Spec

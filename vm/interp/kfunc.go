@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
 )
 
@@ -43,12 +45,43 @@ func (c *compiler) decodeKfunc(i int, o op) (op, error) {
 	return o, nil
 }
 
-// errThrown ends a run that bpf_throw ended; it is no error to the caller.
+// errThrown ends what bpf_throw ended; it is no error to the caller.
 var errThrown = errors.New("the program threw an exception")
 
 // Throw implements [exec.Engine].
 func (m *machine) Throw(result uint64) {
 	if m.err == nil {
 		m.err, m.thrown = errThrown, result
+	}
+}
+
+// caught goes on where an exception leads: in the function that the program
+// names, on its first frame and with the number that was thrown, or else to the
+// end with that number as the result.
+func (m *machine) caught() {
+	m.err, m.reg[isa.R0] = nil, m.thrown
+	callback := m.prog.in.Exception
+	if callback == 0 {
+		return
+	}
+	if m.checked {
+		for ; m.depth > 0; m.depth-- {
+			m.stackRegion(m.depth).Size = 0
+		}
+		m.clean(0)
+		m.prov = [16]exec.Prov{isa.R10: exec.Make(exec.RegionStack, 0)}
+	}
+	m.depth = 0
+	m.frames[0].mayGoto, m.frames[0].base = mayGotoLimit, 0
+	m.reg[isa.R1], m.reg[isa.R10] = m.thrown, uint64(m.state.Stack())+isa.StackSize
+	m.jump(m.prog.entry(m.checked).at(callback))
+	if addr(m.pc) >= m.limit {
+		m.refill()
+	}
+	if m.err == nil {
+		m.loop(0)
+	}
+	if m.err == errThrown {
+		m.fail(m.pc.at(-1), "the function that an exception goes on in throws one itself")
 	}
 }

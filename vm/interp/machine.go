@@ -99,7 +99,7 @@ func (m *machine) from(o *op) (uint64, error) {
 		m.loop(0)
 	}
 	if m.err == errThrown {
-		m.err, m.reg[isa.R0] = nil, m.thrown
+		m.caught()
 	}
 	if m.checked && m.err == nil {
 		m.returned()
