@@ -14,8 +14,7 @@ import (
 	"github.com/skep-ebpf/skep/vm/interp"
 )
 
-// The benchmarks of this file run every operation in the kernel, too, and report
-// how many times longer it takes there (xkernel).
+// The benchmarks of this file run every operation here and in the kernel.
 
 var benchTypes = []ebpf.MapType{ebpf.Array, ebpf.Hash, ebpf.LRUHash, ebpf.LPMTrie}
 
@@ -81,21 +80,20 @@ func both(b *testing.B, typ ebpf.MapType, n uint32) (ours *Map, kernel *ebpf.Map
 	return ours, kernel, keys
 }
 
-// compare reports the time of one operation of do on ours, and on the kernel's in
-// relation to it.
-func compare(b *testing.B, ours, kernel benchMap, do func(m benchMap, i int)) {
-	const total = 100_000
-	start := time.Now()
-	for i := range total {
-		do(kernel, i)
-	}
-	theirs := float64(time.Since(start)) / total
-	i := 0
-	for b.Loop() {
-		do(ours, i)
-		i++
-	}
-	b.ReportMetric(theirs*float64(b.N)/float64(b.Elapsed()), "xkernel")
+// compare measures one operation of do on ours and on the kernel's.
+func compare(b *testing.B, ours, kernel benchMap, do func(b *testing.B, m benchMap, i int)) {
+	eachSide(b, ours, kernel, func(b *testing.B, m benchMap) {
+		i := 0
+		for b.Loop() {
+			do(b, m, i)
+			i++
+		}
+	})
+}
+
+func eachSide(b *testing.B, ours, kernel benchMap, run func(b *testing.B, m benchMap)) {
+	b.Run("skep", func(b *testing.B) { run(b, ours) })
+	b.Run("linux", func(b *testing.B) { run(b, kernel) })
 }
 
 func eachMap(b *testing.B, f func(b *testing.B, typ ebpf.MapType, n uint32)) {
@@ -112,7 +110,7 @@ func BenchmarkMapLookup(b *testing.B) {
 		ours, kernel, keys := both(b, typ, n)
 		key := make([]byte, keys.size)
 		var k, value any = key, make([]byte, 8)
-		compare(b, ours, kernel, func(m benchMap, i int) {
+		compare(b, ours, kernel, func(b *testing.B, m benchMap, i int) {
 			keys.get(i, key)
 			err := m.Lookup(k, value)
 			if err != nil && typ != ebpf.LRUHash { // which may have evicted the key
@@ -128,7 +126,7 @@ func BenchmarkMapUpdate(b *testing.B) {
 		ours, kernel, keys := both(b, typ, n)
 		key := make([]byte, keys.size)
 		var k, value any = key, make([]byte, 8)
-		compare(b, ours, kernel, func(m benchMap, i int) {
+		compare(b, ours, kernel, func(b *testing.B, m benchMap, i int) {
 			keys.get(i, key)
 			if err := m.Update(k, value, ebpf.UpdateAny); err != nil {
 				b.Fatal(err)
@@ -147,7 +145,7 @@ func BenchmarkMapDelete(b *testing.B) {
 		ours, kernel, keys := both(b, typ, n)
 		key := make([]byte, keys.size)
 		var k, value any = key, make([]byte, 8)
-		compare(b, ours, kernel, func(m benchMap, i int) {
+		compare(b, ours, kernel, func(b *testing.B, m benchMap, i int) {
 			keys.get(i, key)
 			err := m.Delete(k)
 			if err != nil && typ != ebpf.LRUHash { // which may have evicted the key
@@ -165,37 +163,30 @@ func BenchmarkMapDelete(b *testing.B) {
 func BenchmarkMapTwoWriters(b *testing.B) {
 	eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
 		ours, kernel, keys := both(b, typ, n)
-		run := func(m benchMap, total int) time.Duration {
-			start := time.Now()
-			var wg sync.WaitGroup
-			for w := range 2 {
-				wg.Go(func() {
-					key := make([]byte, keys.size)
-					var k, value any = key, make([]byte, 8)
-					for i := range total {
-						keys.get(i*2+w, key)
-						if err := m.Update(k, value, ebpf.UpdateAny); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			wg.Wait()
-			return time.Since(start)
-		}
 		if typ == ebpf.LRUHash && n == 1 {
 			b.Skip("Linux has no element for the second writer")
 		}
 		const total = 20_000
-		theirs := float64(run(kernel, total)) / total
-		took, n := time.Duration(0), 0
-		for b.Loop() {
-			took += run(ours, total)
-			n += total
-		}
-		b.ReportMetric(float64(took)/float64(n), "ns/update")
-		b.ReportMetric(theirs*float64(n)/float64(took), "xkernel")
+		eachSide(b, ours, kernel, func(b *testing.B, m benchMap) {
+			for b.Loop() {
+				var wg sync.WaitGroup
+				for w := range 2 {
+					wg.Go(func() {
+						key := make([]byte, keys.size)
+						var k, value any = key, make([]byte, 8)
+						for i := range total {
+							keys.get(i*2+w, key)
+							if err := m.Update(k, value, ebpf.UpdateAny); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/total, "ns/update")
+		})
 	})
 }
 
@@ -273,22 +264,34 @@ func BenchmarkMapInProgram(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer coll.Close()
-				_, kernelTook, err := theirs.Programs["loop"].Benchmark(make([]byte, 14), 10_000, nil)
-				if err != nil {
-					b.Fatal(err)
-				}
-				took, runs := time.Duration(0), 0
-				for b.Loop() {
-					_, one, err := coll.Programs["loop"].Benchmark(make([]byte, 14), 100, nil)
-					if err != nil {
-						b.Fatal(err)
-					}
-					took, runs = took+one, runs+1
-				}
-				took /= time.Duration(runs)
-				b.ReportMetric(float64(took)/inProgram, "ns/call")
-				b.ReportMetric(float64(kernelTook)/float64(max(took, 1)), "xkernel")
+				in := make([]byte, 14)
+				b.Run("skep", func(b *testing.B) {
+					benchProgram(b, func(n int) (time.Duration, error) {
+						_, took, err := coll.Programs["loop"].Benchmark(in, n, nil)
+						return took, err
+					})
+				})
+				b.Run("linux", func(b *testing.B) {
+					benchProgram(b, func(n int) (time.Duration, error) {
+						_, took, err := theirs.Programs["loop"].Benchmark(in, n, nil)
+						return took, err
+					})
+				})
 			})
 		})
 	}
+}
+
+// benchProgram reports how long one call in a program takes; run gives the time of
+// one of n runs.
+func benchProgram(b *testing.B, run func(n int) (time.Duration, error)) {
+	took, batches := time.Duration(0), 0
+	for b.Loop() {
+		one, err := run(100)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took, batches = took+one, batches+1
+	}
+	b.ReportMetric(float64(took)/float64(batches)/inProgram, "ns/call")
 }
