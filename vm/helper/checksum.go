@@ -57,7 +57,11 @@ func l4CsumReplace(s *exec.State, _, r2, r3, r4, r5 uint64) uint64 {
 	if r5&markMangled0 != 0 && r5&markEnforce == 0 && le.Uint16(sum) == 0 {
 		return 0
 	}
-	if err := replaceChecksum(sum, r3, r4, r5); err != 0 {
+	field := r5 & fieldMask
+	if field == 2 { // unlike bpf_l3_csum_replace, Linux adds in 32 bits here, too
+		r3, r4, field = uint64(uint16(r3)), uint64(uint16(r4)), 4
+	}
+	if err := replaceChecksum(sum, r3, r4, field); err != 0 {
 		return err.Ret()
 	}
 	if r5&markMangled0 != 0 && le.Uint16(sum) == 0 {
