@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -334,8 +335,7 @@ func TestHelpersAsInKernel(t *testing.T) {
 	t.Logf("seed %d", seed)
 	g := &gen{Rand: rand.New(rand.NewPCG(seed, 0))}
 	s := oracle.State(t)
-	// Linux's loopback interface, where nothing is forwarded.
-	s.Env.Net = &exec.Routes{Interfaces: []exec.Interface{{Index: 1, MTU: 65536}}}
+	s.Env.Net = hostInterfaces(t)
 	for range n {
 		typ := packetTypes[g.IntN(len(packetTypes))]
 		var usable []maker
@@ -376,6 +376,20 @@ func TestHelpersAsInKernel(t *testing.T) {
 		}
 		t.Fatalf("%v, packet %x: steps %v differ only sometimes", typ, run.Data, steps)
 	}
+}
+
+// hostInterfaces are the interfaces that Linux finds here, by chance, where a
+// random number is taken for an interface's. They forward nothing.
+func hostInterfaces(t *testing.T) *exec.Routes {
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var routes exec.Routes
+	for _, i := range all {
+		routes.Interfaces = append(routes.Interfaces, exec.Interface{Index: uint32(i.Index), MTU: i.MTU})
+	}
+	return &routes
 }
 
 func both(t *testing.T, s *exec.State, run *oracle.Run, insns asm.Instructions, mode interp.Mode) (got, kernel oracle.Result) {
