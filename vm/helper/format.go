@@ -131,8 +131,9 @@ type printer struct {
 	buf []byte
 	n   int
 	// used is how many bytes the arguments so far take of the kernel's room for
-	// them, which strings are cut to.
+	// them, which strings are cut to. full says that one had no room.
 	used int
+	full bool
 }
 
 // argRoom is that room, in bytes (MAX_BPRINTF_BIN_ARGS).
@@ -154,7 +155,7 @@ func (p *printer) format(format []byte, args []uint64) errno.Errno {
 		}
 		d, next, _ := parseDirective(format, i)
 		p.value(&d, args[0])
-		if p.used > argRoom {
+		if p.full {
 			return errno.ENOSPC
 		}
 		args = args[1:]
@@ -173,14 +174,15 @@ func (p *printer) value(d *directive, v uint64) {
 	var scratch [64]byte
 	switch d.verb {
 	case 'd', 'i', 'u', 'x', 'X':
-		p.used = (p.used+3)&^3 + 4
+		size := 4
 		if d.long {
-			p.used += 4
+			size = 8
 		}
+		p.takeWord(size)
 	}
 	switch d.verb {
 	case 'c':
-		p.used++
+		p.take(1, 1)
 		p.padded(d, []byte{byte(v)})
 	case 's':
 		p.padded(d, p.str(v))
@@ -227,17 +229,18 @@ func (p *printer) value(d *directive, v uint64) {
 func (p *printer) pointer(d *directive, v uint64, scratch []byte) {
 	switch d.kind {
 	case 0, 'x', 'K', 's', 'S':
-		p.used = (p.used+3)&^3 + 8
+		p.takeWord(8)
 	}
 	switch d.kind {
 	case 'k', 'u':
 		p.whole(p.str(v))
 	case 'i', 'I':
-		text := p.address(d, v, scratch)
-		p.used += len(text) + 1
+		// The kernel asks for room for the address and puts its text there.
+		text, size := p.address(d, v, scratch)
+		p.take(size, len(text)+1)
 		p.whole(text)
 	case 'B':
-		p.used += len("0x") + 16 + 1
+		p.take(0, len("0x")+16+1)
 		p.whole(strconv.AppendUint(append(scratch, "0x"...), v, 16))
 	case 's', 'S':
 		p.padded(d, strconv.AppendUint(append(scratch, "0x"...), v, 16))
@@ -249,11 +252,11 @@ func (p *printer) pointer(d *directive, v uint64, scratch []byte) {
 	}
 }
 
-// address is the IP address that v points to: with I as people write it, with i
+// address is the IP address of n bytes that v points to: with I as people write it, with i
 // with all its zeros.
-func (p *printer) address(d *directive, v uint64, scratch []byte) []byte {
+func (p *printer) address(d *directive, v uint64, scratch []byte) (text []byte, n int) {
 	var raw [16]byte
-	n := 4
+	n = 4
 	if d.family == '6' {
 		n = 16
 	}
@@ -262,7 +265,7 @@ func (p *printer) address(d *directive, v uint64, scratch []byte) []byte {
 	}
 	switch {
 	case d.family == '4' && d.kind == 'I':
-		return netip.AddrFrom4([4]byte(raw[:4])).AppendTo(scratch)
+		return netip.AddrFrom4([4]byte(raw[:4])).AppendTo(scratch), n
 	case d.family == '4':
 		for i, b := range raw[:4] {
 			if i > 0 {
@@ -270,7 +273,7 @@ func (p *printer) address(d *directive, v uint64, scratch []byte) []byte {
 			}
 			scratch = append(scratch, '0'+b/100, '0'+b/10%10, '0'+b%10)
 		}
-		return scratch
+		return scratch, n
 	}
 	for i := 0; i < 16; i += 2 {
 		if i > 0 && d.kind == 'I' {
@@ -281,15 +284,30 @@ func (p *printer) address(d *directive, v uint64, scratch []byte) []byte {
 			scratch = append(scratch, "0123456789abcdef"[group>>shift&15])
 		}
 	}
-	return scratch
+	return scratch, n
+}
+
+// take uses n bytes of the room for arguments, and notes where not even least of
+// them are left.
+func (p *printer) take(least, n int) {
+	if argRoom-p.used < least {
+		p.full = true
+	}
+	p.used += n
+}
+
+// takeWord is take for a number, which is aligned.
+func (p *printer) takeWord(size int) {
+	p.used = (p.used + 3) &^ 3
+	p.take(size, size)
 }
 
 // str is the string at an address, empty where that cannot be read, and cut to
 // the room that arguments have left.
 func (p *printer) str(addr uint64) []byte {
 	left := argRoom - p.used
-	if left == 0 {
-		p.used++
+	if left <= 0 { // below 0 after an address or symbol that was cut
+		p.full = p.full || left == 0
 		return nil
 	}
 	text := cString(view(addr, min(uint64(p.s.Readable(uintptr(addr))), uint64(left-1))))

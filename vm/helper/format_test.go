@@ -3,6 +3,8 @@ package helper
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -105,14 +107,22 @@ func TestTracePrintk(t *testing.T) {
 	}
 }
 
-// TestSnprintfAsInKernel prints random formats in Linux and here.
+// TestSnprintfAsInKernel prints random formats in Linux and here. SKEP_SEED
+// repeats a run, SKEP_PROGRAMS makes it longer.
 func TestSnprintfAsInKernel(t *testing.T) {
 	testenv.Kernel(t)
 	seed := rand.Uint64()
+	if n, err := strconv.ParseUint(os.Getenv("SKEP_SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	n := 400
+	if long, err := strconv.Atoi(os.Getenv("SKEP_PROGRAMS")); err == nil {
+		n = long
+	}
 	t.Logf("seed %d", seed)
 	g := rand.New(rand.NewPCG(seed, 0))
 	s := newState(t)
-	for range 400 {
+	for range n {
 		format, kinds := randomFormat(g)
 		data := make([]byte, 1024)
 		copy(data[:strings.IndexByte(format+"\x00", 0)+1], format)
