@@ -10,15 +10,14 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/isa"
 )
 
 // TestEncodeKeepsEveryBit holds that an instruction which cilium/ebpf decodes
 // comes out as it went in, whatever its bits.
 func TestEncodeKeepsEveryBit(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	decoded := 0
 	for range 200_000 {
 		raw := make([]byte, isa.Size)

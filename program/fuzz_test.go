@@ -62,9 +62,7 @@ func tryRead(t *testing.T, data []byte) {
 // TestHostile damages real objects: cut at many places, with bits flipped and
 // words replaced by sizes that do not fit.
 func TestHostile(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	for _, data := range hostileObjects(t) {
 		for range 20 {
 			tryRead(t, data[:rng.IntN(len(data))])

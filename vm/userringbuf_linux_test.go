@@ -86,9 +86,7 @@ func TestUserRingbufAsInKernel(t *testing.T) {
 	}
 	defer machine.Close()
 	theirs, ours := newLinuxWriter(t, linux.Maps["user"]), machine.Maps["user"].Unwrap().(*maps.UserRingbuf)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	for i := range 2000 {
 		for range r.IntN(6) {
 			record := make([]byte, 1+r.IntN(64))

@@ -10,11 +10,13 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
 var (
 	networks = flag.Int("networks", 2, "random networks to hold against Linux")
-	seed     = flag.Uint64("seed", 0, "seed of the first network; 0: a random one")
+	seed     = flag.Uint64("seed", 0, "seed of the first network; 0: SKEP_SEED, or chance")
 )
 
 // The random networks' interfaces. Packets are sent to higher indexes only, so
@@ -151,7 +153,7 @@ func randomNetwork(r *rand.Rand) (*Config, *ebpf.CollectionSpec) {
 func TestRandomNetworksLikeTheKernel(t *testing.T) {
 	first := *seed
 	if first == 0 {
-		first = rand.Uint64N(1 << 32)
+		first = testenv.Seed(t) >> 32
 	}
 	for n := range *networks {
 		s := first + uint64(n)

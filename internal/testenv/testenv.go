@@ -3,8 +3,10 @@
 package testenv
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -58,4 +60,16 @@ func Kernel(t testing.TB) {
 		t.Skipf("the running kernel cannot serve as oracle: %v", err)
 	}
 	prog.Close()
+}
+
+// Seed is where a random test begins: SKEP_SEED, or chance. It is logged, so
+// that a failure can be repeated.
+func Seed(t testing.TB) uint64 {
+	t.Helper()
+	seed, err := strconv.ParseUint(os.Getenv("SKEP_SEED"), 10, 64)
+	if err != nil {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d (SKEP_SEED=%[1]d repeats it)", seed)
+	return seed
 }

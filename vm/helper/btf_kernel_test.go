@@ -97,9 +97,7 @@ func TestSnprintfBTFAsInKernel(t *testing.T) {
 		defer c.Close()
 		machines = append(machines, c)
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	frame, clean, key := make([]byte, 64), make([]byte, shownText), uint32(0)
 	for shown := 0; shown < 3000; {
 		id := btf.TypeID(r.IntN(150_000))

@@ -111,16 +111,11 @@ func TestTracePrintk(t *testing.T) {
 // repeats a run, SKEP_PROGRAMS makes it longer.
 func TestSnprintfAsInKernel(t *testing.T) {
 	testenv.Kernel(t)
-	seed := rand.Uint64()
-	if n, err := strconv.ParseUint(os.Getenv("SKEP_SEED"), 10, 64); err == nil {
-		seed = n
-	}
 	n := 400
 	if long, err := strconv.Atoi(os.Getenv("SKEP_PROGRAMS")); err == nil {
 		n = long
 	}
-	t.Logf("seed %d", seed)
-	g := rand.New(rand.NewPCG(seed, 0))
+	g := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	s := newState(t)
 	for range n {
 		format, kinds := randomFormat(g)

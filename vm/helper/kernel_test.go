@@ -324,16 +324,11 @@ func (g *gen) memory() []byte {
 // Linux and here. SKEP_SEED repeats a run, SKEP_PROGRAMS makes it longer.
 func TestHelpersAsInKernel(t *testing.T) {
 	testenv.Kernel(t)
-	seed := rand.Uint64()
-	if s, err := strconv.ParseUint(os.Getenv("SKEP_SEED"), 10, 64); err == nil {
-		seed = s
-	}
 	n := 1500
 	if s, err := strconv.Atoi(os.Getenv("SKEP_PROGRAMS")); err == nil {
 		n = s
 	}
-	t.Logf("seed %d", seed)
-	g := &gen{Rand: rand.New(rand.NewPCG(seed, 0))}
+	g := &gen{Rand: rand.New(rand.NewPCG(testenv.Seed(t), 0))}
 	s := oracle.State(t)
 	s.Env.Net = hostInterfaces(t)
 	for range n {

@@ -18,9 +18,7 @@ import (
 func TestPushEncapAsInKernel(t *testing.T) {
 	testenv.Kernel(t)
 	const gsoSize, protocol = 176, 16
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	g := &gen{Rand: rand.New(rand.NewPCG(seed, 0))}
+	g := &gen{Rand: rand.New(rand.NewPCG(testenv.Seed(t), 0))}
 	s := oracle.State(t)
 	for range 400 {
 		header := make([]byte, 120)

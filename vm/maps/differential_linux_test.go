@@ -18,7 +18,7 @@ import (
 
 var (
 	sequences = flag.Int("sequences", 300, "random sequences of operations for each map type")
-	seed      = flag.Uint64("seed", 0, "seed of the first sequence; 0: a random one")
+	seed      = flag.Uint64("seed", 0, "seed of the first sequence; 0: SKEP_SEED, or chance")
 )
 
 // userMap is the half of Map that the kernel has, too.
@@ -175,7 +175,7 @@ func TestLikeTheKernel(t *testing.T) {
 	testenv.Kernel(t)
 	first := *seed
 	if first == 0 {
-		first = rand.Uint64N(1 << 32)
+		first = testenv.Seed(t) >> 32
 	}
 	for _, tr := range trials() {
 		t.Run(tr.name, func(t *testing.T) {

@@ -101,7 +101,7 @@ func TestMapsOfMapsLikeTheKernel(t *testing.T) {
 	const atOnce = 64
 	first := *seed
 	if first == 0 {
-		first = rand.Uint64N(1 << 32)
+		first = testenv.Seed(t) >> 32
 	}
 	all := nests(t)
 	for _, typ := range []ebpf.MapType{ebpf.ArrayOfMaps, ebpf.HashOfMaps} {

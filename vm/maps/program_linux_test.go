@@ -193,7 +193,7 @@ func TestProgramsLikeTheKernel(t *testing.T) {
 	testenv.Kernel(t)
 	first := *seed
 	if first == 0 {
-		first = rand.Uint64N(1 << 32)
+		first = testenv.Seed(t) >> 32
 	}
 	for _, tr := range trials() {
 		if tr.userOnly() {

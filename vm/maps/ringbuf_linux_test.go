@@ -28,7 +28,7 @@ func TestRingbufLikeTheKernel(t *testing.T) {
 
 	start := *seed
 	if start == 0 {
-		start = rand.Uint64N(1 << 32)
+		start = testenv.Seed(t) >> 32
 	}
 	r := rand.New(rand.NewPCG(start, 2))
 	waiting := 0

@@ -159,9 +159,7 @@ func TestStores(t *testing.T) {
 func TestSetup(t *testing.T) {
 	testenv.Kernel(t)
 	s := oracle.State(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	for _, typ := range packetTypes {
 		for range 300 {
 			data := randomPacket(rnd)

@@ -45,6 +45,7 @@ func inMachine(t *testing.T, s *exec.State, prog ebpf.ProgramType, insns asm.Ins
 // TestSkLookupRun holds contexts of sk_lookup programs against Linux: which are
 // taken, and what each field is.
 func TestSkLookupRun(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	testenv.Kernel(t)
 	s := oracle.State(t)
 	desc, err := progtype.Get(ebpf.SkLookup)
@@ -54,10 +55,10 @@ func TestSkLookupRun(t *testing.T) {
 	pass := asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}
 	families := []uint32{2, 10, 0, 1}
 	for range 300 {
-		ctx := make([]byte, rand.IntN(80))
+		ctx := make([]byte, rnd.IntN(80))
 		for i := range ctx {
 			if i >= 8 && i < 64 {
-				ctx[i] = byte(rand.Uint32())
+				ctx[i] = byte(rnd.Uint32())
 			}
 		}
 		put := func(off int, v uint32) {
@@ -65,10 +66,10 @@ func TestSkLookupRun(t *testing.T) {
 				binary.LittleEndian.PutUint32(ctx[off:], v)
 			}
 		}
-		put(8, families[rand.IntN(len(families))])
-		put(60, rand.Uint32N(70000))
-		if len(ctx) > 0 && rand.IntN(10) == 0 {
-			ctx[rand.IntN(len(ctx))]++
+		put(8, families[rnd.IntN(len(families))])
+		put(60, rnd.Uint32N(70000))
+		if len(ctx) > 0 && rnd.IntN(10) == 0 {
+			ctx[rnd.IntN(len(ctx))]++
 		}
 		_, kernel := inKernel(t, ebpf.SkLookup, ebpf.AttachSkLookup, pass, ctx)
 		if _, err := inMachine(t, s, ebpf.SkLookup, pass, ctx); (err == nil) != (kernel == nil) {
@@ -102,18 +103,19 @@ func TestSkLookupRun(t *testing.T) {
 
 // TestRawTracepointRun holds arguments of raw tracepoints against Linux.
 func TestRawTracepointRun(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	testenv.Kernel(t)
 	s := oracle.State(t)
 	for n := range 14 {
 		ctx := make([]byte, 8*n)
 		for i := range ctx {
-			ctx[i] = byte(rand.Uint32())
+			ctx[i] = byte(rnd.Uint32())
 		}
 		insns := asm.Instructions{asm.Mov.Imm(asm.R0, 0)}
 		for i := range min(n, 12) {
 			for size, width := range sizes {
 				insns = append(insns,
-					asm.LoadMem(asm.R2, asm.R1, int16(8*i+rand.IntN(8/size)*size), width),
+					asm.LoadMem(asm.R2, asm.R1, int16(8*i+rnd.IntN(8/size)*size), width),
 					asm.Mul.Imm(asm.R0, 31), asm.Add.Reg(asm.R0, asm.R2))
 			}
 		}
@@ -129,6 +131,7 @@ func TestRawTracepointRun(t *testing.T) {
 // TestFlowDissectorRun holds flow keys against Linux: what a program is given,
 // what it may write, and what becomes of it.
 func TestFlowDissectorRun(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	testenv.Kernel(t)
 	s := oracle.State(t)
 	desc, err := progtype.Get(ebpf.FlowDissector)
@@ -136,27 +139,27 @@ func TestFlowDissectorRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 300 {
-		data := make([]byte, rand.IntN(100))
+		data := make([]byte, rnd.IntN(100))
 		for i := range data {
-			data[i] = byte(rand.Uint32())
+			data[i] = byte(rnd.Uint32())
 		}
 		var ctx []byte
-		if rand.IntN(2) == 0 {
-			ctx = make([]byte, rand.IntN(64))
+		if rnd.IntN(2) == 0 {
+			ctx = make([]byte, rnd.IntN(64))
 			if len(ctx) >= 52 {
-				ctx[48] = byte(rand.IntN(10))
+				ctx[48] = byte(rnd.IntN(10))
 			}
-			if len(ctx) > 0 && rand.IntN(8) == 0 {
-				ctx[rand.IntN(len(ctx))]++
+			if len(ctx) > 0 && rnd.IntN(8) == 0 {
+				ctx[rnd.IntN(len(ctx))]++
 			}
 		}
 		insns := asm.Instructions{asm.LoadMem(asm.R2, asm.R1, 144, asm.DWord), asm.Mov.Imm(asm.R0, 0)}
 		for range 4 {
-			size := []int{1, 2, 4, 8}[rand.IntN(4)]
-			off := int16(rand.IntN(56/size) * size)
+			size := []int{1, 2, 4, 8}[rnd.IntN(4)]
+			off := int16(rnd.IntN(56/size) * size)
 			insns = append(insns,
 				asm.LoadMem(asm.R3, asm.R2, off, sizes[size]),
-				asm.Add.Imm(asm.R3, int32(rand.IntN(100))),
+				asm.Add.Imm(asm.R3, int32(rnd.IntN(100))),
 				asm.StoreMem(asm.R2, off, asm.R3, sizes[size]))
 		}
 		insns = append(insns, asm.LoadMem(asm.R0, asm.R2, 0, asm.Half), asm.Return())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -28,9 +29,7 @@ func TestEveryType(t *testing.T) {
 // kind and length: an error, or a context that holds what was given.
 func TestAnyContext(t *testing.T) {
 	s := oracle.State(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	some := func(limit int) []byte {
 		b := make([]byte, rnd.IntN(limit))
 		for i := range b {
