@@ -3,6 +3,7 @@ package vm
 import (
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // Assign fills the fields of the struct that to points to with the maps,
@@ -14,17 +15,31 @@ func (c *Collection) Assign(to any) error {
 		return fmt.Errorf("assign: %T is not a pointer to a struct", to)
 	}
 	var fields []field
-	if err := taggedFields(v.Elem(), &fields); err != nil {
+	if err := taggedFields(v.Elem(), &fields, nil); err != nil {
 		return fmt.Errorf("assign: %w", err)
 	}
+	type object struct {
+		typ  reflect.Type
+		name string
+	}
+	taken := make(map[object]string)
 	for _, f := range fields {
+		o := object{f.value.Type(), f.tag}
+		if other, ok := taken[o]; ok {
+			return fmt.Errorf("assign: field %s: %s is field %s already", f.name, f.tag, other)
+		}
+		taken[o] = f.name
 		if err := c.find(f); err != nil {
 			return fmt.Errorf("assign: field %s: %w", f.name, err)
 		}
 	}
 	for _, f := range fields {
-		delete(c.Maps, f.tag)
-		delete(c.Programs, f.tag)
+		switch f.value.Interface().(type) {
+		case *Program:
+			delete(c.Programs, f.tag)
+		case *Map:
+			delete(c.Maps, f.tag)
+		}
 	}
 	return nil
 }
@@ -35,7 +50,13 @@ type field struct {
 	value     reflect.Value
 }
 
-func taggedFields(v reflect.Value, fields *[]field) error {
+// taggedFields adds the tagged fields of v and of the structs in it. within are
+// the types of the structs around it.
+func taggedFields(v reflect.Value, fields *[]field, within []reflect.Type) error {
+	if slices.Contains(within, v.Type()) {
+		return fmt.Errorf("struct %s contains itself", v.Type())
+	}
+	within = append(within, v.Type())
 	for i := range v.NumField() {
 		f, value := v.Type().Field(i), v.Field(i)
 		tag := f.Tag.Get("ebpf")
@@ -50,7 +71,7 @@ func taggedFields(v reflect.Value, fields *[]field) error {
 			value = value.Elem()
 		}
 		if value.Kind() == reflect.Struct {
-			if err := taggedFields(value, fields); err != nil {
+			if err := taggedFields(value, fields, within); err != nil {
 				return err
 			}
 		}
