@@ -83,6 +83,23 @@ func TestProgramArray(t *testing.T) {
 	if got := run(t, entry); got != 3 {
 		t.Fatalf("after an update: returned %d", got)
 	}
+	byNumber, err := vm.NewProgram(returns("four", 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := jumps.Put(uint32(0), uint32(byNumber.FD())); err != nil {
+		t.Fatal(err)
+	}
+	number := byNumber.FD()
+	byNumber.Close() // the array holds it, too
+	held, err := vm.NewProgramFromFD(number)
+	if err != nil {
+		t.Fatalf("a program that an array names by its number is gone: %v", err)
+	}
+	held.Close()
+	if got := run(t, entry); got != 4 {
+		t.Fatalf("by number: returned %d", got)
+	}
 	if err := jumps.Delete(uint32(0)); err != nil {
 		t.Fatal(err)
 	}

@@ -55,6 +55,32 @@ func (o *mapObject) unref() {
 // maps gives is a handle.
 var objects sync.Map // maps.Handle -> *mapObject
 
+// mapByHandle takes a reference to the map of a handle; nil where there is none.
+func mapByHandle(h maps.Handle) *mapObject {
+	v, ok := objects.Load(h)
+	if !ok {
+		return nil
+	}
+	o := v.(*mapObject)
+	if !take(&o.refs) {
+		return nil
+	}
+	return o
+}
+
+// take takes a reference unless the last one is gone, and the object with it.
+func take(refs *atomic.Int32) bool {
+	for {
+		n := refs.Load()
+		if n == 0 {
+			return false
+		}
+		if refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
 // NewMap creates a map. Its contents, if spec has any, are put in and it is
 // frozen if it is a constant data section, as in [ebpf.NewMap].
 func NewMap(spec *ebpf.MapSpec) (*Map, error) {
@@ -270,14 +296,31 @@ func (m *Map) Update(key, value any, flags ebpf.MapUpdateFlags) error {
 		return fmt.Errorf("update: value of map %s: %w", m.info.Name, err)
 	}
 	if m.holdsObjects() {
-		if m.holdsTargets() {
-			if o := progByID(binary.NativeEndian.Uint32(v[4:])); o != nil {
-				holds = o
-			}
+		if holds == nil {
+			holds = m.standsFor(v)
 		}
 		return wrap("update", m.obj.hold(k, v, holds, uint64(flags)))
 	}
 	return wrap("update", m.obj.UserUpdate(k, v, uint64(flags)))
+}
+
+// standsFor is the map or program that a value names by its number, with a
+// reference taken; nil where it names none.
+func (m *Map) standsFor(value []byte) reference {
+	at := 0
+	switch {
+	case m.holdsMaps():
+		if o := mapByHandle(maps.Handle(binary.NativeEndian.Uint32(value))); o != nil {
+			return o
+		}
+		return nil
+	case m.holdsTargets():
+		at = 4 // behind the target
+	}
+	if o := progByID(binary.NativeEndian.Uint32(value[at:])); o != nil {
+		return o
+	}
+	return nil
 }
 
 // hold is an update that also keeps what the value stands for alive.
@@ -393,13 +436,15 @@ func (m *Map) marshalValue(value any, flags uint64) ([]byte, reference, error) {
 func (m *Map) unmarshalValue(out any, value []byte, flags uint64) error {
 	switch out := out.(type) {
 	case **Map:
-		obj, ok := objects.Load(maps.Handle(binary.NativeEndian.Uint32(value)))
-		if !m.holdsMaps() || !ok {
+		if !m.holdsMaps() {
 			return fmt.Errorf("a %s holds no maps", m.info.Type)
 		}
-		inner := obj.(*mapObject)
+		inner := mapByHandle(maps.Handle(binary.NativeEndian.Uint32(value)))
+		if inner == nil {
+			return errors.New("the inner map is closed")
+		}
 		(*out).Close()
-		*out = &Map{inner.ref(), inner.Info()}
+		*out = &Map{inner, inner.Info()}
 		return nil
 	case *Map:
 		return errors.New("want a pointer to *Map")

@@ -55,15 +55,10 @@ func progByID(id uint32) *progObject {
 		return nil
 	}
 	o := v.(*progObject)
-	for {
-		n := o.refs.Load()
-		if n == 0 {
-			return nil // it is being closed
-		}
-		if o.refs.CompareAndSwap(n, n+1) {
-			return o
-		}
+	if !take(&o.refs) {
+		return nil
 	}
+	return o
 }
 
 func (o *progObject) unref() {
