@@ -1,0 +1,130 @@
+package verifier
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// Caps are the capabilities that matter to the verifier.
+type Caps uint8
+
+// The capabilities.
+const (
+	CapBPF Caps = 1 << iota
+	CapPerfmon
+	CapNetAdmin
+	CapSysAdmin
+)
+
+// Options say whose verdict is asked for. The zero value is a privileged loader
+// on the newest known Linux.
+type Options struct {
+	// Kernel is the version of Linux, such as "6.12"; "": the newest known; "any":
+	// what is safe, whether some Linux takes it or not.
+	Kernel string
+	// Lacks are the capabilities that the loader does not have.
+	Lacks Caps
+	// KernelTypes are the kernel's types, for programs whose context or calls they
+	// describe. Nil: what the image was linked against, or the running kernel's.
+	KernelTypes *btf.Spec
+	// Budget is how many instructions are looked at; 0: as many as Linux does.
+	Budget int
+	// Link says how [Check] links. Optional.
+	Link program.LinkOptions
+}
+
+// Result is what was found of an accepted program, and as far as it got of a
+// refused one.
+type Result struct {
+	Processed int // instructions looked at, as Linux counts them
+	States    int // states that were kept
+	Stack     int // bytes of stack, with those of the functions called
+}
+
+// Check verifies one program of a spec. A refusal is an [*Error].
+func Check(spec *ebpf.CollectionSpec, prog string, opts *Options) (*Result, error) {
+	if opts == nil {
+		opts = new(Options)
+	}
+	img, err := program.Link(spec, prog, &opts.Link)
+	if err != nil {
+		return nil, err
+	}
+	return CheckImage(img, spec.Maps, opts)
+}
+
+// CheckImage verifies a linked program. Maps gives the maps that the image names
+// and that linking did not make.
+func CheckImage(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Options) (*Result, error) {
+	if opts == nil {
+		opts = new(Options)
+	}
+	typ, err := progtype.ForAttach(img.Type, img.Attach)
+	if err != nil {
+		return nil, err
+	}
+	c := &checker{
+		img: img, insns: img.Insns, typ: typ, opts: opts, result: new(Result),
+		capable: opts.Lacks&CapBPF == 0, leaks: opts.Lacks&CapPerfmon == 0, bypass: opts.Lacks&CapPerfmon == 0,
+	}
+	if c.kernel, err = parseVersion(opts.Kernel); err != nil {
+		return nil, err
+	}
+	if err := c.resolve(specs); err != nil {
+		return c.result, err
+	}
+	if err := c.structure(); err != nil {
+		return c.result, err
+	}
+	err = c.walkAll()
+	c.result.Processed = c.processed
+	return c.result, err
+}
+
+// version is a version of Linux: 6.12 is 6<<16 | 12.
+type version uint32
+
+func parseVersion(s string) (version, error) {
+	switch s {
+	case "", "any":
+		return math.MaxUint32, nil
+	}
+	var major, minor uint32
+	if _, err := fmt.Sscanf(s, "%d.%d", &major, &minor); err != nil {
+		return 0, fmt.Errorf("kernel %q: want a version such as 6.12", s)
+	}
+	return version(major<<16 | minor), nil
+}
+
+// since reports whether the kernel is at least of a version.
+func (c *checker) since(major, minor uint32) bool { return c.kernel >= version(major<<16|minor) }
+
+// resolve finds the maps that the program refers to.
+func (c *checker) resolve(specs map[string]*ebpf.MapSpec) error {
+	for _, name := range c.img.Maps {
+		spec := specs[name]
+		if spec == nil {
+			spec = c.img.Data[name]
+		}
+		if spec == nil {
+			return fmt.Errorf("program %s: there is no map %q", c.img.Name, name)
+		}
+		c.maps = append(c.maps, newMap(spec))
+	}
+	return nil
+}
+
+// newMap describes a map.
+func newMap(spec *ebpf.MapSpec) *Map {
+	m := &Map{MapSpec: spec}
+	if spec.InnerMap != nil {
+		m.Inner = newMap(spec.InnerMap)
+	}
+	return m
+}

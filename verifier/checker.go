@@ -1,0 +1,155 @@
+package verifier
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier/scalar"
+	"github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// Map is a map as the verifier sees it. There is one for each that a program
+// refers to, so that pointers can be compared.
+type Map struct {
+	*ebpf.MapSpec
+	Fields maps.Fields // the value's special fields
+	Frozen []byte      // the contents of a frozen read-only array of one element; or nil
+	Inner  *Map        // of maps of maps: what a lookup gives
+}
+
+// function is one function of the program.
+type function struct {
+	program.Function
+	end                     int  // behind its last instruction
+	global                  bool // verified on its own, by its BTF
+	called                  bool
+	stack                   int // bytes of stack that it uses
+	tailCalls, ldAbs, arena bool
+}
+
+// insnAux is what is noted of an instruction.
+type insnAux struct {
+	seen          bool // some path reaches it
+	prune         bool // states are compared and kept here
+	force         bool // and kept each time
+	jump          bool // belongs into a path's history
+	nospec        bool // a speculative path ends here
+	callsCallback bool
+	iterNext      bool
+	access        RegType // of loads and stores: through what; NotInit: none yet
+	accessFlags   RegFlags
+	mapPtr        *Map // of calls with a map: which
+	mapMany       bool // more than one
+	constKey      uint64
+	liveRegs      uint16 // registers that are read from here on
+}
+
+// checker is one verification.
+type checker struct {
+	img    *program.Image
+	insns  []isa.Instruction
+	maps   []*Map // what Imm of a map load is an index into
+	typ    *progtype.Type
+	opts   *Options
+	kernel version
+
+	// What the loader's capabilities allow.
+	capable bool // CAP_BPF
+	leaks   bool // may see addresses (CAP_PERFMON)
+	bypass  bool // needs no guards against speculation (CAP_PERFMON)
+	strict  bool // accesses must be aligned
+
+	funcs []function
+	aux   []insnAux
+
+	st   *state // of the path being followed
+	insn int    // the instruction being looked at
+	prev int    // the one before it on the path; -1: none
+
+	pending []branch
+	ids     uint32
+
+	processed int
+	result    *Result
+}
+
+// branch is a path still to be followed.
+type branch struct {
+	st         *state
+	insn, prev int
+}
+
+func (c *checker) newID() uint32 { c.ids++; return c.ids }
+
+// reg is a register of the running function.
+func (c *checker) reg(n uint8) *Reg { return &c.st.cur().regs[n] }
+
+// fail refuses the program at the current instruction. The words are those of
+// Linux's log.
+func (c *checker) fail(cause Cause, format string, args ...any) error {
+	return c.failReg(cause, -1, format, args...)
+}
+
+// failReg is fail where a register is to blame.
+func (c *checker) failReg(cause Cause, reg int, format string, args ...any) error {
+	return c.refuse(&Error{Cause: cause, Insn: c.insn, Reg: reg, Kernel: fmt.Sprintf(format, args...)})
+}
+
+// refuse completes a refusal.
+func (c *checker) refuse(e *Error) error {
+	e.Program = c.img.Name
+	if e.Insn >= 0 {
+		e.Where, e.Text = c.img.Where(e.Insn), c.img.Text(e.Insn)
+	}
+	return e
+}
+
+// read demands that a register was written (check_reg_arg, SRC_OP).
+func (c *checker) read(n uint8) error {
+	if n > isa.R10 {
+		return c.fail(CauseInstruction, "R%d is invalid", n)
+	}
+	if c.reg(n).Type == NotInit {
+		return c.failReg(CauseUninitRegister, int(n), "R%d !read_ok", n)
+	}
+	return nil
+}
+
+// write demands that a register may be written (check_reg_arg, DST_OP_NO_MARK).
+func (c *checker) write(n uint8) error {
+	if n > isa.R10 {
+		return c.fail(CauseInstruction, "R%d is invalid", n)
+	}
+	if n == isa.R10 {
+		return c.failReg(CauseInstruction, int(n), "frame pointer is read only")
+	}
+	return nil
+}
+
+// setUnknown makes a register any number.
+func (c *checker) setUnknown(n uint8) { c.reg(n).setUnknown() }
+
+// isPointer reports whether a register holds an address that this loader must
+// not see (is_pointer_value).
+func (c *checker) isPointer(n uint8) bool { return !c.leaks && c.reg(n).Type != Scalar }
+
+// push puts a path aside that goes on at an instruction, with a copy of the state.
+func (c *checker) push(insn int, speculative bool) (*state, error) {
+	if len(c.pending) >= complexityLimitPending {
+		return nil, c.fail(CauseTooComplex, "The sequence of %d jumps is too complex.", len(c.pending))
+	}
+	s := c.st.clone()
+	s.speculative = s.speculative || speculative
+	c.pending = append(c.pending, branch{s, insn, c.insn})
+	return s, nil
+}
+
+// complexityLimitPending is BPF_COMPLEXITY_LIMIT_JMP_SEQ.
+const complexityLimitPending = 8192
+
+// unknown is the Value of any number.
+var unknown = scalar.Unknown()

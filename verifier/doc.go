@@ -1,0 +1,29 @@
+// Package verifier decides whether Linux would let a program run, without Linux,
+// and says why not.
+//
+// It walks every path of a program as Linux's verifier does (kernel/bpf/verifier.c
+// describes the rules), on abstract states: each register and stack slot holds a
+// number, of which known bits and intervals are kept ([scalar.Value]), or a
+// pointer, of which the object and the offset are ([Reg]). A path ends where an
+// earlier one went on from a state that covers this one. Nothing is executed.
+//
+// Which version of Linux is followed is a table (package kernels), not code.
+//
+// A file is one subject:
+//
+//	check.go      what a caller sees: Check, Options, Result
+//	error.go      Error and the causes of a refusal
+//	reg.go        what a register holds
+//	state.go      registers, stack, references: the state of a path
+//	checker.go    one verification, and what the rules share
+//	walk.go       from instruction to instruction along all paths
+//	cfg.go        functions, jumps and reachability before the walk
+//	prune.go      when a path need not be followed further
+//	precision.go  which numbers a path's safety depended on
+//	live.go       which registers and stack slots are read later
+//	alu.go jump.go pointer.go      arithmetic and comparisons
+//	access.go stack.go packet.go context.go btf.go   loads and stores
+//	helper.go argument.go kfunc.go dynptr.go iter.go graph.go   calls
+//	frame.go callback.go global.go   calls of the program's own functions
+//	explain.go log.go facts.go     what is told of it
+package verifier
