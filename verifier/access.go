@@ -44,3 +44,10 @@ func (c *checker) access(r *Reg, n uint8, off, size int, write bool, value int) 
 func (c *checker) memory(n uint8, size int, write, zeroOK bool) error {
 	return c.fail(CauseUnsupported, "memory is not implemented")
 }
+
+// memoryUninit is memory for calls that only write: bytes of the stack that nothing was
+// stored to are fine. It reports whether the caller must mark the bytes as written, by
+// access to each, when all arguments have been checked (meta.raw_mode, meta.access_size).
+func (c *checker) memoryUninit(n uint8, size int, zeroOK bool) (unwritten bool, err error) {
+	return false, c.fail(CauseUnsupported, "memoryUninit is not implemented")
+}
