@@ -63,8 +63,9 @@ type checker struct {
 	bypass  bool // needs no guards against speculation (CAP_PERFMON)
 	strict  bool // accesses must be aligned
 
-	funcs []function
-	aux   []insnAux
+	funcs  []function
+	aux    []insnAux
+	target *target // what the program is attached to; nil where BTF does not describe it
 
 	st   *state // of the path being followed
 	insn int    // the instruction being looked at
