@@ -67,9 +67,10 @@ type checker struct {
 	aux    []insnAux
 	target *target // what the program is attached to; nil where BTF does not describe it
 
-	st   *state // of the path being followed
-	insn int    // the instruction being looked at
-	prev int    // the one before it on the path; -1: none
+	st       *state // of the path being followed
+	insn     int    // the instruction being looked at
+	prev     int    // the one before it on the path; -1: none
+	recorded bool   // the instruction is in the path's history
 
 	pending []branch
 	ids     uint32
@@ -145,6 +146,9 @@ func (c *checker) push(insn int, speculative bool) (*state, error) {
 	}
 	s := c.st.clone()
 	s.speculative = s.speculative || speculative
+	if s.parent != nil {
+		s.parent.branches++
+	}
 	c.pending = append(c.pending, branch{s, insn, c.insn})
 	return s, nil
 }

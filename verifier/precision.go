@@ -1,10 +1,5 @@
 package verifier
 
-// record appends the current instruction to the path's history.
-func (c *checker) record(flags, frame, slot uint8, linked uint64) {
-
-}
-
 // precise marks a register's number as one that safety depends on, here and back
 // along the path to where it came from (mark_chain_precision).
 func (c *checker) precise(n uint8) error {

@@ -112,15 +112,6 @@ type state struct {
 	equal        *state // what a back edge's state was found equal to
 }
 
-// step is one entry of a path's history, for precision tracking.
-type step struct {
-	insn, prev int32
-	flags      uint8
-	frame      uint8
-	slot       uint8
-	linked     uint64
-}
-
 // cur gives the running function's frame.
 func (s *state) cur() *frame { return s.frames[len(s.frames)-1] }
 

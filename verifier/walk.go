@@ -56,6 +56,7 @@ func (c *checker) path() error {
 		if c.processed++; c.processed > c.budget() {
 			return c.fail(CauseTooComplex, "BPF program is too large. Processed %d insn", c.processed)
 		}
+		c.recorded = false
 		c.st.last, c.st.insn = c.prev, c.insn
 		aux := &c.aux[c.insn]
 		if aux.prune {
