@@ -66,6 +66,7 @@ type checker struct {
 	funcs  []function
 	aux    []insnAux
 	target *target // what the program is attached to; nil where BTF does not describe it
+	types  types
 
 	st       *state // of the path being followed
 	insn     int    // the instruction being looked at

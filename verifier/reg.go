@@ -4,6 +4,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/verifier/scalar"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // RegType is what a register holds, in the kernel's terms (enum bpf_reg_type).
@@ -108,6 +109,8 @@ type Type struct {
 	btf.Type
 	Name   string
 	Kernel bool // of the kernel's or a module's BTF; otherwise the program's own
+	// Fields are the special fields of a struct of the program's own.
+	Fields maps.Fields
 }
 
 // isPacket reports whether the register points into a packet or its metadata.
