@@ -1,0 +1,133 @@
+package verifier_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/verifiersuite"
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier"
+)
+
+// outcome is what became of one case.
+type outcome int
+
+const (
+	agrees      outcome = iota
+	undecided           // skep does not know
+	falseRefuse         // Linux accepts it
+	falseAccept         // Linux refuses it
+)
+
+// suiteCase is a case of either form.
+type suiteCase interface {
+	Name() string
+	Lacks() verifier.Caps
+	Image() (*program.Image, map[string]*ebpf.MapSpec, error)
+	Means(words string) bool
+}
+
+// TestSuite holds verdicts against Linux's own verifier tests, and the words of
+// refusals against what the tests expect.
+func TestSuite(t *testing.T) {
+	for _, version := range []string{"7.2", "6.12"} {
+		t.Run(version, func(t *testing.T) {
+			suite := verifiersuite.Read(t, version)
+			tally := &tally{version: version, types: suite.Types}
+			byFile := map[string][]*verifiersuite.Case{}
+			var files []string
+			for _, c := range suite.Cases {
+				if c.Verdict == "none" || c.Load == nil {
+					continue
+				}
+				if byFile[c.File] == nil {
+					files = append(files, c.File)
+				}
+				byFile[c.File] = append(byFile[c.File], c)
+			}
+			for _, file := range files {
+				t.Run(file, func(t *testing.T) {
+					for _, c := range byFile[file] {
+						tally.judge(t, c, c.Verdict == "accept", c.Msgs)
+					}
+				})
+			}
+			tally.log(t)
+		})
+	}
+}
+
+// TestArrays does the same with the older table tests.
+func TestArrays(t *testing.T) {
+	for _, version := range []string{"7.2", "6.12"} {
+		t.Run(version, func(t *testing.T) {
+			tally := &tally{version: version, types: verifiersuite.KernelTypes(t, version)}
+			for _, c := range verifiersuite.ReadArrays(t, version) {
+				tally.judge(t, c, c.Verdict == "accept", []string{c.ErrStr})
+			}
+			tally.log(t)
+		})
+	}
+}
+
+// tally counts outcomes under one version's rules.
+type tally struct {
+	version string
+	types   *btf.Spec
+	count   [4]int
+	// refusals are those that agree, meant those in Linux's words.
+	refusals, meant int
+}
+
+func (y *tally) judge(t *testing.T, c suiteCase, accept bool, msgs []string) {
+	o, err := y.outcome(c, accept)
+	y.count[o]++
+	switch {
+	case o != agrees:
+		t.Logf("%s: Linux accepts: %v %q; skep: %v", c.Name(), accept, msgs, err)
+	case err != nil:
+		y.refusals++
+		if c.Means(words(err)) {
+			y.meant++
+		} else {
+			t.Logf("%s: words: %q, not %q", c.Name(), words(err), msgs)
+		}
+	}
+}
+
+func (y *tally) outcome(c suiteCase, accept bool) (outcome, error) {
+	img, maps, err := c.Image()
+	if err != nil {
+		return undecided, err
+	}
+	_, err = verifier.CheckImage(img, maps, &verifier.Options{Kernel: y.version, KernelTypes: y.types, Lacks: c.Lacks()})
+	var refusal *verifier.Error
+	switch {
+	case err == nil && accept:
+		return agrees, nil
+	case err == nil:
+		return falseAccept, nil
+	case !errors.As(err, &refusal) || refusal.Cause == verifier.CauseUnsupported:
+		return undecided, err
+	case accept:
+		return falseRefuse, err
+	}
+	return agrees, err
+}
+
+func (y *tally) log(t *testing.T) {
+	t.Logf("%d agree, %d undecided, %d falsely refused, %d falsely accepted; %d of %d refusals in Linux's words",
+		y.count[agrees], y.count[undecided], y.count[falseRefuse], y.count[falseAccept], y.meant, y.refusals)
+}
+
+// words are what Linux's log would say of a refusal.
+func words(err error) string {
+	var refusal *verifier.Error
+	if errors.As(err, &refusal) {
+		return refusal.Kernel
+	}
+	return err.Error()
+}
