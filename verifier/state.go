@@ -83,7 +83,9 @@ type ref struct {
 	kind refKind
 	id   uint32
 	insn int // what acquired it
-	lock any // of locks: the *Map or *Type that the lock is in
+	// parent is, of a dynptr's reference, that of the object which the dynptr is of; 0: none.
+	parent uint32
+	lock   any // of locks: the *Map or *Type that the lock is in
 }
 
 // state is what is known at one point of one path.
@@ -197,19 +199,6 @@ func (s *state) drop(id uint32) bool {
 		}
 	}
 	return false
-}
-
-// release ends a reference and makes every register that belongs to it unusable.
-func (c *checker) release(id uint32) bool {
-	if !c.st.drop(id) {
-		return false
-	}
-	c.st.eachReg(func(_ *frame, r *Reg) {
-		if r.RefID == id {
-			c.invalidate(r)
-		}
-	})
-	return true
 }
 
 // invalidate makes a register unusable: a number for who may see addresses.
