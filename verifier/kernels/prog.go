@@ -1,0 +1,158 @@
+package kernels
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+)
+
+// progTable is the program and attach types by their names in linux/bpf.h, in
+// lower case and without prefix: "sched_cls", "trace_fentry".
+type progTable struct {
+	progs, attaches map[string]uint32
+	progSpans       map[ebpf.ProgramType]span
+	attachSpans     map[ebpf.AttachType]span
+	attachUses      map[ebpf.AttachType]uses
+	sleepable       uses
+}
+
+var progs = sync.OnceValue(func() *progTable {
+	t := &progTable{
+		progs: map[string]uint32{}, attaches: map[string]uint32{},
+		progSpans: map[ebpf.ProgramType]span{}, attachSpans: map[ebpf.AttachType]span{}, attachUses: map[ebpf.AttachType]uses{},
+	}
+	for _, row := range rows("progs.txt") {
+		n, s := parseNumbered("progs.txt", row)
+		t.progs[row[1]], t.progSpans[ebpf.ProgramType(n)] = n, s
+	}
+	attaches := rows("attaches.txt")
+	for _, row := range attaches {
+		n, s := parseNumbered("attaches.txt", row)
+		t.attaches[row[1]], t.attachSpans[ebpf.AttachType(n)] = n, s
+	}
+	for _, row := range attaches {
+		a := ebpf.AttachType(t.attaches[row[1]])
+		t.attachUses[a] = must(t.parseUses(row[3:], t.attachSpans[a], nil))
+	}
+	t.sleepable = must(t.parseUses(rows("sleepable.txt")[0], span{}, nil))
+	return t
+})
+
+// parseNumbered reads the first columns of a row: number, name, versions.
+func parseNumbered(file string, row []string) (uint32, span) {
+	if len(row) < 3 {
+		panic(fmt.Sprintf("unreachable: %s: %v: want number, name and version", file, row))
+	}
+	n := must(strconv.ParseUint(row[0], 10, 32))
+	return uint32(n), must(parseSpan(row[2]))
+}
+
+// must is for the embedded tables, which a test reads whole.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic("unreachable: " + err.Error())
+	}
+	return value
+}
+
+// use is a kind of programs, and the versions in which they may use something.
+type use struct {
+	span
+	prog   ebpf.ProgramType
+	attach ebpf.AttachType
+	narrow bool // only programs of this attach type
+}
+
+// uses is who may use something.
+type uses []use
+
+func (us uses) find(v Version, t ebpf.ProgramType, a ebpf.AttachType) (since Version, ok bool) {
+	var spans []span
+	for _, u := range us {
+		if u.prog == t && (!u.narrow || u.attach == a) {
+			spans = append(spans, u.span)
+		}
+	}
+	return answer(v, spans...)
+}
+
+// parseUses reads columns that say who may use something: "xdp" for programs of
+// this type, "tracing/trace_iter" for those with this attach type, "$base" for
+// what sets has by this name. Versions follow as for parseEntry.
+func (t *progTable) parseUses(columns []string, row span, sets map[string]uses) (uses, error) {
+	var all uses
+	for _, column := range columns {
+		name, s, err := parseEntry(column, row)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(name, "$") {
+			set, ok := sets[name]
+			if !ok {
+				return nil, fmt.Errorf("%s: there is no set of this name", column)
+			}
+			for _, u := range set {
+				u.span = u.within(s)
+				all = append(all, u)
+			}
+			continue
+		}
+		prog, attach, narrow := strings.Cut(name, "/")
+		p, ok := t.progs[prog]
+		if !ok {
+			return nil, fmt.Errorf("%s: there is no program type of this name", column)
+		}
+		u := use{span: s.within(t.progSpans[ebpf.ProgramType(p)]), prog: ebpf.ProgramType(p), narrow: narrow}
+		if narrow {
+			a, ok := t.attaches[attach]
+			if !ok {
+				return nil, fmt.Errorf("%s: there is no attach type of this name", column)
+			}
+			u.attach = ebpf.AttachType(a)
+			u.span = u.within(t.attachSpans[u.attach])
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+// ProgType answers for a program type.
+func (k *Kernel) ProgType(t ebpf.ProgramType) (since Version, ok bool) {
+	s, known := progs().progSpans[t]
+	if !known {
+		return 0, false
+	}
+	return answer(k.version, s)
+}
+
+// AttachType answers for programs of a type that are to be attached in a way.
+// Programs of many types need none, which is attach type 0: that is theirs to
+// use in all versions that have the type.
+func (k *Kernel) AttachType(t ebpf.ProgramType, a ebpf.AttachType) (since Version, ok bool) {
+	if since, ok = progs().attachUses[a].find(k.version, t, a); ok || a != 0 {
+		return since, ok
+	}
+	return k.ProgType(t)
+}
+
+// Sleepable answers for programs of a type and attach type that may sleep
+// (BPF_F_SLEEPABLE).
+func (k *Kernel) Sleepable(t ebpf.ProgramType, a ebpf.AttachType) (since Version, ok bool) {
+	return progs().sleepable.find(k.version, t, a)
+}
+
+// types are the program types that may use it in some way in a version.
+func (us uses) types(v Version) []ebpf.ProgramType {
+	var all []ebpf.ProgramType
+	for _, u := range us {
+		if u.has(v) && !slices.Contains(all, u.prog) {
+			all = append(all, u.prog)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
