@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/cilium/ebpf"
@@ -35,6 +36,9 @@ type Options struct {
 	KernelTypes *btf.Spec
 	// Budget is how many instructions are looked at; 0: as many as Linux does.
 	Budget int
+	// Log is written to: the state at each instruction, in the notation of Linux's
+	// log at level 2. Optional.
+	Log io.Writer
 	// Link says how [Check] links. Optional.
 	Link program.LinkOptions
 }
@@ -70,7 +74,7 @@ func CheckImage(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 		return nil, err
 	}
 	c := &checker{
-		img: img, insns: img.Insns, typ: typ, opts: opts, result: new(Result),
+		img: img, insns: img.Insns, typ: typ, opts: opts, result: new(Result), log: newLogger(opts.Log),
 		capable: opts.Lacks&CapBPF == 0, leaks: opts.Lacks&CapPerfmon == 0, bypass: opts.Lacks&CapPerfmon == 0,
 	}
 	if c.kernel, err = parseVersion(opts.Kernel); err != nil {

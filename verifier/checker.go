@@ -76,6 +76,7 @@ type checker struct {
 	pending []branch
 	ids     uint32
 
+	log       *logger
 	processed int
 	result    *Result
 }
@@ -106,7 +107,7 @@ func (c *checker) failReg(cause Cause, reg int, format string, args ...any) erro
 func (c *checker) refuse(e *Error) error {
 	e.Program = c.img.Name
 	if e.Insn >= 0 {
-		e.Where, e.Text = c.img.Where(e.Insn), c.img.Text(e.Insn)
+		e.Where, e.Text = c.img.Where(e.Insn), c.text(e.Insn)
 	}
 	return e
 }

@@ -30,8 +30,10 @@ func (c *checker) walkAll() error {
 // walk follows all paths from the current state.
 func (c *checker) walk() error {
 	c.prev = -1
+	c.log.begin(c)
 	for {
 		err := c.path()
+		c.log.flush()
 		if err != errPathEnds {
 			return err
 		}
@@ -44,6 +46,7 @@ func (c *checker) walk() error {
 		b := c.pending[len(c.pending)-1]
 		c.pending = c.pending[:len(c.pending)-1]
 		c.st, c.insn, c.prev = b.st, b.insn, b.prev
+		c.log.resume(c)
 	}
 }
 
@@ -65,6 +68,7 @@ func (c *checker) path() error {
 				return err
 			}
 			if covered {
+				c.log.covered(c)
 				return errPathEnds
 			}
 		}
@@ -75,6 +79,7 @@ func (c *checker) path() error {
 		if c.st.speculative && aux.nospec {
 			return errPathEnds
 		}
+		c.log.before(c)
 		at := c.insn
 		switch err := c.step(&c.insns[c.insn]); err {
 		case nil:
@@ -87,6 +92,7 @@ func (c *checker) path() error {
 			}
 			return err
 		}
+		c.log.after(c)
 		c.prev = at
 	}
 }
