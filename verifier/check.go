@@ -123,12 +123,3 @@ func (c *checker) resolve(specs map[string]*ebpf.MapSpec) error {
 	}
 	return nil
 }
-
-// newMap describes a map.
-func newMap(spec *ebpf.MapSpec) *Map {
-	m := &Map{MapSpec: spec}
-	if spec.InnerMap != nil {
-		m.Inner = newMap(spec.InnerMap)
-	}
-	return m
-}
