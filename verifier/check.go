@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -69,26 +70,49 @@ func CheckImage(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 	if opts == nil {
 		opts = new(Options)
 	}
+	c, err := newChecker(img, specs, opts)
+	if err != nil {
+		return nil, err
+	}
+	err = c.run()
+	var refusal *Error
+	if errors.As(err, &refusal) && c.processed <= trailLimit {
+		refusal.again = func(x *Explanation) {
+			if c, err := newChecker(img, specs, opts); err == nil {
+				c.log = nil
+				c.explainBy(refusal, x)
+			}
+		}
+	}
+	c.result.Processed = c.processed
+	return c.result, err
+}
+
+// newChecker prepares a verification.
+func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Options) (*checker, error) {
 	typ, err := progtype.ForAttach(img.Type, img.Attach)
 	if err != nil {
 		return nil, err
 	}
 	c := &checker{
-		img: img, insns: img.Insns, typ: typ, opts: opts, result: new(Result), log: newLogger(opts.Log),
+		img: img, insns: img.Insns, typ: typ, opts: opts, specs: specs, result: new(Result), log: newLogger(opts.Log),
 		capable: opts.Lacks&CapBPF == 0, leaks: opts.Lacks&CapPerfmon == 0, bypass: opts.Lacks&CapPerfmon == 0,
 	}
 	if c.kernel, err = parseVersion(opts.Kernel); err != nil {
 		return nil, err
 	}
-	if err := c.resolve(specs); err != nil {
-		return c.result, err
+	return c, nil
+}
+
+// run verifies the program.
+func (c *checker) run() error {
+	if err := c.resolve(c.specs); err != nil {
+		return err
 	}
 	if err := c.structure(); err != nil {
-		return c.result, err
+		return err
 	}
-	err = c.walkAll()
-	c.result.Processed = c.processed
-	return c.result, err
+	return c.walkAll()
 }
 
 // version is a version of Linux: 6.12 is 6<<16 | 12.

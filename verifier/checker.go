@@ -55,6 +55,7 @@ type checker struct {
 	maps   []*Map // what Imm of a map load is an index into
 	typ    *progtype.Type
 	opts   *Options
+	specs  map[string]*ebpf.MapSpec
 	kernel version
 
 	// What the loader's capabilities allow.
@@ -77,6 +78,7 @@ type checker struct {
 	ids     uint32
 
 	log       *logger
+	trails    bool // paths remember their instructions
 	processed int
 	result    *Result
 }
@@ -108,6 +110,11 @@ func (c *checker) refuse(e *Error) error {
 	e.Program = c.img.Name
 	if e.Insn >= 0 {
 		e.Where, e.Text = c.img.Where(e.Insn), c.text(e.Insn)
+	}
+	if e.Reg >= 0 && c.st != nil {
+		if r := c.reg(uint8(e.Reg)); r.Type != NotInit {
+			e.Value = c.regText(r, len(c.st.frames)-1, false)
+		}
 	}
 	return e
 }

@@ -1,6 +1,9 @@
 package verifier
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // Cause is the kind of thing that a program was refused for.
 type Cause uint8
@@ -57,8 +60,13 @@ type Error struct {
 	Insn    int    // the instruction; -1: the program as a whole
 	Reg     int    // the register that the refusal is about; -1: none
 	Kernel  string // what Linux's log says of it: "R1 invalid mem access 'scalar'"
+	Where   string // the source position: "firewall.bpf.c:42: if (ip + 1 > end)"; "": unknown
+	Text    string // the instruction
+	Value   string // what the register held, in the notation of Linux's log
 
-	explanation
+	once      sync.Once
+	again     func(*Explanation) // nil: the walk was too long to be made again
+	explained *Explanation
 }
 
 // Error is one line: program, place, cause.

@@ -1,18 +1,169 @@
 package verifier
 
-// explanation is what a person is told beyond the cause.
-type explanation struct {
-	Where string // the source position: "firewall.bpf.c:42: if (ip + 1 > end)"
-	Text  string // the instruction
-	Hint  string // what to try
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/skep-ebpf/skep/isa"
+)
+
+// Explanation is how a program came to what it was refused for.
+type Explanation struct {
+	// Origins are the instructions that made the register hold what it does, in
+	// the order in which they ran.
+	Origins []Origin `json:"origins,omitempty"`
+	// Branches are the conditional jumps on the path to the refusal.
+	Branches []Branch `json:"branches,omitempty"`
+	// Hint is what to try.
+	Hint string `json:"hint"`
 }
 
-func (e *Error) line() string {
-	s := e.Program
-	if e.Where != "" {
-		s += ": " + e.Where
+// Origin is an instruction and what it left in the register that it writes.
+type Origin struct {
+	Insn  int    `json:"insn"`
+	Where string `json:"where,omitempty"` // the source position
+	Text  string `json:"text"`
+	Value string `json:"value,omitempty"` // in the notation of Linux's log
+}
+
+// Branch is a conditional jump.
+type Branch struct {
+	Insn  int    `json:"insn"`
+	Where string `json:"where,omitempty"`
+	Text  string `json:"text"`
+	Taken bool   `json:"taken"`
+}
+
+const (
+	maxOrigins  = 12
+	maxBranches = 12
+)
+
+// Explain walks the program again to where it was refused, and gathers what led
+// there.
+func (e *Error) Explain() *Explanation {
+	e.once.Do(func() {
+		e.explained = &Explanation{Hint: causes[e.Cause].hint}
+		if e.again != nil {
+			e.again(e.explained)
+		}
+	})
+	return e.explained
+}
+
+// explainBy walks again with trails, and fills in the explanation of a refusal.
+func (c *checker) explainBy(e *Error, x *Explanation) {
+	c.trails = true
+	var again *Error
+	if err := c.run(); !errors.As(err, &again) || again.Insn != e.Insn || c.st == nil {
+		return
 	}
-	return s + ": " + e.Kernel
+	if e.Reg >= 0 {
+		for _, t := range c.slice(c.st.trail, len(c.st.frames)-1, uint8(e.Reg), maxOrigins) {
+			x.Origins = append(x.Origins, c.origin(t))
+		}
+	}
+	next := e.Insn
+	for t := c.st.trail; t != nil && len(x.Branches) < maxBranches; t = t.before {
+		if b, ok := c.branch(t.insn, next); ok {
+			x.Branches = append([]Branch{b}, x.Branches...)
+		}
+		next = t.insn
+	}
+	if hint := c.hint(e, x); hint != "" {
+		x.Hint = hint
+	}
 }
 
-func (e *Error) full() string { return e.line() }
+func (c *checker) origin(t *trail) Origin {
+	o := Origin{Insn: t.insn, Where: c.img.Where(t.insn), Text: c.text(t.insn)}
+	if t.result.Type != NotInit {
+		o.Value = c.regText(&t.result, t.frame, false)
+	}
+	return o
+}
+
+// branch describes a conditional jump, behind which next came.
+func (c *checker) branch(insn, next int) (Branch, bool) {
+	ins := &c.insns[insn]
+	if cl := ins.Class(); cl != isa.ClassJMP && cl != isa.ClassJMP32 {
+		return Branch{}, false
+	}
+	switch ins.Op & 0xf0 {
+	case isa.JmpJA, isa.JmpCALL, isa.JmpEXIT:
+		return Branch{}, false
+	}
+	return Branch{Insn: insn, Where: c.img.Where(insn), Text: c.text(insn), Taken: next != insn+1}, true
+}
+
+// hint is what to try where the way to the refusal tells more than its cause does.
+func (c *checker) hint(e *Error, x *Explanation) string {
+	if e.Cause != CauseUnboundedOffset && e.Cause != CauseBounds {
+		return ""
+	}
+	for _, o := range x.Origins {
+		ins := &c.insns[o.Insn]
+		switch {
+		case ins.Class() == isa.ClassJMP32:
+			return fmt.Sprintf("the bound at instruction %d is of the lower 32 bits only, and all 64 are used: make the variable 64 bits wide, or mask it", o.Insn)
+		case ins.Class() == isa.ClassLDX && ins.Src == isa.R10 && ins.Op&isa.SizeDW != isa.SizeDW:
+			return fmt.Sprintf("the value was kept on the stack and loaded in part at instruction %d, which loses its bounds: compare it again after that", o.Insn)
+		}
+	}
+	return ""
+}
+
+// line is the refusal in one line.
+func (e *Error) line() string {
+	var b strings.Builder
+	b.WriteString(e.Program)
+	if e.Where != "" {
+		fmt.Fprintf(&b, ": %s", e.Where)
+	} else if e.Insn >= 0 {
+		fmt.Fprintf(&b, ": instruction %d: %s", e.Insn, e.Text)
+	}
+	fmt.Fprintf(&b, ": %s (%s)", causes[e.Cause].what, e.Kernel)
+	return b.String()
+}
+
+// full is everything that is known of the refusal.
+func (e *Error) full() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", e.Program, causes[e.Cause].what)
+	if e.Where != "" {
+		fmt.Fprintf(&b, "  source       %s\n", e.Where)
+	}
+	if e.Insn >= 0 {
+		fmt.Fprintf(&b, "  instruction  %d: %s\n", e.Insn, e.Text)
+	}
+	if e.Value != "" {
+		fmt.Fprintf(&b, "  value        R%d = %s\n", e.Reg, e.Value)
+	}
+	fmt.Fprintf(&b, "  Linux says   %s\n", e.Kernel)
+	x := e.Explain()
+	if len(x.Origins) > 0 {
+		fmt.Fprintf(&b, "  R%d comes from\n", e.Reg)
+		for _, o := range x.Origins {
+			fmt.Fprintf(&b, "    %4d: %-36s %s\n", o.Insn, o.Text, o.Value)
+			if o.Where != "" {
+				fmt.Fprintf(&b, "          %s\n", o.Where)
+			}
+		}
+	}
+	if len(x.Branches) > 0 {
+		b.WriteString("  on the path\n")
+		for _, t := range x.Branches {
+			taken := "goes on"
+			if t.Taken {
+				taken = "jumps"
+			}
+			fmt.Fprintf(&b, "    %4d: %-36s %s\n", t.Insn, t.Text, taken)
+			if t.Where != "" {
+				fmt.Fprintf(&b, "          %s\n", t.Where)
+			}
+		}
+	}
+	fmt.Fprintf(&b, "  try          %s", x.Hint)
+	return b.String()
+}

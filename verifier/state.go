@@ -102,6 +102,8 @@ type state struct {
 	sleepable   bool // may sleep, as far as sections allow
 	speculative bool // a path that only a mispredicting processor takes
 
+	trail *trail // where checker.trails is set
+
 	// Bookkeeping of the walk.
 	parent       *state
 	branches     int

@@ -80,7 +80,7 @@ func (c *checker) path() error {
 			return errPathEnds
 		}
 		c.log.before(c)
-		at := c.insn
+		at, depth := c.insn, len(c.st.frames)-1
 		switch err := c.step(&c.insns[c.insn]); err {
 		case nil:
 			c.insn++
@@ -93,6 +93,9 @@ func (c *checker) path() error {
 			return err
 		}
 		c.log.after(c)
+		if c.trails {
+			c.follow(at, depth)
+		}
 		c.prev = at
 	}
 }
