@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -98,7 +98,7 @@ func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 		img: img, insns: img.Insns, typ: typ, opts: opts, specs: specs, result: new(Result), log: newLogger(opts.Log),
 		capable: opts.Lacks&CapBPF == 0, leaks: opts.Lacks&CapPerfmon == 0, bypass: opts.Lacks&CapPerfmon == 0,
 	}
-	if c.kernel, err = parseVersion(opts.Kernel); err != nil {
+	if c.kernel, err = kernelOf(opts.Kernel); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -109,29 +109,25 @@ func (c *checker) run() error {
 	if err := c.resolve(c.specs); err != nil {
 		return err
 	}
+	if err := c.profile(); err != nil {
+		return err
+	}
 	if err := c.structure(); err != nil {
 		return err
 	}
 	return c.walkAll()
 }
 
-// version is a version of Linux: 6.12 is 6<<16 | 12.
-type version uint32
-
-func parseVersion(s string) (version, error) {
-	switch s {
-	case "", "any":
-		return math.MaxUint32, nil
-	}
-	var major, minor uint32
-	if _, err := fmt.Sscanf(s, "%d.%d", &major, &minor); err != nil {
-		return 0, fmt.Errorf("kernel %q: want a version such as 6.12", s)
-	}
-	return version(major<<16 | minor), nil
-}
-
 // since reports whether the kernel is at least of a version.
-func (c *checker) since(major, minor uint32) bool { return c.kernel >= version(major<<16|minor) }
+func (c *checker) since(major, minor int) bool { return c.kernel.Version() >= kernels.V(major, minor) }
+
+// kernelOf finds a kernel by the name that [Options].Kernel gives.
+func kernelOf(name string) (*kernels.Kernel, error) {
+	if name == "" {
+		return kernels.Any(), nil
+	}
+	return kernels.Get(name)
+}
 
 // resolve finds the maps that the program refers to.
 func (c *checker) resolve(specs map[string]*ebpf.MapSpec) error {

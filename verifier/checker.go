@@ -7,6 +7,7 @@ import (
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 	"github.com/skep-ebpf/skep/verifier/scalar"
 	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -56,7 +57,7 @@ type checker struct {
 	typ    *progtype.Type
 	opts   *Options
 	specs  map[string]*ebpf.MapSpec
-	kernel version
+	kernel *kernels.Kernel
 
 	// What the loader's capabilities allow.
 	capable bool // CAP_BPF

@@ -1,0 +1,139 @@
+package verifier
+
+import (
+	"fmt"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier/kernels"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+// profile refuses what the kernel does not know at all, before the walk: its
+// program and map types, and instructions, reached or not. Helpers and kernel
+// functions are looked up where they are called.
+func (c *checker) profile() error {
+	c.insn = -1
+	if since, ok := c.kernel.ProgType(c.img.Type); !ok {
+		return c.tooOld(since, "programs of type %s", c.img.Type)
+	}
+	if since, ok := c.kernel.AttachType(c.img.Type, c.img.Attach); !ok && since != 0 {
+		return c.tooOld(since, "attach type %s", c.img.Attach)
+	}
+	for _, m := range c.maps {
+		if err := c.profileMap(m); err != nil {
+			return err
+		}
+	}
+	for i := range c.insns {
+		c.insn = i
+		if i > 0 && c.insns[i-1].IsWide() {
+			continue
+		}
+		for _, f := range features(&c.insns[i]) {
+			if err := c.need(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// need refuses the program where the kernel does not have a feature.
+func (c *checker) need(f kernels.Feature) error {
+	since, ok := c.kernel.Has(f)
+	if ok {
+		return nil
+	}
+	return c.tooOld(since, "%s", f)
+}
+
+// tooOld refuses the program for what a later Linux brought.
+func (c *checker) tooOld(since kernels.Version, format string, args ...any) error {
+	return c.fail(CauseKernel, "%s %s", fmt.Sprintf(format, args...), since.Needed())
+}
+
+// specialFields are the fields of map values that the tables know.
+var specialFields = []struct {
+	kind  maps.FieldKind
+	field kernels.Field
+}{
+	{maps.FieldSpinLock, kernels.SpinLockField}, {maps.FieldResSpinLock, kernels.ResSpinLockField},
+	{maps.FieldTimer, kernels.TimerField}, {maps.FieldWorkqueue, kernels.WorkqueueField},
+	{maps.FieldTaskWork, kernels.TaskWorkField}, {maps.FieldKptr, kernels.KptrField},
+	{maps.FieldKptrUntrusted, kernels.KptrField}, {maps.FieldKptrPercpu, kernels.PercpuKptrField},
+	{maps.FieldUptr, kernels.UptrField}, {maps.FieldListHead, kernels.ListHeadField},
+	{maps.FieldRBRoot, kernels.RBRootField}, {maps.FieldRefcount, kernels.RefcountField},
+}
+
+// profileMap refuses a map that the kernel would not create.
+func (c *checker) profileMap(m *Map) error {
+	if since, ok := c.kernel.MapType(m.Type); !ok {
+		return c.tooOld(since, "map %s: maps of type %s", m.Name, m.Type)
+	}
+	if since, ok := c.kernel.MapFlags(m.Type, m.Flags); !ok && since != 0 {
+		return c.tooOld(since, "map %s: flags %#x", m.Name, m.Flags)
+	}
+	for _, f := range specialFields {
+		if !m.Fields.Has(f.kind) {
+			continue
+		}
+		if since, ok := c.kernel.MapField(m.Type, f.field); !ok && since != 0 {
+			return c.tooOld(since, "map %s: a %s in values of type %s", m.Name, f.field, m.Type)
+		}
+	}
+	return nil
+}
+
+// features are what an instruction needs of the kernel.
+func features(ins *isa.Instruction) (list []kernels.Feature) {
+	op := ins.Op & 0xf0
+	switch ins.Class() {
+	case isa.ClassALU, isa.ClassALU64:
+		switch {
+		case op == isa.AluMOV && ins.Off == 1 && ins.Op&isa.SrcX != 0:
+			list = append(list, kernels.AddrSpaceCast)
+		case op == isa.AluEND && ins.Class() == isa.ClassALU64,
+			(op == isa.AluDIV || op == isa.AluMOD) && ins.Off == 1,
+			op == isa.AluMOV && (ins.Off == 8 || ins.Off == 16 || ins.Off == 32):
+			list = append(list, kernels.ISAv4)
+		}
+	case isa.ClassLDX:
+		if ins.Op&0xe0 == isa.ModeMEMSX {
+			list = append(list, kernels.ISAv4)
+		}
+	case isa.ClassSTX:
+		switch {
+		case ins.Op&0xe0 != isa.ModeATOMIC || ins.Imm == isa.AtomicADD:
+		case ins.Imm == isa.AtomicLoadAcq || ins.Imm == isa.AtomicStoreRl:
+			list = append(list, kernels.LoadAcquire)
+		default:
+			list = append(list, kernels.AtomicFetch)
+		}
+	case isa.ClassJMP:
+		switch {
+		case op == isa.JmpJCOND:
+			list = append(list, kernels.MayGoto)
+		case op == isa.JmpJA && ins.Op&isa.SrcX != 0:
+			list = append(list, kernels.IndirectJumps)
+		case ins.IsCall(isa.CallKfunc):
+			list = append(list, kernels.KfuncCalls)
+		}
+	case isa.ClassJMP32:
+		if op == isa.JmpJA {
+			list = append(list, kernels.ISAv4)
+		}
+	case isa.ClassLD:
+		if ins.Op != isa.OpLDDW {
+			break
+		}
+		switch ins.Src {
+		case isa.PseudoBTFID:
+			list = append(list, kernels.TypedKsyms)
+		case isa.PseudoFunc:
+			list = append(list, kernels.FunctionAddress)
+		case isa.PseudoMapIdx, isa.PseudoMapIdxV:
+			list = append(list, kernels.MapsByIndex)
+		}
+	}
+	return list
+}
