@@ -16,7 +16,7 @@ HAMMERTIME ?= 60s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build install demo test deep race bench fuzz cross lint generate
+.PHONY: build install demo test deep vm race bench fuzz cross lint generate
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/skep
@@ -36,6 +36,14 @@ deep:
 	$(GO) test ./vm/difftest -run '^TestRandomPrograms$$' -programs 20000
 	$(GO) test ./vm/maps -run LikeTheKernel -sequences 2000
 	$(GO) test ./hook/netdev -run LikeTheKernel -networks 20
+
+# The same comparisons in virtual machines with these kernels. VM says which, as
+# arguments of go test; all packages that compare, if it is empty.
+KERNELS ?= 5.10 6.1 6.12 7.2
+VM      ?=
+
+vm:
+	GO=$(GO) KERNELS="$(KERNELS)" scripts/vm $(VM)
 
 # The race detector needs cgo, the project does not.
 race:
