@@ -28,8 +28,15 @@ type function struct {
 	end                     int  // behind its last instruction
 	global                  bool // verified on its own, by its BTF
 	called                  bool
-	stack                   int // bytes of stack that it uses
+	verified                bool // of global ones
+	stack                   int  // bytes of stack that it uses
+	exit                    int  // its last exit instruction; -1: none
 	tailCalls, ldAbs, arena bool
+	callback                bool // called by a helper or kernel function
+	async                   bool // later, on a stack of its own
+	exception               bool // the exception callback
+	effects                 effects
+	postorder               []int32
 }
 
 // insnAux is what is noted of an instruction.
@@ -47,6 +54,8 @@ type insnAux struct {
 	mapMany       bool // more than one
 	constKey      uint64
 	liveRegs      uint16 // registers that are read from here on
+	loop          int32  // the strongly connected part that it is in; 0: none
+	next          []int  // what may follow, where the instruction does not tell
 }
 
 // checker is one verification.
@@ -65,10 +74,16 @@ type checker struct {
 	bypass  bool // needs no guards against speculation (CAP_PERFMON)
 	strict  bool // accesses must be aligned
 
-	funcs  []function
-	aux    []insnAux
-	target *target // what the program is attached to; nil where BTF does not describe it
-	types  types
+	everyState bool // keep each state (BPF_F_TEST_STATE_FREQ)
+	aluLimits  bool // what guards against speculation depends on exact numbers
+
+	funcs     []function
+	order     []int // functions, callees before their callers
+	aux       []insnAux
+	constants []constants // before each instruction; only until the walk
+	loops     int32       // how many strongly connected parts there are
+	target    *target     // what the program is attached to; nil where BTF does not describe it
+	types     types
 
 	st       *state // of the path being followed
 	insn     int    // the instruction being looked at
@@ -78,8 +93,20 @@ type checker struct {
 	pending []branch
 	ids     uint32
 
-	log       *logger
-	trails    bool // paths remember their instructions
+	log    *logger
+	trails bool // paths remember their instructions
+
+	// What pruning and precision need.
+	kept                 []*state // the states kept, by bucketOf
+	visits               map[callchain]*visit
+	jumps                int // jumps and calls looked at
+	keptJumps, keptInsns int // jumps and instructions when a state was kept last
+	bt                   backtrack
+	idMap                idMap
+	idCounts             []idCount
+	spareStates          []*state
+	spareFrames          []*frame
+
 	processed int
 	result    *Result
 }
@@ -154,7 +181,7 @@ func (c *checker) push(insn int, speculative bool) (*state, error) {
 	if len(c.pending) >= complexityLimitPending {
 		return nil, c.fail(CauseTooComplex, "The sequence of %d jumps is too complex.", len(c.pending))
 	}
-	s := c.st.clone()
+	s := c.clone(c.st)
 	s.speculative = s.speculative || speculative
 	if s.parent != nil {
 		s.parent.branches++

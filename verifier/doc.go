@@ -17,10 +17,12 @@
 //	state.go      registers, stack, references: the state of a path
 //	checker.go    one verification, and what the rules share
 //	walk.go       from instruction to instruction along all paths
-//	cfg.go        functions, jumps and reachability before the walk
-//	prune.go      when a path need not be followed further
-//	precision.go  which numbers a path's safety depended on
-//	live.go       which registers and stack slots are read later
+//	cfg.go fields.go     functions, jumps, reachability and fields before the walk
+//	constants.go live.go what is constant on every path, and what is read later
+//	prune.go equal.go    when a path need not be followed further
+//	loop.go              loops that end for other reasons than a counter
+//	precision.go history.go    which numbers a path's safety depended on
+//	stackdepth.go        how much stack functions use together
 //	alu.go jump.go pointer.go      arithmetic and comparisons
 //	access.go stack.go packet.go context.go btf.go   loads and stores
 //	helper.go argument.go kfunc.go dynptr.go iter.go graph.go   calls

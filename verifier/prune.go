@@ -1,12 +1,274 @@
 package verifier
 
+import "github.com/skep-ebpf/skep/isa"
+
+// When a path need not be followed further: where a state was kept from which all
+// paths were followed to their ends, and that covers the current one. Which states
+// are kept, and for how long, are Linux's heuristics, so that as many instructions
+// are looked at as there.
+
+// longHistory is how long a path's history gets before a state is kept.
+const longHistory = 40
+
+// maxKept is how many states of one instruction loaders without CAP_BPF may keep
+// (BPF_COMPLEXITY_LIMIT_STATES).
+const maxKept = 64
+
 // visited reports whether a state kept at c.insn covers the current one, and keeps
 // the current one where that pays off. It finds loops that make no progress.
 func (c *checker) visited() (covered bool, err error) {
+	cur := c.st
+	force := c.everyState || c.aux[c.insn].force || len(cur.history) > longHistory
+	jumps, insns := c.jumps-c.keptJumps, c.processed-c.keptInsns
+	keep := force || jumps >= 2 && insns >= 8
+	c.clean(cur)
+
+	b := c.bucketOf(c.insn, cur.cur().callsite)
+	n := 0
+	for link := &c.kept[b]; *link != nil; {
+		old := *link
+		n++
+		if old.insn != c.insn {
+			link = &old.older
+			continue
+		}
+		if old.branches > 0 {
+			hit, err := c.turn(old, cur)
+			if err != nil {
+				return false, err
+			}
+			if hit {
+				return true, c.covered(old, cur, true)
+			}
+			// In a loop, turns differ: most would not be of use later.
+			if !force && jumps < 20 && insns < 100 {
+				keep = false
+			}
+		} else {
+			loop := old.unfinished()
+			how := notExact
+			if loop {
+				how = rangeWithin
+			}
+			if c.equal(old, cur, how) {
+				return true, c.covered(old, cur, loop)
+			}
+		}
+		if keep {
+			old.misses++
+		}
+		allowed := 3
+		if c.aux[c.insn].force && old.branches > 0 {
+			allowed = 64
+		}
+		if old.misses > old.hits*allowed+allowed {
+			*link = old.older
+			c.evict(old)
+			continue
+		}
+		link = &old.older
+	}
+	if !keep || !c.capable && n > maxKept {
+		return false, nil
+	}
+	c.keep(b)
 	return false, nil
+}
+
+// turn compares with a state of the path itself, in a loop: it reports whether the
+// loop came to what was seen before and will end nevertheless.
+func (c *checker) turn(old, cur *state) (hit bool, err error) {
+	aux := &c.aux[c.insn]
+	if f := old.cur(); f.async && f.asyncEntries != cur.cur().asyncEntries {
+		// Another start of the callback. The old one has not come to its end.
+		return false, nil
+	}
+	switch {
+	case aux.iterNext:
+		return c.equal(old, cur, rangeWithin) && iterating(cur), nil
+	case isMayGoto(&c.insns[c.insn]) && old.mayGotoDepth != cur.mayGotoDepth && c.equal(old, cur, rangeWithin):
+		return true, nil
+	case aux.callsCallback:
+		return c.equal(old, cur, rangeWithin), nil
+	}
+	if maybeLooping(old, cur) && c.equal(old, cur, exact) && !iterDepthsDiffer(old, cur) &&
+		old.mayGotoDepth == cur.mayGotoDepth && old.unrollDepth == cur.unrollDepth {
+		return false, c.fail(CauseLoop, "infinite loop detected at insn %d", c.insn)
+	}
+	return false, nil
+}
+
+// covered ends the current path at a state that covers it.
+func (c *checker) covered(old, cur *state, loop bool) error {
+	old.hits++
+	if c.aux[c.insn].jump {
+		c.record(0, 0, 0, 0)
+	}
+	c.propagatePrecision(old, cur)
+	if loop && old.visit != nil {
+		e := c.clone(cur)
+		e.equal = old
+		old.visit.backEdges = append(old.visit.backEdges, e)
+	}
+	return nil
+}
+
+// keep keeps the current state, which then is the first of a new part of the path.
+func (c *checker) keep(bucket int) {
+	cur := c.st
+	c.result.States++
+	c.keptJumps, c.keptInsns = c.jumps, c.processed
+	if c.capable {
+		for _, f := range cur.frames {
+			f.precise, f.preciseSlots = 0, 0
+		}
+	}
+	c.clearSingleIDs(cur)
+	kept := c.clone(cur)
+	kept.older = c.kept[bucket]
+	c.kept[bucket] = kept
+	c.enterLoop(kept)
+
+	cur.parent, cur.first, cur.depth = kept, c.insn, kept.depth+1
+	cur.history = cur.history[:0]
+}
+
+// evict lets a state go that was of no use.
+func (c *checker) evict(s *state) {
+	s.evicted = true
+	if s.branches == 0 && !s.unfinished() {
+		c.recycle(s)
+	}
 }
 
 // pathDone counts the current path as followed to its end.
 func (c *checker) pathDone() error {
-	return c.fail(CauseUnsupported, "pathDone is not implemented")
+	for s := c.st; s != nil; {
+		if s.branches--; s.branches > 0 {
+			break
+		}
+		if err := c.exitLoop(s); err != nil {
+			return err
+		}
+		parent := s.parent
+		if s == c.st || s.evicted && !s.unfinished() {
+			c.recycle(s)
+		}
+		s = parent
+	}
+	return nil
+}
+
+// bucketOf is where the states are kept that a function has at an instruction when
+// called from another. Others may be kept there too.
+func (c *checker) bucketOf(insn, callsite int) int {
+	return int(uint32(insn^callsite) % uint32(len(c.kept)))
+}
+
+// bucket gives the latest of these states.
+func (c *checker) bucket(insn, callsite int) *state { return c.kept[c.bucketOf(insn, callsite)] }
+
+// clean forgets of a state what is not read any more.
+func (c *checker) clean(s *state) {
+	for n, f := range s.frames {
+		live := c.aux[c.frameInsn(s, n)].liveRegs
+		for i := range isa.R10 {
+			if live&(1<<i) == 0 && f.regs[i].Type != NotInit {
+				f.regs[i] = Reg{}
+			}
+		}
+	}
+}
+
+// frameInsn is the instruction that a frame is at: the next one, or a call.
+func (c *checker) frameInsn(s *state, n int) int {
+	if n+1 == len(s.frames) {
+		return s.insn
+	}
+	return s.frames[n+1].callsite
+}
+
+// clearSingleIDs unlinks numbers that no other is linked with.
+func (c *checker) clearSingleIDs(s *state) {
+	c.idCounts = c.idCounts[:0]
+	count := func(id uint32) *idCount {
+		for i := range c.idCounts {
+			if c.idCounts[i].id == id {
+				return &c.idCounts[i]
+			}
+		}
+		c.idCounts = append(c.idCounts, idCount{id: id})
+		return &c.idCounts[len(c.idCounts)-1]
+	}
+	linked := func(r *Reg) bool { return r.Type == Scalar && r.ID != 0 }
+	for _, f := range s.frames {
+		for i := range isa.R10 {
+			if r := &f.regs[i]; linked(r) {
+				count(r.ID&^idAddConst).n++
+			}
+		}
+		for i := range f.stack {
+			if sl := &f.stack[i]; sl.kind[7] == slotSpill && linked(sl.reg) {
+				count(sl.reg.ID&^idAddConst).n++
+			}
+		}
+	}
+	if len(c.idCounts) == 0 {
+		return
+	}
+	single := func(r *Reg) bool { return linked(r) && count(r.ID&^idAddConst).n == 1 }
+	for _, f := range s.frames {
+		for i := range isa.R10 {
+			if r := &f.regs[i]; single(r) {
+				r.ID, r.Delta = 0, 0
+			}
+		}
+		for i := range f.stack {
+			if sl := &f.stack[i]; sl.kind[7] == slotSpill && single(sl.reg) {
+				r := *sl.reg
+				r.ID, r.Delta = 0, 0
+				sl.reg = &r
+			}
+		}
+	}
+}
+
+type idCount struct {
+	id uint32
+	n  int
+}
+
+// iterating reports whether the iterator that R1 points to has elements left.
+func iterating(s *state) bool {
+	r := &s.cur().regs[isa.R1]
+	if r.Type != PtrToStack || int(r.Frame) >= len(s.frames) {
+		return false
+	}
+	f, i := s.frames[r.Frame], slotAt(int(r.Off)+int(int64(r.Bits.Value)))
+	return i >= 0 && i < len(f.stack) && f.stack[i].kind[0] == slotIter && f.stack[i].object.state == iterActive
+}
+
+// maybeLooping is a quick look whether two states may be the same.
+func maybeLooping(old, cur *state) bool {
+	if len(old.frames) != len(cur.frames) {
+		return false
+	}
+	return old.cur().regs == cur.cur().regs
+}
+
+// iterDepthsDiffer reports whether an iterator has moved between two states of a
+// loop.
+func iterDepthsDiffer(old, cur *state) bool {
+	for n, f := range old.frames {
+		for i := range f.stack {
+			sl := &f.stack[i]
+			if sl.kind[0] != slotIter || sl.object.state != iterActive {
+				continue
+			}
+			if g := cur.frames[n]; i >= len(g.stack) || g.stack[i].object.depth != sl.object.depth {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -113,6 +113,12 @@ type state struct {
 	depth        int // of the walk
 	unrollDepth  int // callback_unroll_depth
 	mayGotoDepth int
+
+	// Of kept states.
+	older        *state // the one kept before it in the same bucket
+	hits, misses int    // how often it covered another, or did not
+	evicted      bool   // it is in no bucket any more
+	visit        *visit // the loop that it is in
 	equal        *state // what a back edge's state was found equal to
 }
 
@@ -159,20 +165,6 @@ func (s *state) eachReg(do func(f *frame, r *Reg)) {
 			}
 		}
 	}
-}
-
-// clone copies the state but for the walk's bookkeeping of history.
-func (s *state) clone() *state {
-	c := *s
-	c.frames = make([]*frame, len(s.frames))
-	for i, f := range s.frames {
-		g := *f
-		g.stack = append([]slot(nil), f.stack...)
-		c.frames[i] = &g
-	}
-	c.refs = append([]ref(nil), s.refs...)
-	c.history = append([]step(nil), s.history...)
-	return &c
 }
 
 // findRef gives the reference of an id, or nil.

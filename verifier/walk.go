@@ -24,12 +24,14 @@ func (c *checker) walkAll() error {
 	if err := c.walk(); err != nil {
 		return err
 	}
-	return c.walkGlobals()
+	if err := c.walkGlobals(); err != nil {
+		return err
+	}
+	return c.checkStack()
 }
 
 // walk follows all paths from the current state.
 func (c *checker) walk() error {
-	c.prev = -1
 	c.log.begin(c)
 	for {
 		err := c.path()
@@ -134,6 +136,7 @@ func (c *checker) step(ins *isa.Instruction) error {
 		}
 		return c.loadPacket(ins)
 	}
+	c.jumps++
 	switch op := ins.Op & 0xf0; op {
 	case isa.JmpCALL:
 		if err := c.callAllowed(ins); err != nil {

@@ -1,0 +1,253 @@
+package verifier
+
+// Whether a kept state covers another: whatever is true of all that the other
+// stands for is true of what the kept one stands for, as far as it matters.
+
+// exactness is how much of two states must be the same.
+type exactness uint8
+
+const (
+	notExact    exactness = iota // numbers that are not precise do not matter
+	exact                        // everything
+	rangeWithin                  // numbers must be within those of the kept state
+)
+
+// idMap pairs the ids of two states. Ids have no meaning but which registers share
+// them.
+type idMap struct {
+	pairs [][2]uint32
+	spare uint32 // the last id that stands for a number without one
+}
+
+// same reports whether two ids are paired, or neither is there.
+func (m *idMap) same(old, cur uint32) bool {
+	if old == 0 || cur == 0 {
+		return old == cur
+	}
+	for i := range m.pairs {
+		switch p := &m.pairs[i]; {
+		case p[0] == old:
+			return p[1] == cur
+		case p[1] == cur:
+			return false
+		}
+	}
+	m.pairs = append(m.pairs, [2]uint32{old, cur})
+	return true
+}
+
+// sameLinks is same for numbers: one that was not linked may be linked now, which
+// tells more of it.
+func (m *idMap) sameLinks(old, cur uint32) bool {
+	if old == 0 {
+		return true
+	}
+	if cur == 0 {
+		m.spare++
+		cur = m.spare
+	}
+	return m.same(old, cur) && (old&idAddConst == 0 || m.same(old&^idAddConst, cur&^idAddConst))
+}
+
+// equal reports whether a kept state covers the current one.
+func (c *checker) equal(old, cur *state, how exactness) bool {
+	if len(old.frames) != len(cur.frames) || old.speculative && !cur.speculative || old.sleepable != cur.sleepable {
+		return false
+	}
+	m := &c.idMap
+	m.pairs, m.spare = m.pairs[:0], c.ids
+	if !m.sameRefs(old, cur) {
+		return false
+	}
+	for n, f := range old.frames {
+		g := cur.frames[n]
+		if f.callsite != g.callsite || !c.equalFrames(f, g, c.aux[c.frameInsn(old, n)].liveRegs, how) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameRefs reports whether two states hold the same.
+func (m *idMap) sameRefs(old, cur *state) bool {
+	if len(old.refs) != len(cur.refs) || old.locks != cur.locks || old.preempt != cur.preempt || old.rcu != cur.rcu ||
+		old.lockIn != cur.lockIn || !m.same(old.irqID, cur.irqID) || !m.same(old.lockID, cur.lockID) {
+		return false
+	}
+	for i := range old.refs {
+		a, b := &old.refs[i], &cur.refs[i]
+		if a.kind != b.kind || !m.same(a.id, b.id) || a.lock != b.lock {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *checker) equalFrames(old, cur *frame, live uint16, how exactness) bool {
+	if old.callbackDepth > cur.callbackDepth {
+		return false
+	}
+	precise, slots := old.precise, old.preciseSlots
+	if !c.capable {
+		precise, slots = allRegs, ^uint64(0)
+	}
+	for i := range old.regs {
+		if live&(1<<i) != 0 && !c.covers(&old.regs[i], &cur.regs[i], precise>>i&1 != 0, how) {
+			return false
+		}
+	}
+	for i := range old.stack {
+		a := &old.stack[i]
+		if i >= len(cur.stack) {
+			if !c.ignores(a, how) {
+				return false
+			}
+			continue
+		}
+		if !c.coversSlot(a, &cur.stack[i], slots>>i&1 != 0, how) {
+			return false
+		}
+	}
+	return true
+}
+
+// covers reports whether what was found safe with one register is safe with the
+// other (regsafe).
+func (c *checker) covers(old, cur *Reg, precise bool, how exactness) bool {
+	if how == exact {
+		return sameButIDs(old, cur) && c.sameIDs(old, cur)
+	}
+	if old.Type == NotInit {
+		return true
+	}
+	if old.Type != cur.Type || old.Flags != cur.Flags {
+		return false
+	}
+	m := &c.idMap
+	switch old.Type {
+	case Scalar:
+		return c.coversNumber(old, cur, precise, how)
+	case PtrToMapKey, PtrToMapValue, PtrToMem, PtrToBuf, PtrToTPBuffer:
+		return sameObject(old, cur) && within(old, cur) && c.sameIDs(old, cur)
+	case PtrToInsn:
+		return sameObject(old, cur) && within(old, cur)
+	case PtrToPacket, PtrToPacketMeta:
+		if (old.Range < 0 || cur.Range < 0) && old.Range != cur.Range || old.Range > cur.Range {
+			return false
+		}
+		return old.Off == cur.Off && m.same(old.ID, cur.ID) && within(old, cur)
+	case PtrToArena:
+		return true
+	}
+	return sameButIDs(old, cur) && c.sameIDs(old, cur)
+}
+
+// coversNumber is covers of numbers.
+func (c *checker) coversNumber(old, cur *Reg, precise bool, how exactness) bool {
+	if c.aluLimits {
+		return old.Value == cur.Value && old.Delta == cur.Delta && c.idMap.sameLinks(old.ID, cur.ID)
+	}
+	if !precise && how == notExact {
+		return true
+	}
+	if old.ID != 0 && (old.ID&idAddConst != cur.ID&idAddConst || old.ID&idAddConst != 0 && old.Delta != cur.Delta) {
+		return false
+	}
+	return c.idMap.sameLinks(old.ID, cur.ID) && within(old, cur)
+}
+
+// within reports whether the numbers of one register are all among the other's.
+func within(old, cur *Reg) bool {
+	a, b := &old.Value, &cur.Value
+	return a.UMin <= b.UMin && b.UMax <= a.UMax && a.SMin <= b.SMin && b.SMax <= a.SMax &&
+		a.U32Min <= b.U32Min && b.U32Max <= a.U32Max && a.S32Min <= b.S32Min && b.S32Max <= a.S32Max &&
+		b.Bits.Mask&^a.Bits.Mask == 0 && b.Bits.Value&^a.Bits.Mask == a.Bits.Value
+}
+
+// sameObject reports whether two pointers are into objects of the same kind, with
+// the same fixed offset.
+func sameObject(a, b *Reg) bool {
+	return a.Off == b.Off && a.Map == b.Map && a.MapUID == b.MapUID && a.Size == b.Size && a.BTF == b.BTF
+}
+
+// sameButIDs reports whether all but the ids is the same.
+func sameButIDs(a, b *Reg) bool {
+	return a.Value == b.Value && a.Type == b.Type && a.Flags == b.Flags && a.Frame == b.Frame &&
+		a.Range == b.Range && a.Delta == b.Delta && sameObject(a, b)
+}
+
+func (c *checker) sameIDs(a, b *Reg) bool {
+	m := &c.idMap
+	return m.same(a.ID, b.ID) && m.same(a.RefID, b.RefID) && m.same(a.ParentID, b.ParentID)
+}
+
+// ignores reports whether nothing in a slot matters.
+func (c *checker) ignores(s *slot, how exactness) bool {
+	for _, k := range s.kind {
+		if k != slotInvalid && (k != slotMisc || !c.bypass || how == exact) {
+			return false
+		}
+	}
+	return true
+}
+
+// number gives what a load of a slot's bytes from one on yields where that is a
+// number for sure, or nil.
+func (c *checker) number(s *slot, from int) *Reg {
+	if s.kind[from] == slotSpill && s.reg.Type == Scalar {
+		return s.reg
+	}
+	for _, k := range s.kind[from:] {
+		if k != slotMisc && (k != slotInvalid || !c.bypass) {
+			return nil
+		}
+	}
+	return &unknownReg
+}
+
+// coversSlot is covers of 8 bytes of the stack (stacksafe).
+func (c *checker) coversSlot(old, cur *slot, precise bool, how exactness) bool {
+	if how == exact && old.kind != cur.kind {
+		return false
+	}
+	for i := 0; i < 8; i++ {
+		a, b := old.kind[i], cur.kind[i]
+		if a == slotInvalid || a == slotMisc && c.bypass {
+			continue
+		}
+		if i == 0 || i == 4 {
+			// Spilled numbers and bytes of which nothing is known are read alike.
+			r, s := c.number(old, i), c.number(cur, i)
+			if r != nil && s != nil {
+				return c.covers(r, s, precise && r != &unknownReg, how)
+			}
+		}
+		if a == slotMisc && b == slotZero {
+			continue
+		}
+		if a != b {
+			return false
+		}
+	}
+	return c.coversObject(old, cur, precise, how)
+}
+
+// coversObject is coversSlot for what slots of the same kinds hold.
+func (c *checker) coversObject(old, cur *slot, precise bool, how exactness) bool {
+	if old.kind[7] != cur.kind[7] {
+		return true // compared byte by byte
+	}
+	m, a, b := &c.idMap, old.reg, cur.reg
+	switch old.kind[7] {
+	case slotSpill:
+		return c.covers(a, b, precise, how)
+	case slotDynptr:
+		return a.Flags&anyDynptr == b.Flags&anyDynptr && old.object.first == cur.object.first && c.sameIDs(a, b)
+	case slotIter:
+		// How often it was asked does not matter, or loops would never end.
+		return a.Type == b.Type && a.Flags == b.Flags && a.BTF == b.BTF && old.object.state == cur.object.state && c.sameIDs(a, b)
+	case slotIRQFlag:
+		return old.object.class == cur.object.class && m.same(a.ID, b.ID) && m.same(a.RefID, b.RefID)
+	}
+	return true
+}
