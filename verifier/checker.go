@@ -137,7 +137,7 @@ func (c *checker) failReg(cause Cause, reg int, format string, args ...any) erro
 func (c *checker) refuse(e *Error) error {
 	e.Program = c.img.Name
 	if e.Insn >= 0 {
-		e.Where, e.Text = c.img.Where(e.Insn), c.text(e.Insn)
+		e.Where, e.Line, e.Text = c.img.Where(e.Insn), c.img.LineAt(e.Insn), c.text(e.Insn)
 	}
 	if e.Reg >= 0 && c.st != nil {
 		if r := c.reg(uint8(e.Reg)); r.Type != NotInit {

@@ -3,6 +3,8 @@ package verifier
 import (
 	"fmt"
 	"sync"
+
+	"github.com/skep-ebpf/skep/program"
 )
 
 // Cause is the kind of thing that a program was refused for.
@@ -57,12 +59,13 @@ const (
 type Error struct {
 	Cause   Cause
 	Program string
-	Insn    int    // the instruction; -1: the program as a whole
-	Reg     int    // the register that the refusal is about; -1: none
-	Kernel  string // what Linux's log says of it: "R1 invalid mem access 'scalar'"
-	Where   string // the source position: "firewall.bpf.c:42: if (ip + 1 > end)"; "": unknown
-	Text    string // the instruction
-	Value   string // what the register held, in the notation of Linux's log
+	Insn    int           // the instruction; -1: the program as a whole
+	Reg     int           // the register that the refusal is about; -1: none
+	Kernel  string        // what Linux's log says of it: "R1 invalid mem access 'scalar'"
+	Where   string        // the source position: "firewall.bpf.c:42: if (ip + 1 > end)"; "": unknown
+	Line    *program.Line // the same in parts; nil: unknown
+	Text    string        // the instruction
+	Value   string        // what the register held, in the notation of Linux's log
 
 	once      sync.Once
 	again     func(*Explanation) // nil: the walk was too long to be made again

@@ -140,7 +140,11 @@ func (e *Error) full() string {
 	if e.Value != "" {
 		fmt.Fprintf(&b, "  value        R%d = %s\n", e.Reg, e.Value)
 	}
-	fmt.Fprintf(&b, "  Linux says   %s\n", e.Kernel)
+	if e.Cause == CauseUnsupported {
+		fmt.Fprintf(&b, "  not known    %s\n", e.Kernel)
+	} else {
+		fmt.Fprintf(&b, "  Linux says   %s\n", e.Kernel)
+	}
 	x := e.Explain()
 	if len(x.Origins) > 0 {
 		fmt.Fprintf(&b, "  R%d comes from\n", e.Reg)

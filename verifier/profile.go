@@ -24,6 +24,7 @@ func (c *checker) profile() error {
 			return err
 		}
 	}
+	defer func() { c.insn = -1 }()
 	for i := range c.insns {
 		c.insn = i
 		if i > 0 && c.insns[i-1].IsWide() {
