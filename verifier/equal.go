@@ -191,13 +191,13 @@ func (c *checker) ignores(s *slot, how exactness) bool {
 	return true
 }
 
-// number gives what a load of a slot's bytes from one on yields where that is a
-// number for sure, or nil.
-func (c *checker) number(s *slot, from int) *Reg {
-	if s.kind[from] == slotSpill && s.reg.Type == Scalar {
+// number gives what a load of a slot's bytes up to one yields where that is a number
+// for sure, or nil.
+func (c *checker) number(s *slot, last int) *Reg {
+	if s.kind[last] == slotSpill && s.reg.Type == Scalar {
 		return s.reg
 	}
-	for _, k := range s.kind[from:] {
+	for _, k := range s.kind[:last+1] {
 		if k != slotMisc && (k != slotInvalid || !c.bypass) {
 			return nil
 		}
@@ -210,12 +210,12 @@ func (c *checker) coversSlot(old, cur *slot, precise bool, how exactness) bool {
 	if how == exact && old.kind != cur.kind {
 		return false
 	}
-	for i := 0; i < 8; i++ {
+	for i := 7; i >= 0; i-- {
 		a, b := old.kind[i], cur.kind[i]
 		if a == slotInvalid || a == slotMisc && c.bypass {
 			continue
 		}
-		if i == 0 || i == 4 {
+		if i == 7 || i == 3 {
 			// Spilled numbers and bytes of which nothing is known are read alike.
 			r, s := c.number(old, i), c.number(cur, i)
 			if r != nil && s != nil {
@@ -234,11 +234,11 @@ func (c *checker) coversSlot(old, cur *slot, precise bool, how exactness) bool {
 
 // coversObject is coversSlot for what slots of the same kinds hold.
 func (c *checker) coversObject(old, cur *slot, precise bool, how exactness) bool {
-	if old.kind[7] != cur.kind[7] {
+	if old.kind[0] != cur.kind[0] {
 		return true // compared byte by byte
 	}
 	m, a, b := &c.idMap, old.reg, cur.reg
-	switch old.kind[7] {
+	switch old.kind[0] {
 	case slotSpill:
 		return c.covers(a, b, precise, how)
 	case slotDynptr:

@@ -156,7 +156,7 @@ var slotLetters = [...]byte{
 // slotText is one slot of the stack; "" where nothing is in it.
 func (c *checker) slotText(f *frame, i, frame int) string {
 	sl := &f.stack[i]
-	switch sl.kind[7] {
+	switch sl.kind[0] {
 	case slotDynptr:
 		if !sl.object.first {
 			return ""

@@ -40,7 +40,7 @@ func widen(old, s *state) {
 		}
 		for i := range min(len(f.stack), len(fold.stack)) {
 			a, b := &fold.stack[i], &f.stack[i]
-			if a.kind[7] != slotSpill || b.kind[7] != slotSpill {
+			if !a.isSpill() || !b.isSpill() {
 				continue
 			}
 			if widens(a.reg, b.reg, uint16(fold.preciseSlots>>i|f.preciseSlots>>i)) {

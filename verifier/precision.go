@@ -91,7 +91,7 @@ func (c *checker) propagatePrecision(old, s *state) {
 
 // spilledScalar reports whether a slot holds a spilled number.
 func (f *frame) spilledScalar(i int) bool {
-	return i < len(f.stack) && f.stack[i].kind[7] == slotSpill && f.stack[i].reg.Type == Scalar
+	return i < len(f.stack) && f.stack[i].isSpill() && f.stack[i].reg.Type == Scalar
 }
 
 // markBack follows the path of a state back until all that c.bt looks for is found,

@@ -208,7 +208,7 @@ func (c *checker) clearSingleIDs(s *state) {
 			}
 		}
 		for i := range f.stack {
-			if sl := &f.stack[i]; sl.kind[7] == slotSpill && linked(sl.reg) {
+			if sl := &f.stack[i]; sl.isSpill() && linked(sl.reg) {
 				count(sl.reg.ID&^idAddConst).n++
 			}
 		}
@@ -224,7 +224,7 @@ func (c *checker) clearSingleIDs(s *state) {
 			}
 		}
 		for i := range f.stack {
-			if sl := &f.stack[i]; sl.kind[7] == slotSpill && single(sl.reg) {
+			if sl := &f.stack[i]; sl.isSpill() && single(sl.reg) {
 				r := *sl.reg
 				r.ID, r.Delta = 0, 0
 				sl.reg = &r

@@ -139,6 +139,10 @@ func (f *frame) grow(off int) {
 	}
 }
 
+// isSpill reports whether a slot holds a spilled register. Numbers may take only its
+// lowest bytes.
+func (s *slot) isSpill() bool { return s.kind[0] == slotSpill }
+
 // spilled gives the register that a slot holds whole, or nil.
 func (s *slot) spilled() *Reg {
 	if s.kind[0] == slotSpill && s.kind[7] == slotSpill {
@@ -156,7 +160,7 @@ func (s *state) eachReg(do func(f *frame, r *Reg)) {
 		}
 		for i := range f.stack {
 			sl := &f.stack[i]
-			if sl.kind[7] != slotSpill {
+			if !sl.isSpill() {
 				continue
 			}
 			r := *sl.reg
