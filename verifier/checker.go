@@ -46,6 +46,7 @@ type insnAux struct {
 	force         bool // and kept each time
 	jump          bool // belongs into a path's history
 	nospec        bool // a speculative path ends here
+	guard         guard
 	callsCallback bool
 	iterNext      bool
 	access        RegType // of loads and stores: through what; NotInit: none yet
@@ -106,6 +107,7 @@ type checker struct {
 	idCounts             []idCount
 	spareStates          []*state
 	spareFrames          []*frame
+	exploreLimits        bool // guards may differ from path to path (explore_alu_limits)
 
 	processed int
 	result    *Result

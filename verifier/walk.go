@@ -89,7 +89,7 @@ func (c *checker) path() error {
 		case errJumped:
 		default:
 			if c.st.speculative && err != errPathEnds && speculationMayStop(err) {
-				aux.nospec = true
+				aux.nospec, aux.guard = true, guard{}
 				return errPathEnds
 			}
 			return err

@@ -346,3 +346,19 @@ func Eval32(op uint8, signed bool, a, b uint32) (uint32, bool) {
 
 // swapBytes is [Value.ByteSwap] of a number.
 func swapBytes(x uint64, size int) uint64 { return bits.ReverseBytes64(x) >> (64 - 8*size) }
+
+// SetLow makes the lower half a known number.
+func (v *Value) SetLow(x uint32) {
+	v.Bits = v.Bits.withLow32(Tnum{Value: uint64(x)})
+	v.setNarrow(arc[int32](x, x))
+}
+
+// ForgetLow keeps nothing of the lower half's intervals.
+func (v *Value) ForgetLow() { v.setNarrow(all[int32, uint32]()) }
+
+// ForgetRanges keeps nothing of the intervals, but for what the bits tell.
+func (v *Value) ForgetRanges() {
+	b := v.Bits
+	*v = unknown
+	v.Bits = b
+}
