@@ -107,7 +107,6 @@ type checker struct {
 	idCounts             []idCount
 	spareStates          []*state
 	spareFrames          []*frame
-	exploreLimits        bool // guards may differ from path to path (explore_alu_limits)
 
 	processed int
 	result    *Result

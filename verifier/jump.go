@@ -252,7 +252,21 @@ func (c *checker) equalPointers(ins *isa.Instruction, dst, src *Reg, regs *[11]R
 	}
 }
 
-// mayGoto follows a may_goto as taken, and puts the path aside that goes on.
-func (c *checker) mayGoto(*isa.Instruction) error {
-	return c.fail(CauseUnsupported, "may_goto is not implemented")
+// mayGoto follows a may_goto as taken, and puts the path aside that goes on for
+// another turn of its loop.
+func (c *checker) mayGoto(ins *isa.Instruction) error {
+	var prev *state
+	if c.st.parent != nil {
+		prev = c.prevEntry(c.st.parent, c.insn)
+	}
+	on, err := c.push(c.insn+1, false)
+	if err != nil {
+		return err
+	}
+	on.mayGotoDepth++
+	if prev != nil {
+		widen(prev, on)
+	}
+	c.insn += 1 + int(ins.Off)
+	return errJumped
 }

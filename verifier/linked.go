@@ -77,7 +77,7 @@ func (c *checker) linkedTo(id uint32, regs *linkedRegs) {
 	id &^= idAddConst
 	for n := len(c.st.frames) - 1; n >= 0; n-- {
 		f := c.st.frames[n]
-		live := c.aux[c.insnOf(n)].liveRegs
+		live := c.aux[c.frameInsn(c.st, n)].liveRegs
 		for i := range isa.R10 {
 			if r := &f.regs[i]; live&(1<<i) != 0 && r.hasID(id) && !regs.add(n, false, i) {
 				r.unlink()
@@ -97,14 +97,6 @@ func (c *checker) linkedTo(id uint32, regs *linkedRegs) {
 
 // hasID reports whether a register holds a number of the ID.
 func (r *Reg) hasID(id uint32) bool { return r.Type == Scalar && r.ID&^idAddConst == id }
-
-// insnOf is the instruction that a frame is at.
-func (c *checker) insnOf(frame int) int {
-	if frame == len(c.st.frames)-1 {
-		return c.insn
-	}
-	return c.st.frames[frame+1].callsite
-}
 
 // spread tells the registers that are linked to known what known has learnt.
 func (s *state) spread(known *Reg, regs linkedRegs) {

@@ -90,7 +90,7 @@ func (c *checker) guardPointer(ins *isa.Instruction, g *guard, ptr *Reg, off *sc
 		if off.IsConst() {
 			g.kind |= guardImmediate
 		} else {
-			c.exploreLimits = true
+			c.aluLimits = true
 		}
 	}
 	if off.IsConst() {
