@@ -80,12 +80,12 @@ func (h *hash) update(cpu int, key, value []byte, flags uint64, user bool) error
 	hash := h.hash(key)
 	h.lock(hash)
 	defer h.unlock(hash)
-	old := h.search(key, hash)
+	at, old := h.search(key, hash)
 	if err := checkExist(old != 0, flags); err != nil {
 		return err
 	}
 	if old != 0 {
-		h.replace(old, hash, cpu, key, value, flags, user)
+		h.replace(at, old, hash, cpu, key, value, flags, user)
 		return nil
 	}
 	link := h.pop()
@@ -134,8 +134,9 @@ func (h *hash) insert(link, hash uint32, cpu int, key, value []byte, flags uint6
 }
 
 // replace gives a key that is in the map a new value; the caller holds the
-// bucket's lock. It returns the element that the key has now.
-func (h *hash) replace(old, hash uint32, cpu int, key, value []byte, flags uint64, user bool) uint32 {
+// bucket's lock, and at is the place of the link to old. It returns the element
+// that the key has now.
+func (h *hash) replace(at uintptr, old, hash uint32, cpu int, key, value []byte, flags uint64, user bool) uint32 {
 	if h.percpu || flags&FlagLock != 0 {
 		h.put(old, cpu, value, flags, user, false)
 		return old
@@ -145,8 +146,9 @@ func (h *hash) replace(old, hash uint32, cpu int, key, value []byte, flags uint6
 		from = int(hash>>8) % len(h.spare)
 	}
 	spare, link := h.takeSpare(from)
-	h.insert(link, hash, cpu, key, value, flags, user)
-	h.unlink(old, hash)
+	h.fill(link, key, hash)
+	h.put(link, cpu, value, flags, user, true)
+	h.swap(at, old, link, hash)
 	h.end(old)
 	spare.Store(old)
 	return link
@@ -221,45 +223,44 @@ func (h *hash) remove(key, value []byte, flags uint64) error {
 	hash := h.hash(key)
 	h.lock(hash)
 	defer h.unlock(hash)
-	link := h.search(key, hash)
+	at, link := h.search(key, hash)
 	if link == 0 {
 		return errno.ENOENT
 	}
 	if value != nil {
 		h.get(link, value, flags)
 	}
-	h.unlink(link, hash)
+	h.unlink(at, link)
 	h.end(link)
 	h.push(link)
 	return nil
 }
 
 // userLookup copies a value and believes it if no writer held the bucket's lock
-// meanwhile. Under FlagLock, after some vain attempts, and where a processor may
-// see the lock word before what it read earlier, it holds the lock itself.
+// meanwhile. Under FlagLock, and after some vain attempts, it holds the lock itself.
 func (h *hash) userLookup(key, value []byte, flags uint64) error {
 	hash := h.hash(key)
-	if flags&FlagLock == 0 && runtime.GOARCH == "amd64" {
-		for range 4 {
-			link, lock := h.bucketOf(hash)
-			if lock&1 != 0 {
-				continue
-			}
-			if link = h.walk(link, key, hash); link != 0 {
-				h.get(link, value, flags)
-			}
-			if !h.unchanged(hash, lock) {
-				continue
-			}
-			if link == 0 {
-				return errno.ENOENT
-			}
-			return nil
+	word := h.bucket(hash)
+	for attempt := 0; attempt < 4 && flags&FlagLock == 0; attempt++ {
+		lock := loadU32(word)
+		if lock&1 != 0 {
+			continue
 		}
+		_, link := h.search(key, hash)
+		if link != 0 {
+			h.get(link, value, flags)
+		}
+		if reloadU32(word) != lock {
+			continue
+		}
+		if link == 0 {
+			return errno.ENOENT
+		}
+		return nil
 	}
 	h.lock(hash)
 	defer h.unlock(hash)
-	link := h.search(key, hash)
+	_, link := h.search(key, hash)
 	if link == 0 {
 		return errno.ENOENT
 	}

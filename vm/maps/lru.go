@@ -70,7 +70,7 @@ func (l *lru) update(cpu int, key, value []byte, flags uint64, user bool) error 
 	}
 	hash := l.table.hash(key)
 	l.lock(hash)
-	old := l.search(key, hash)
+	at, old := l.search(key, hash)
 	fresh := uint32(0)
 	if old == 0 && flags != UpdateExist {
 		// An eviction locks the bucket of its victim, so ours must be free.
@@ -79,7 +79,7 @@ func (l *lru) update(cpu int, key, value []byte, flags uint64, user bool) error 
 			return errno.ENOMEM
 		}
 		l.lock(hash)
-		old = l.search(key, hash)
+		at, old = l.search(key, hash)
 	}
 	defer l.unlock(hash)
 	if fresh != 0 && old != 0 { // another writer was faster
@@ -89,7 +89,7 @@ func (l *lru) update(cpu int, key, value []byte, flags uint64, user bool) error 
 		return err
 	}
 	if old != 0 {
-		l.touch(l.replace(old, hash, cpu, key, value, flags, user))
+		l.touch(l.replace(at, old, hash, cpu, key, value, flags, user))
 		return nil
 	}
 	l.insert(fresh, hash, cpu, key, value, flags, user)
@@ -143,9 +143,15 @@ func (l *lru) detach(link uint32) bool {
 	if loadU32(e+offState) == 0 || loadU32(e+offHash) != hash {
 		return false
 	}
-	l.unlink(link, hash)
-	l.end(link)
-	return true
+	bucket := l.bucket(hash)
+	for at, other := l.after(bucket, bucket, 0); other != 0; at, other = l.after(bucket, at, other) {
+		if other == link {
+			l.unlink(at, link)
+			l.end(link)
+			return true
+		}
+	}
+	return false
 }
 
 func (l *lru) userUpdate(key, value []byte, flags uint64) error {

@@ -6,7 +6,6 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"runtime"
-	"sync/atomic"
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
@@ -14,10 +13,13 @@ import (
 
 // table is the hash table under all hash maps. Its memory is
 //
-//	buckets   at buckets: nBuckets x { link u32; lock u32 }
+//	buckets   a cache line each:
+//	            lock u32
+//	            slots [14]u32  tagged links of elements; 0 where there is none
+//	            rest u32       tagged link of the first element that has no slot
 //	elements  at elems + link*stride, link from 1:
-//	            next u32    the link after this element
-//	            hash u32    of the key, with the top bit set; 0 while the key changes
+//	            next u32    the tagged link after this element in its bucket's rest
+//	            hash u32    of the key
 //	            free u32    the link after this element in the list of free ones
 //	            state u32   linked; referenced (set by lookups in an LRU map)
 //	            key         rounded up to 8 bytes
@@ -25,22 +27,22 @@ import (
 //	values    at values + link*valueStride + cpu*row
 //
 // For a map that is not per-CPU row is 0, and values and valueStride point into
-// the elements. nBuckets is a power of two; a key's bucket is the lower bits of
-// its hash.
+// the elements. The number of buckets is a power of two; a key's bucket is the
+// lower bits of its hash.
 //
-// A link is the number of an element, 0 at the end of a list, so that a new table
-// is all zeroes and costs nothing. A lock word is odd while it is held, and each
-// release makes it another number.
+// A link is the number of an element, so that a new table is all zeroes and costs
+// nothing. A tagged link has the upper bits of the key's hash where the number
+// leaves room: of a large map, a lookup reads two cache lines from memory, the
+// bucket's and the element's.
 //
-// Writers hold the bucket's lock. Readers hold nothing: an element's memory stays
-// an element's memory, but it may be given to another key while a reader looks at
-// it. So a reader believes that it found its key only if the hash is the same
-// after the comparison of the keys, and that the key is missing only if the lock
-// word is even and the same after the walk; otherwise it walks again. A writer
-// fills an element while its hash is 0.
+// Writers hold the bucket's lock: its word is odd while it is held, and each
+// release makes it another number. Readers hold nothing. What they read may belong
+// to another key meanwhile, so they believe it only if the lock word was even and
+// is still the same; otherwise they look again.
 type table struct {
 	buckets     uintptr
-	mask        uint32
+	mask        uint32 // of the bucket in a hash
+	links       uint32 // mask of the link in a tagged link
 	seed        uint64
 	keySize     int
 	values      uintptr
@@ -50,14 +52,15 @@ type table struct {
 }
 
 const (
-	hashBit = 1 << 31 // in every hash
+	bucketLen  = cacheLine
+	bucketFill = 8 // how many elements a bucket of a full table has
+	offSlots   = 4
+	offRest    = bucketLen - 4
 
-	offNext   = 0
-	offHash   = 4
-	offState  = 12
-	offKey    = 16
-	offLock   = 4 // in a bucket
-	bucketLen = 8
+	offNext  = 0
+	offHash  = 4
+	offState = 12
+	offKey   = 16
 
 	linked     = 1 // the element is in a bucket
 	referenced = 2 // and was used since the eviction's hand last passed
@@ -67,7 +70,7 @@ const (
 // spare ones.
 func newTable(c *common, n, spare uint32) (*table, error) {
 	info := &c.info
-	nBuckets := uint64(1) << bits.Len32(info.MaxEntries-1)
+	nBuckets := max(1, uint64(1)<<bits.Len32(info.MaxEntries-1)/bucketFill)
 	key := roundUp(uint64(info.KeySize), 8)
 	value := roundUp(uint64(info.ValueSize), 8)
 	total := uint64(n) + uint64(spare)
@@ -86,6 +89,7 @@ func newTable(c *common, n, spare uint32) (*table, error) {
 	t := &table{
 		buckets: c.mem.Addr(),
 		mask:    uint32(nBuckets - 1),
+		links:   1<<bits.Len64(total) - 1,
 		keySize: int(info.KeySize),
 	}
 	t.elems, t.stride, t.n = first-uintptr(stride), uintptr(stride), n
@@ -104,7 +108,8 @@ func newTable(c *common, n, spare uint32) (*table, error) {
 	return t, c.setValues(base, t.valueStride, total)
 }
 
-func (t *table) bucket(b uint32) uintptr { return t.buckets + uintptr(b)*bucketLen }
+// bucket is the bucket of a hash.
+func (t *table) bucket(hash uint32) uintptr { return t.buckets + uintptr(hash&t.mask)*bucketLen }
 
 func (t *table) value(link uint32, cpu int) uintptr {
 	return t.values + uintptr(link)*t.valueStride + uintptr(cpu)*t.row
@@ -112,50 +117,40 @@ func (t *table) value(link uint32, cpu int) uintptr {
 
 func (t *table) keyOf(link uint32) []byte { return mem.View(t.elem(link)+offKey, t.keySize) }
 
-func (t *table) hash(key []byte) uint32 { return uint32(hashOf(key, t.seed)) | hashBit }
+func (t *table) hash(key []byte) uint32 { return uint32(hashOf(key, t.seed)) }
 
 // find gives the element of a key, or 0, for who does not hold the bucket's lock.
 func (t *table) find(key []byte, hash uint32) uint32 {
+	word := t.bucket(hash)
 	for range 64 {
-		link, lock := t.bucketOf(hash)
-		link = t.walk(link, key, hash)
-		if link != 0 || lock&1 == 0 && t.unchanged(hash, lock) {
-			return link
+		if lock := loadU32(word); lock&1 == 0 {
+			if _, link := t.search(key, hash); reloadU32(word) == lock {
+				return link
+			}
 		}
 		runtime.Gosched() // a writer is in our way; let it finish
 	}
 	t.lock(hash)
 	defer t.unlock(hash)
-	return t.search(key, hash)
+	_, link := t.search(key, hash)
+	return link
 }
 
-// bucketOf gives the first link of a bucket and its lock word as of one moment.
-func (t *table) bucketOf(hash uint32) (link, lock uint32) {
-	both := atomic.LoadUint64((*uint64)(mem.At(t.bucket(hash & t.mask)))) // little-endian
-	return uint32(both), uint32(both >> 32)
-}
-
-// unchanged reports whether no writer has been in a bucket since its lock word
-// was lock.
-func (t *table) unchanged(hash, lock uint32) bool {
-	return loadU32(t.bucket(hash&t.mask)+offLock) == lock
-}
-
-// search is find for who holds the bucket's lock.
-func (t *table) search(key []byte, hash uint32) uint32 {
-	return t.walk(loadU32(t.bucket(hash&t.mask)), key, hash)
-}
-
-// walk goes along a list to the element of a key; 0 at its end.
-func (t *table) walk(link uint32, key []byte, hash uint32) uint32 {
-	for link != 0 {
-		e := t.elem(link)
-		if loadU32(e+offHash) == hash && equal(key, e+offKey) && loadU32(e+offHash) == hash {
-			return link
+// search gives the element of a key and the place of the link to it, or 0.
+func (t *table) search(key []byte, hash uint32) (at uintptr, link uint32) {
+	bucket, tag := t.bucket(hash), hash&^t.links
+	for at = bucket + offSlots; at < bucket+offRest; at += 4 {
+		tagged := loadU32(at)
+		if link = tagged & t.links; link != 0 && tagged&^t.links == tag && equal(key, t.elem(link)+offKey) {
+			return at, link
 		}
-		link = loadU32(e + offNext)
 	}
-	return 0
+	for {
+		if link = loadU32(at) & t.links; link == 0 || equal(key, t.elem(link)+offKey) {
+			return at, link
+		}
+		at = t.elem(link) + offNext
+	}
 }
 
 // equal compares a key with the one at addr.
@@ -170,7 +165,7 @@ func equal(key []byte, addr uintptr) bool {
 }
 
 func (t *table) lock(hash uint32) {
-	word := t.bucket(hash&t.mask) + offLock
+	word := t.bucket(hash)
 	for n := 1; ; n++ {
 		if v := loadU32(word); v&1 == 0 && casU32(word, v, v+1) {
 			return
@@ -182,38 +177,59 @@ func (t *table) lock(hash uint32) {
 }
 
 func (t *table) unlock(hash uint32) {
-	word := t.bucket(hash&t.mask) + offLock
+	word := t.bucket(hash)
 	storeU32(word, loadU32(word)+1)
 }
 
-// fill gives an element that is in no list to a key. The caller writes the value
-// and then calls link, under the lock of the key's bucket.
+// fill gives an element that is in no bucket to a key. The caller writes the value
+// and then calls link or swap, under the lock of the key's bucket.
 func (t *table) fill(link uint32, key []byte, hash uint32) {
 	e := t.elem(link)
-	storeU32(e+offHash, 0)
-	storeU32(e+offNext, loadU32(t.bucket(hash&t.mask)))
+	setU32(e+offHash, hash)
 	copy(mem.View(e+offKey, len(key)), key)
 }
 
-// link puts a filled element at the head of its bucket.
+// link puts a filled element into its bucket.
 func (t *table) link(link, hash uint32) {
-	storeU32(t.elem(link)+offHash, hash)
-	storeU32(t.bucket(hash&t.mask), link)
-	storeU32(t.elem(link)+offState, linked)
+	at := t.bucket(hash) + offSlots
+	for range (offRest - offSlots) / 4 {
+		if loadU32(at) == 0 {
+			break
+		}
+		at += 4
+	}
+	setU32(t.elem(link)+offNext, loadU32(at))
+	setU32(t.elem(link)+offState, linked)
+	storeU32(at, hash&^t.links|link)
+}
+
+// swap puts a filled element in the place of another one with the same key.
+func (t *table) swap(at uintptr, old, link, hash uint32) {
+	setU32(t.elem(link)+offNext, loadU32(t.elem(old)+offNext))
+	setU32(t.elem(link)+offState, linked)
+	storeU32(at, hash&^t.links|link)
+	setU32(t.elem(old)+offState, 0)
 }
 
 // unlink takes an element out of its bucket, under the bucket's lock.
-func (t *table) unlink(link, hash uint32) {
-	at := t.bucket(hash & t.mask)
-	for {
-		next := loadU32(at)
-		if next == link {
-			storeU32(at, loadU32(t.elem(link)+offNext))
-			storeU32(t.elem(link)+offState, 0)
-			return
-		}
-		at = t.elem(next) + offNext
+func (t *table) unlink(at uintptr, link uint32) {
+	storeU32(at, loadU32(t.elem(link)+offNext))
+	setU32(t.elem(link)+offState, 0)
+}
+
+// after gives the element behind a place in a bucket, where link is; the first one
+// behind the bucket's lock word. 0 after the last.
+func (t *table) after(bucket, at uintptr, link uint32) (uintptr, uint32) {
+	if at-bucket >= offRest { // link has no slot
+		at = t.elem(link) + offNext
+		return at, loadU32(at) & t.links
 	}
+	for at += 4; at < bucket+offRest; at += 4 {
+		if link = loadU32(at) & t.links; link != 0 {
+			return at, link
+		}
+	}
+	return at, loadU32(at) & t.links
 }
 
 // next writes the key after key: in its bucket, then in the buckets behind it.
@@ -222,10 +238,10 @@ func (t *table) next(key, next []byte) error {
 	if key != nil {
 		hash := t.hash(key)
 		t.lock(hash)
-		link := t.search(key, hash)
+		at, link := t.search(key, hash)
 		if link != 0 {
 			b = hash&t.mask + 1
-			if link = loadU32(t.elem(link) + offNext); link != 0 {
+			if _, link = t.after(t.bucket(hash), at, link); link != 0 {
 				copy(next, t.keyOf(link))
 				t.unlock(hash)
 				return nil
@@ -243,12 +259,13 @@ func (t *table) next(key, next []byte) error {
 
 // first writes the first key of a bucket; false where it has none.
 func (t *table) first(b uint32, key []byte) bool {
-	if loadU32(t.bucket(b)) == 0 {
+	bucket := t.bucket(b)
+	if _, link := t.after(bucket, bucket, 0); link == 0 {
 		return false
 	}
 	t.lock(b)
 	defer t.unlock(b)
-	link := loadU32(t.bucket(b))
+	_, link := t.after(bucket, bucket, 0)
 	if link == 0 {
 		return false
 	}
