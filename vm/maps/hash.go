@@ -78,8 +78,9 @@ func (h *hash) update(cpu int, key, value []byte, flags uint64, user bool) error
 		return err
 	}
 	hash := h.hash(key)
-	h.lock(hash)
-	defer h.unlock(hash)
+	lock := h.lock(hash)
+	lock.lock()
+	defer lock.unlock()
 	at, old := h.search(key, hash)
 	if err := checkExist(old != 0, flags); err != nil {
 		return err
@@ -221,8 +222,9 @@ func (h *hash) Delete(key []byte) error { return h.remove(key, nil, 0) }
 // remove deletes a key, and copies its value first where value is not nil.
 func (h *hash) remove(key, value []byte, flags uint64) error {
 	hash := h.hash(key)
-	h.lock(hash)
-	defer h.unlock(hash)
+	lock := h.lock(hash)
+	lock.lock()
+	defer lock.unlock()
 	at, link := h.search(key, hash)
 	if link == 0 {
 		return errno.ENOENT
@@ -240,17 +242,17 @@ func (h *hash) remove(key, value []byte, flags uint64) error {
 // meanwhile. Under FlagLock, and after some vain attempts, it holds the lock itself.
 func (h *hash) userLookup(key, value []byte, flags uint64) error {
 	hash := h.hash(key)
-	word := h.bucket(hash)
+	lock := h.lock(hash)
 	for attempt := 0; attempt < 4 && flags&FlagLock == 0; attempt++ {
-		lock := loadU32(word)
-		if lock&1 != 0 {
+		version, ok := lock.begin()
+		if !ok {
 			continue
 		}
 		_, link := h.search(key, hash)
 		if link != 0 {
 			h.get(link, value, flags)
 		}
-		if reloadU32(word) != lock {
+		if !lock.unchanged(version) {
 			continue
 		}
 		if link == 0 {
@@ -258,8 +260,8 @@ func (h *hash) userLookup(key, value []byte, flags uint64) error {
 		}
 		return nil
 	}
-	h.lock(hash)
-	defer h.unlock(hash)
+	lock.lock()
+	defer lock.unlock()
 	_, link := h.search(key, hash)
 	if link == 0 {
 		return errno.ENOENT

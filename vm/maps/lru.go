@@ -69,19 +69,20 @@ func (l *lru) update(cpu int, key, value []byte, flags uint64, user bool) error 
 		return err
 	}
 	hash := l.table.hash(key)
-	l.lock(hash)
+	lock := l.lock(hash)
+	lock.lock()
 	at, old := l.search(key, hash)
 	fresh := uint32(0)
 	if old == 0 && flags != UpdateExist {
 		// An eviction locks the bucket of its victim, so ours must be free.
-		l.unlock(hash)
+		lock.unlock()
 		if fresh = l.obtain(); fresh == 0 {
 			return errno.ENOMEM
 		}
-		l.lock(hash)
+		lock.lock()
 		at, old = l.search(key, hash)
 	}
-	defer l.unlock(hash)
+	defer lock.unlock()
 	if fresh != 0 && old != 0 { // another writer was faster
 		l.push(fresh)
 	}
@@ -138,8 +139,9 @@ func (l *lru) evict() uint32 {
 func (l *lru) detach(link uint32) bool {
 	e := l.elem(link)
 	hash := loadU32(e + offHash)
-	l.lock(hash)
-	defer l.unlock(hash)
+	lock := l.lock(hash)
+	lock.lock()
+	defer lock.unlock()
 	if loadU32(e+offState) == 0 || loadU32(e+offHash) != hash {
 		return false
 	}

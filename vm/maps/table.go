@@ -14,7 +14,7 @@ import (
 // table is the hash table under all hash maps. Its memory is
 //
 //	buckets   a cache line each:
-//	            lock u32
+//	            lock seqLock
 //	            slots [14]u32  tagged links of elements; 0 where there is none
 //	            rest u32       tagged link of the first element that has no slot
 //	elements  at elems + link*stride, link from 1:
@@ -35,10 +35,9 @@ import (
 // leaves room: of a large map, a lookup reads two cache lines from memory, the
 // bucket's and the element's.
 //
-// Writers hold the bucket's lock: its word is odd while it is held, and each
-// release makes it another number. Readers hold nothing. What they read may belong
-// to another key meanwhile, so they believe it only if the lock word was even and
-// is still the same; otherwise they look again.
+// Writers hold the bucket's lock. Readers hold nothing: what they read may belong to
+// another key meanwhile, so they believe it only if no writer was there; otherwise
+// they look again.
 type table struct {
 	buckets     uintptr
 	mask        uint32 // of the bucket in a hash
@@ -119,19 +118,22 @@ func (t *table) keyOf(link uint32) []byte { return mem.View(t.elem(link)+offKey,
 
 func (t *table) hash(key []byte) uint32 { return uint32(hashOf(key, t.seed)) }
 
+// lock is the lock of a hash's bucket.
+func (t *table) lock(hash uint32) *seqLock { return (*seqLock)(mem.At(t.bucket(hash))) }
+
 // find gives the element of a key, or 0, for who does not hold the bucket's lock.
 func (t *table) find(key []byte, hash uint32) uint32 {
-	word := t.bucket(hash)
+	lock := t.lock(hash)
 	for range 64 {
-		if lock := loadU32(word); lock&1 == 0 {
-			if _, link := t.search(key, hash); reloadU32(word) == lock {
+		if version, ok := lock.begin(); ok {
+			if _, link := t.search(key, hash); lock.unchanged(version) {
 				return link
 			}
 		}
 		runtime.Gosched() // a writer is in our way; let it finish
 	}
-	t.lock(hash)
-	defer t.unlock(hash)
+	lock.lock()
+	defer lock.unlock()
 	_, link := t.search(key, hash)
 	return link
 }
@@ -162,23 +164,6 @@ func equal(key []byte, addr uintptr) bool {
 		return binary.NativeEndian.Uint64(key) == *(*uint64)(mem.At(addr))
 	}
 	return bytes.Equal(key, mem.View(addr, len(key)))
-}
-
-func (t *table) lock(hash uint32) {
-	word := t.bucket(hash)
-	for n := 1; ; n++ {
-		if v := loadU32(word); v&1 == 0 && casU32(word, v, v+1) {
-			return
-		}
-		if n%64 == 0 {
-			runtime.Gosched() // the holder may be waiting for this processor
-		}
-	}
-}
-
-func (t *table) unlock(hash uint32) {
-	word := t.bucket(hash)
-	storeU32(word, loadU32(word)+1)
 }
 
 // fill gives an element that is in no bucket to a key. The caller writes the value
@@ -237,17 +222,18 @@ func (t *table) next(key, next []byte) error {
 	b := uint32(0)
 	if key != nil {
 		hash := t.hash(key)
-		t.lock(hash)
+		lock := t.lock(hash)
+		lock.lock()
 		at, link := t.search(key, hash)
 		if link != 0 {
 			b = hash&t.mask + 1
 			if _, link = t.after(t.bucket(hash), at, link); link != 0 {
 				copy(next, t.keyOf(link))
-				t.unlock(hash)
+				lock.unlock()
 				return nil
 			}
 		}
-		t.unlock(hash)
+		lock.unlock()
 	}
 	for ; b <= t.mask; b++ {
 		if t.first(b, next) {
@@ -263,8 +249,9 @@ func (t *table) first(b uint32, key []byte) bool {
 	if _, link := t.after(bucket, bucket, 0); link == 0 {
 		return false
 	}
-	t.lock(b)
-	defer t.unlock(b)
+	lock := t.lock(b)
+	lock.lock()
+	defer lock.unlock()
 	_, link := t.after(bucket, bucket, 0)
 	if link == 0 {
 		return false

@@ -3,7 +3,6 @@ package maps
 import (
 	"math"
 	"math/bits"
-	"sync"
 	"sync/atomic"
 
 	"github.com/skep-ebpf/skep/internal/errno"
@@ -14,35 +13,32 @@ import (
 // most significant byte first. Node link (from 1) lies at elems + link*stride:
 //
 //	children  2 x u32  links of the nodes whose next bit is 0 and 1, or 0
-//	free      u32      the link after this node in the list of free ones
+//	above     u32      link of the node above, or the one after it in the list of free ones
 //	kind      u32      entry, or branch: a fork that no key ends at
 //	prefixlen u32      bits
 //	data               the key's, rounded up with prefixlen to 8 bytes
 //	value              rounded up to 8 bytes
 //
-// In front of the nodes is a table by the first byte of data: the first node of at
-// least 8 bits on the way down, and the last entry above it, two u32 each. A
-// lookup of 8 bits or more begins there.
+// In front of the nodes are tables by the first bits of data, from which lookups
+// begin; trieheads.go has them.
 //
-// Writers exclude each other. A lookup takes no lock: it reads the sequence
-// number, which is odd while a writer works, before and after.
+// Writers exclude each other. A lookup takes no lock, and believes what it saw if no
+// writer was there meanwhile.
 type trie struct {
 	common
 	freeList
 	size  int    // bytes of data
 	max   uint32 // bits of data
 	value uintptr
+	heads []heads // narrower ones first
 	root  atomic.Uint32
-	seq   atomic.Uint32
+	lock  seqLock
 
-	mu      sync.Mutex
-	entries uint32 // protected by mu
+	entries uint32 // protected by lock
 }
 
 const (
-	shortBits  = 8
-	shortTable = 8 << shortBits // bytes
-
+	offAbove  = offFree
 	offKind   = 12
 	offPrefix = 16 // prefixlen, and data behind it: the key as it was given
 
@@ -59,12 +55,17 @@ func newTrie(info Info) (Map, error) {
 	n := min(2*uint64(info.MaxEntries), math.MaxUint32)
 	t.n = uint32(n)
 	t.init(info, t)
-	if err := t.reserve(shortTable + n*uint64(t.stride)); err != nil {
+	size := t.layHeads()
+	if err := t.reserve(size + n*uint64(t.stride)); err != nil {
 		return nil, err
 	}
 	t.mem.Dense()
-	t.elems = t.mem.Addr() + shortTable - t.stride
-	return t, t.setValues(t.mem.Addr()+shortTable+t.value, t.stride, n)
+	for i := range t.heads {
+		t.heads[i].base += t.mem.Addr()
+	}
+	first := t.mem.Addr() + uintptr(size) // node 1
+	t.elems = first - t.stride
+	return t, t.setValues(first+t.value, t.stride, n)
 }
 
 func (t *trie) prefix(node uint32) uint32 { return loadU32(t.elem(node) + offPrefix) }
@@ -90,35 +91,67 @@ func (t *trie) match(node uint32, key []byte) uint32 {
 	return limit
 }
 
-// setSlot writes the link that leads to a node: a child of parent, or the root.
-func (t *trie) setSlot(parent, side, node uint32) {
-	if parent == 0 {
-		t.root.Store(node)
-		return
-	}
-	storeU32(t.elem(parent)+uintptr(side)*4, node)
-}
-
-// step is one node of the way down to a key.
+// step is a node, and the side on which a way goes on from it. Node 0 is above the
+// root.
 type step struct{ node, side uint32 }
 
-// descend gives the way to where a key is or would be: the last node that the
-// key goes through, on which side of it, the node there (or 0), and how many bits
-// that one shares with the key. path, if not nil, gets the nodes above.
-func (t *trie) descend(key []byte, path *[]step) (parent, side, node, matched uint32) {
+// hang puts a node, or nothing, below a step.
+func (t *trie) hang(at step, node uint32) {
+	if at.node == 0 {
+		t.root.Store(node)
+	} else {
+		storeU32(t.elem(at.node)+uintptr(at.side)*4, node)
+	}
+	if node != 0 {
+		setU32(t.elem(node)+offAbove, at.node)
+	}
+}
+
+// above is the step that a node hangs below.
+func (t *trie) above(node uint32) step {
+	up := loadU32(t.elem(node) + offAbove)
+	if up == 0 {
+		return step{}
+	}
+	return step{up, bit(t.keyOf(node), t.prefix(up))}
+}
+
+// way is how a key, or where it would be, is reached: the last node that the key
+// goes through, the node below it (or 0), and how many bits that shares with the
+// key.
+type way struct {
+	parent        step
+	node, matched uint32
+}
+
+// wayTo begins as far down as there is a node that has the key's first bits.
+func (t *trie) wayTo(key []byte) (w way) {
 	length := u32(key)
-	for node = t.root.Load(); node != 0; node = t.child(parent, side) {
-		prefix := t.prefix(node)
-		matched = t.match(node, key)
-		if matched != prefix || prefix == length {
+	for i := t.headsFor(length); i >= 0 && w.node == 0; i-- {
+		w.node, _ = t.heads[i].get(wordOf(key[4:]))
+	}
+	if w.node == 0 {
+		w.node = t.root.Load()
+	}
+	if w.node == 0 {
+		return w
+	}
+	w.parent = t.above(w.node)
+	for w.node != 0 {
+		prefix := t.prefix(w.node)
+		w.matched = t.match(w.node, key)
+		if w.matched != prefix || prefix == length {
 			break
 		}
-		parent, side = node, bit(key, prefix)
-		if path != nil {
-			*path = append(*path, step{parent, side})
-		}
+		w.parent = step{w.node, bit(key, prefix)}
+		w.node = t.child(w.parent.node, w.parent.side)
 	}
-	return parent, side, node, matched
+	return w
+}
+
+// ends reports whether a way ends at a node for the very key.
+func (t *trie) ends(w way, key []byte) bool {
+	return w.node != 0 && w.matched == t.prefix(w.node) && w.matched == u32(key)
 }
 
 // fill gives a free node a key.
@@ -135,45 +168,41 @@ func (t *trie) Update(_ int, key, value []byte, flags uint64) error {
 	if flags > UpdateExist || u32(key) > t.max {
 		return errno.EINVAL
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	parent, side, node, matched := t.descend(key, nil)
-	exact := node != 0 && matched == t.prefix(node) && matched == u32(key)
-	if err := checkExist(exact && t.isEntry(node), flags); err != nil {
+	t.lock.lock()
+	defer t.lock.unlock()
+	w := t.wayTo(key)
+	exact := t.ends(w, key)
+	if err := checkExist(exact && t.isEntry(w.node), flags); err != nil {
 		return err
 	}
-	if !exact || !t.isEntry(node) {
+	if !exact || !t.isEntry(w.node) {
 		if t.entries == t.info.MaxEntries {
 			return errno.ENOSPC
 		}
 		t.entries++
 	}
 
-	t.seq.Add(1)
-	defer t.seq.Add(1)
-	defer t.settle(key)
 	fresh := t.pop()
 	t.fill(fresh, key, entry)
 	t.write(t.elem(fresh)+t.value, value, 0)
+	top := fresh
 	switch {
-	case node == 0:
-		t.setSlot(parent, side, fresh)
+	case w.node == 0:
 	case exact: // takes the node's place
-		t.setSlot(fresh, 0, t.child(node, 0))
-		t.setSlot(fresh, 1, t.child(node, 1))
-		t.setSlot(parent, side, fresh)
-		t.push(node)
-	case matched == u32(key): // goes above the node
-		t.setSlot(fresh, bit(t.keyOf(node), matched), node)
-		t.setSlot(parent, side, fresh)
+		t.hang(step{fresh, 0}, t.child(w.node, 0))
+		t.hang(step{fresh, 1}, t.child(w.node, 1))
+		t.push(w.node)
+	case w.matched == u32(key): // goes above the node
+		t.hang(step{fresh, bit(t.keyOf(w.node), w.matched)}, w.node)
 	default: // forks off above the node
-		fork := t.pop()
-		t.fill(fork, key, branch)
-		storeU32(t.elem(fork)+offPrefix, matched)
-		t.setSlot(fork, bit(key, matched), fresh)
-		t.setSlot(fork, bit(t.keyOf(node), matched), node)
-		t.setSlot(parent, side, fork)
+		top = t.pop()
+		t.fill(top, key, branch)
+		storeU32(t.elem(top)+offPrefix, w.matched)
+		t.hang(step{top, bit(key, w.matched)}, fresh)
+		t.hang(step{top, bit(t.keyOf(w.node), w.matched)}, w.node)
 	}
+	t.hang(w.parent, top)
+	t.settle(key, change{above: w.parent.node, top: top, low: fresh, entry: fresh})
 	return nil
 }
 
@@ -182,49 +211,39 @@ func (t *trie) Delete(key []byte) error {
 	if u32(key) > t.max {
 		return errno.EINVAL
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var path []step
-	parent, side, node, matched := t.descend(key, &path)
-	if node == 0 || matched != t.prefix(node) || matched != u32(key) || !t.isEntry(node) {
+	t.lock.lock()
+	defer t.lock.unlock()
+	w := t.wayTo(key)
+	if !t.ends(w, key) || !t.isEntry(w.node) {
 		return errno.ENOENT
 	}
 	t.entries--
-	t.seq.Add(1)
-	defer t.seq.Add(1)
-	defer t.settle(key)
-	left, right := t.child(node, 0), t.child(node, 1)
-	if left != 0 && right != 0 {
-		storeU32(t.elem(node)+offKind, branch)
-		return nil
+	left, right := t.child(w.node, 0), t.child(w.node, 1)
+	at, rest := w.parent, w.node
+	switch {
+	case left != 0 && right != 0:
+		storeU32(t.elem(w.node)+offKind, branch)
+	case left+right == 0 && at.node != 0 && !t.isEntry(at.node):
+		// The branch above has one child left, which takes its place.
+		rest = t.child(at.node, 1-at.side)
+		at = t.above(at.node)
+		t.push(w.parent.node)
+		t.push(w.node)
+	default:
+		rest = left + right // one of them is 0
+		t.push(w.node)
 	}
-	t.setSlot(parent, side, left+right) // one of them is 0
-	t.push(node)
-	if left+right != 0 || parent == 0 || t.isEntry(parent) {
-		return nil
-	}
-	// The branch above has one child left, which takes its place.
-	above := step{}
-	if len(path) > 1 {
-		above = path[len(path)-2]
-	}
-	t.setSlot(above.node, above.side, t.child(parent, 1-side))
-	t.push(parent)
+	t.hang(at, rest)
+	t.settle(key, change{above: at.node, top: rest, low: rest, entry: t.cover(at.node)})
 	return nil
 }
 
-func (t *trie) userLookup(key, value []byte, flags uint64) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if u32(key) > t.max {
-		return errno.ENOENT
+// cover is the first entry from a node upwards, or 0.
+func (t *trie) cover(node uint32) uint32 {
+	for node != 0 && !t.isEntry(node) {
+		node = loadU32(t.elem(node) + offAbove)
 	}
-	node, _ := t.longest(key)
-	if node == 0 {
-		return errno.ENOENT
-	}
-	t.read(value, t.elem(node)+t.value, flags)
-	return nil
+	return node
 }
 
 func (t *trie) userUpdate(key, value []byte, flags uint64) error {
@@ -236,24 +255,23 @@ func (t *trie) userDelete(key []byte) error { return t.Delete(key) }
 // nextKey goes through the prefixes in postorder: longer ones before the
 // shorter ones that cover them.
 func (t *trie) nextKey(key, next []byte) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.lock.lock()
+	defer t.lock.unlock()
 	node := t.root.Load()
 	if node == 0 {
 		return errno.ENOENT
 	}
-	if key == nil || u32(key) > t.max {
+	found := uint32(0)
+	if key != nil && u32(key) <= t.max {
+		if w := t.wayTo(key); t.ends(w, key) && t.isEntry(w.node) {
+			found = w.node
+		}
+	}
+	if found == 0 {
 		copy(next, t.keyOf(t.deepest(node)))
 		return nil
 	}
-	var path []step
-	_, _, found, matched := t.descend(key, &path)
-	if found == 0 || matched != t.prefix(found) || matched != u32(key) || !t.isEntry(found) {
-		copy(next, t.keyOf(t.deepest(node)))
-		return nil
-	}
-	for i := len(path) - 1; i >= 0; i-- {
-		above := path[i]
+	for above := t.above(found); above.node != 0; above = t.above(above.node) {
 		if right := t.child(above.node, 1); above.side == 0 && right != 0 {
 			copy(next, t.keyOf(t.deepest(right)))
 			return nil

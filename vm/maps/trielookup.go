@@ -3,8 +3,8 @@ package maps
 import (
 	"encoding/binary"
 	"runtime"
-	"sync/atomic"
 
+	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
 )
 
@@ -22,17 +22,44 @@ func (t *trie) lookup(key []byte) uint32 {
 		return 0
 	}
 	for range 64 {
-		seq := t.seq.Load()
-		node, ok := t.longest(key)
-		if ok && seq&1 == 0 && t.seq.Load() == seq {
+		version, free := t.lock.begin()
+		if node, ok := t.longest(key); ok && free && t.lock.unchanged(version) {
 			return node
 		}
 		runtime.Gosched()
 	}
-	t.mu.Lock() // writers are too many
-	defer t.mu.Unlock()
+	t.lock.lock() // writers are too many
+	defer t.lock.unlock()
 	node, _ := t.longest(key)
 	return node
+}
+
+func (t *trie) userLookup(key, value []byte, flags uint64) error {
+	if u32(key) > t.max {
+		return errno.ENOENT
+	}
+	for range 4 {
+		version, free := t.lock.begin()
+		node, ok := t.longest(key)
+		if node != 0 {
+			t.read(value, t.elem(node)+t.value, flags)
+		}
+		if !ok || !free || !t.lock.unchanged(version) {
+			continue
+		}
+		if node == 0 {
+			return errno.ENOENT
+		}
+		return nil
+	}
+	t.lock.lock()
+	defer t.lock.unlock()
+	node, _ := t.longest(key)
+	if node == 0 {
+		return errno.ENOENT
+	}
+	t.read(value, t.elem(node)+t.value, flags)
+	return nil
 }
 
 // longest walks down along a key; false where prefixes do not grow, which only
@@ -43,12 +70,16 @@ func (t *trie) lookup(key []byte) uint32 {
 func (t *trie) longest(key []byte) (found uint32, ok bool) {
 	length, above := u32(key), int64(-1)
 	data := key[4:]
-	at, word := uint32(0), wordOf(data) // the first bit of the word to compare next, and the word
-	node := t.root.Load()
-	if length >= shortBits {
-		short := atomic.LoadUint64(t.short(uint32(data[0])))
-		node, found = uint32(short), uint32(short>>32)
+	first := wordOf(data)
+	at, word := uint32(0), first // the first bit of the word to compare next, and the word
+	node := uint32(0)
+	head := t.headsFor(length)
+	if head < 0 {
+		node = t.root.Load()
+	} else {
+		node, found = t.heads[head].get(first)
 	}
+walk:
 	for node != 0 {
 		e := t.elem(node)
 		prefix := loadU32(e + offPrefix)
@@ -60,7 +91,7 @@ func (t *trie) longest(key []byte) (found uint32, ok bool) {
 		}
 		for prefix-at >= 64 {
 			if wordAt(e, at) != word {
-				return found, true
+				break walk
 			}
 			at += 64
 			word = wordOf(data[at/8:])
@@ -78,46 +109,10 @@ func (t *trie) longest(key []byte) (found uint32, ok bool) {
 		above = int64(prefix)
 		node = loadU32(e + uintptr(word>>(63-(prefix-at))&1)*4)
 	}
+	for ; found == 0 && head > 0; head-- { // the entries above are in narrower tables
+		_, found = t.heads[head-1].get(first)
+	}
 	return found, true
-}
-
-// short is the place of a first byte in the table: a node, and above it the entry.
-func (t *trie) short(first uint32) *uint64 {
-	return (*uint64)(mem.At(t.mem.Addr() + uintptr(first)*8))
-}
-
-// settle makes the table true for the keys that a change of key may concern.
-func (t *trie) settle(key []byte) {
-	first, n := uint32(key[4]), uint32(1)
-	if length := u32(key); length < shortBits {
-		n = 1 << (shortBits - length)
-		first &^= n - 1
-	}
-	for i := first; i < first+n; i++ {
-		node, found := t.descendShort(uint64(i) << 56)
-		atomic.StoreUint64(t.short(i), uint64(found)<<32|uint64(node))
-	}
-}
-
-// descendShort walks down along the first 8 bits of word, to the first node that
-// has them; 0 where there is none.
-func (t *trie) descendShort(word uint64) (node, found uint32) {
-	node = t.root.Load()
-	for node != 0 {
-		e := t.elem(node)
-		prefix := loadU32(e + offPrefix)
-		if (wordAt(e, 0)^word)>>(64-min(prefix, shortBits)) != 0 {
-			return 0, found
-		}
-		if prefix >= shortBits {
-			break
-		}
-		if loadU32(e+offKind) == entry {
-			found = node
-		}
-		node = loadU32(e + uintptr(word>>(63-prefix)&1)*4)
-	}
-	return node, found
 }
 
 // wordOf is the first 64 bits of data, the most significant one first; zeroes

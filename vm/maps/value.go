@@ -12,15 +12,6 @@ import (
 // loadU32 reads four bytes outside the Go heap atomically.
 func loadU32(addr uintptr) uint32 { return atomic.LoadUint32((*uint32)(mem.At(addr))) }
 
-// reloadU32 reads them after all that was read before it: where a processor may
-// take loads out of order, by an atomic operation that changes nothing.
-func reloadU32(addr uintptr) uint32 {
-	if runtime.GOARCH == "amd64" {
-		return loadU32(addr)
-	}
-	return atomic.AddUint32((*uint32)(mem.At(addr)), 0)
-}
-
 // storeU32 writes them.
 func storeU32(addr uintptr, v uint32) { atomic.StoreUint32((*uint32)(mem.At(addr)), v) }
 

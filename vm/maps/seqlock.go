@@ -1,0 +1,41 @@
+package maps
+
+import (
+	"runtime"
+	"sync/atomic"
+)
+
+// seqLock excludes writers from each other, and tells readers, who do not take it,
+// whether a writer was there: it is odd while it is held, and each release makes it
+// another number.
+type seqLock struct{ word uint32 }
+
+func (l *seqLock) lock() {
+	for n := 1; ; n++ {
+		if v := atomic.LoadUint32(&l.word); v&1 == 0 && atomic.CompareAndSwapUint32(&l.word, v, v+1) {
+			return
+		}
+		if n%64 == 0 {
+			runtime.Gosched() // the holder may be waiting for this processor
+		}
+	}
+}
+
+func (l *seqLock) unlock() { atomic.AddUint32(&l.word, 1) }
+
+// begin is before a reader reads; false where a writer is at work.
+func (l *seqLock) begin() (version uint32, ok bool) {
+	version = atomic.LoadUint32(&l.word)
+	return version, version&1 == 0
+}
+
+// unchanged reports whether no writer has been there since begin, so that what was
+// read between is true.
+func (l *seqLock) unchanged(version uint32) bool {
+	if runtime.GOARCH == "amd64" {
+		return atomic.LoadUint32(&l.word) == version
+	}
+	// Other processors may take a load before an earlier one, but not this, which
+	// changes nothing.
+	return atomic.AddUint32(&l.word, 0) == version
+}
