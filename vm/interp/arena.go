@@ -46,12 +46,17 @@ func (m *machine) admitArena(o *op, a, n uintptr, kind access) bool {
 	if kind != loads {
 		reg = ins.Dst
 	}
-	if v := m.reg[reg]; v>>32 != 0 && (v-ar.base)>>32 != 0 {
+	switch v := m.reg[reg]; {
+	case v>>32 == 0: // NULL, which is an address like others, and in 4 GiB the first page's
+		m.reg[reg] = ar.base + uint64(uint32(v)-uint32(ar.user))
+		m.jump(o)
+		return false
+	case (v-ar.base)>>32 != 0:
 		m.reg[reg] = ar.base + uint64(uint32(v-ar.base))
 		m.jump(o)
 		return false
 	}
-	if at := uint64(a) - ar.base; at>>32 == 0 && m.reg[reg]>>32 != 0 && ar.arena.Allocated(uintptr(at), n) {
+	if at := uint64(a) - ar.base; at>>32 == 0 && ar.arena.Allocated(uintptr(at), n) {
 		return true
 	}
 	switch {

@@ -40,6 +40,14 @@ func TestArena(t *testing.T) {
 			inBothModes(t, compile(t, &Input{Insns: insns, Maps: []maps.Map{arena}}), wantR0(tt.want))
 		})
 	}
+	t.Run("an address like NULL", func(t *testing.T) {
+		arena := fakeArena{array(t, 64), 0x7fff_0000_0000}
+		insns := append(assemble(t, "lddw %r1, 0x7fff00000000"), castKernel,
+			isa.Instruction{Op: isa.ClassST | isa.ModeMEM | isa.SizeDW, Dst: 2, Imm: 42},
+			castKernel,
+			isa.Instruction{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeDW, Dst: 0, Src: 2}, exit)
+		inBothModes(t, compile(t, &Input{Insns: insns, Maps: []maps.Map{arena}}), wantR0(42))
+	})
 	t.Run("outside", func(t *testing.T) { // Linux's loads give 0 there
 		insns := append(assemble(t, "lddw %r1, 0x7fff80001040"), castKernel,
 			isa.Instruction{Op: isa.ClassST | isa.ModeMEM | isa.SizeDW, Dst: 2, Imm: 42},
