@@ -110,3 +110,58 @@ func (c *checker) noteEffects(f *function, i int) {
 		}
 	}
 }
+
+// stackAccess is how many bytes the call at an instruction reads through an argument
+// (from 0) that points to the stack; below 0: how many it writes without reading.
+func (c *checker) stackAccess(i, arg int) int {
+	ins := &c.insns[i]
+	if !ins.IsCall(isa.CallHelper) {
+		return readsUnknown
+	}
+	h := helper.ByID(uint32(ins.Imm))
+	if h == nil {
+		return readsUnknown
+	}
+	known := &c.constants[i]
+	size := isa.StackSize
+	if arg+1 < len(h.Args) {
+		if n, ok := known.number(uint8(isa.R1 + arg + 1)); ok {
+			size = int(min(n, isa.StackSize))
+		}
+	}
+	switch h.Args[arg] {
+	case helper.ArgPtrToMapKey:
+		return c.mapSize(h, known, func(m *Map) uint32 { return m.KeySize })
+	case helper.ArgPtrToMapValue:
+		return c.mapSize(h, known, func(m *Map) uint32 { return m.ValueSize })
+	case helper.ArgPtrToUninitMapValue:
+		return -c.mapSize(h, known, func(m *Map) uint32 { return m.ValueSize })
+	case helper.ArgPtrToMem, helper.ArgPtrToMemOrNull:
+		return size
+	case helper.ArgPtrToUninitMem, helper.ArgPtrToUninitMemOrNull:
+		if _, ok := known.number(uint8(isa.R1 + arg + 1)); !ok {
+			return 0
+		}
+		return -size
+	case helper.ArgPtrToStackOrNull:
+		return 0 // the callback is followed itself
+	}
+	return readsUnknown
+}
+
+// mapSize gives a size of the map that a call is passed; where that is not known, the
+// largest of all maps.
+func (c *checker) mapSize(h *helper.Helper, known *constants, size func(*Map) uint32) int {
+	for n, a := range h.Args {
+		if k := known[isa.R1+n]; a == helper.ArgConstMapPtr && k.kind == constantMap {
+			return int(min(size(k.m), isa.StackSize))
+		}
+	}
+	var largest uint32
+	for _, m := range c.maps {
+		for ; m != nil; m = m.Inner {
+			largest = max(largest, size(m))
+		}
+	}
+	return int(min(largest, isa.StackSize))
+}

@@ -45,7 +45,10 @@ func (c *checker) structure() error {
 	}
 	c.findConstants()
 	c.findLoops()
-	return c.findLive()
+	c.findLive()
+	c.findStackUse()
+	c.constants = nil
+	return nil
 }
 
 // findFunctions finds where functions begin: at what is called, and at what is

@@ -83,7 +83,8 @@ type checker struct {
 	aux       []insnAux
 	constants []constants // before each instruction; only until the walk
 	loops     int32       // how many strongly connected parts there are
-	target    *target     // what the program is attached to; nil where BTF does not describe it
+	uses      stackUses
+	target    *target // what the program is attached to; nil where BTF does not describe it
 	types     types
 
 	st       *state // of the path being followed

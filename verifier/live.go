@@ -40,8 +40,8 @@ func (c *checker) findPostorder() {
 	}
 }
 
-// findLive computes which registers and stack slots are read later.
-func (c *checker) findLive() error {
+// findLive computes which registers are read later.
+func (c *checker) findLive() {
 	type sets struct{ use, def uint16 }
 	regs := make([]sets, len(c.insns))
 	for i := range c.insns {
@@ -63,7 +63,6 @@ func (c *checker) findLive() error {
 			}
 		}
 	}
-	return nil
 }
 
 // usedRegs gives the registers that an instruction reads and those that it writes.

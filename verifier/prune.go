@@ -177,6 +177,7 @@ func (c *checker) clean(s *state) {
 				f.regs[i] = Reg{}
 			}
 		}
+		c.cleanStack(s, n)
 	}
 }
 
