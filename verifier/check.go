@@ -115,6 +115,7 @@ func (c *checker) run() error {
 	if err := c.structure(); err != nil {
 		return err
 	}
+	c.describeArguments()
 	return c.walkAll()
 }
 

@@ -46,6 +46,7 @@ type insnAux struct {
 	force         bool // and kept each time
 	jump          bool // belongs into a path's history
 	nospec        bool // a speculative path ends here
+	nospecResult  bool // and here, behind the instruction
 	guard         guard
 	callsCallback bool
 	iterNext      bool
@@ -108,6 +109,7 @@ type checker struct {
 	idCounts             []idCount
 	spareStates          []*state
 	spareFrames          []*frame
+	spareRegs            []Reg // for registers on the stack
 
 	processed int
 	result    *Result

@@ -91,15 +91,7 @@ func (c *checker) checkWide(i int) error {
 	case ins.Off != 0:
 		return c.fail(CauseInstruction, "BPF_LD_IMM64 uses reserved fields")
 	}
-	switch ins.Src {
-	case isa.PseudoNone, isa.PseudoBTFID, isa.PseudoFunc, isa.PseudoMapValue, isa.PseudoMapIdxV:
-		return nil
-	case isa.PseudoMapFD, isa.PseudoMapIdx:
-		if upper == 0 {
-			return nil
-		}
-	}
-	return c.fail(CauseInstruction, "unrecognized bpf_ld_imm64 insn")
+	return c.checkImmediate(ins, uint32(upper))
 }
 
 // aluFields gives Linux's words on an arithmetic instruction's fields; "": none.

@@ -24,6 +24,7 @@ func (c *checker) enter(fn int) error {
 	c.st.frames = []*frame{f}
 	if fn == 0 && !c.isExtension() {
 		f.regs[isa.R1].setPointer(PtrToCtx, 0)
+		c.acquireArguments()
 		return nil
 	}
 	args, err := c.globalArgs(fn)

@@ -98,6 +98,9 @@ func (c *checker) path() error {
 		if c.trails {
 			c.follow(at, depth)
 		}
+		if c.st.speculative && aux.nospecResult {
+			return errPathEnds
+		}
 		c.prev = at
 	}
 }
