@@ -112,10 +112,15 @@ func (c *checker) run() error {
 	if err := c.profile(); err != nil {
 		return err
 	}
+	if err := c.checkMaps(); err != nil {
+		return err
+	}
+	if err := c.checkAttach(); err != nil {
+		return err
+	}
 	if err := c.structure(); err != nil {
 		return err
 	}
-	c.describeArguments()
 	return c.walkAll()
 }
 
