@@ -20,9 +20,6 @@ const (
 // (btf_ctx_access). why is what the log tells of a refusal.
 func (c *checker) argument(off, size int) (v ctxValue, ok bool, why string) {
 	t := c.target
-	if t == nil {
-		return v, false, "what the program is attached to is unknown"
-	}
 	if off%8 != 0 {
 		return v, false, fmt.Sprintf("func '%s' offset %d is not multiple of 8", t.name, off)
 	}

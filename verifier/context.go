@@ -31,6 +31,9 @@ func (c *checker) accessContext(a *memAccess) error {
 	if err != nil {
 		return err
 	}
+	if c.target == nil && (c.typ.Prog == ebpf.Tracing || c.typ.Prog == ebpf.LSM || c.typ.Prog == ebpf.StructOps) {
+		return c.failReg(CauseUnsupported, int(a.n), "what the program is attached to is unknown, and with it its context")
+	}
 	v, ok, why := c.contextField(off, a)
 	if !ok {
 		if why != "" {

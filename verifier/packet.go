@@ -42,10 +42,27 @@ func (c *checker) accessPacket(a *memAccess) error {
 // packetRange checks that size bytes at an offset from a packet pointer lie in the
 // range that a comparison has proved to be in the packet.
 func (c *checker) packetRange(r *Reg, n uint8, off, size int, zeroOK bool) error {
-	if r.Range < 0 {
-		return c.failReg(CausePacketBounds, int(n), "R%d offset is outside of the packet", n)
+	const outside = "R%d offset is outside of the packet"
+	switch {
+	case c.foldsOffsets() && r.Range < 0:
+		return c.failReg(CausePacketBounds, int(n), outside, n)
+	case c.foldsOffsets():
+		// There the range is counted from where the variable offset is 0.
+		limit := int64(r.Range)
+		if limit > 0 {
+			limit += int64(r.UMax)
+		}
+		return c.region(r, n, off, size, limit, zeroOK)
+	case r.SMin < 0:
+		return c.failReg(CauseUnboundedOffset, int(n), "R%d min value is negative, either use unsigned index or do a if (index >=0) check.", n)
+	case r.Range < 0:
+		return c.failReg(CausePacketBounds, int(n), outside, n)
 	}
-	return c.region(r, n, off, size, int64(r.Range), zeroOK)
+	if at := int64(r.Off) + int64(off); !inBounds(at, size, int64(r.Range), zeroOK) {
+		return c.failReg(CausePacketBounds, int(n), "invalid access to packet, off=%d size=%d, R%d(id=%d,off=%d,r=%d)\n"+outside,
+			at, size, n, r.ID, r.Off, r.Range, n)
+	}
+	return nil
 }
 
 // loadPacket looks at the historical packet loads (LD_ABS, LD_IND). They are calls in
