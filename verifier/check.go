@@ -121,7 +121,10 @@ func (c *checker) run() error {
 	if err := c.structure(); err != nil {
 		return err
 	}
-	return c.walkAll()
+	if err := c.walkAll(); err != nil {
+		return err
+	}
+	return c.mixedTailCalls()
 }
 
 // since reports whether the kernel is at least of a version.

@@ -168,7 +168,7 @@ func (c *checker) knownKey(key *Reg, size int) int64 {
 	if sl.run(first, slotZero) >= size {
 		return 0
 	}
-	if sl.kind[7] != slotSpill || sl.reg.Type != Scalar || sl.run(first, slotSpill) != size || !sl.reg.Value.IsConst() {
+	if sl.kind[0] != slotSpill || sl.reg.Type != Scalar || sl.run(first, slotSpill) != size || !sl.reg.Value.IsConst() {
 		return -1
 	}
 	c.preciseSlot(int(key.Frame), spi)
@@ -272,6 +272,21 @@ func (c *checker) callLoop(ins *isa.Instruction, call *call) error {
 		callee.regs[isa.R2] = caller.regs[isa.R3]
 		return nil
 	})
+}
+
+// mixedTailCalls refuses tail calls through different maps where the processor might
+// guess the wrong one's size: Linux compiles one map into the call.
+func (c *checker) mixedTailCalls() error {
+	if c.bypass {
+		return nil
+	}
+	for i := range c.aux {
+		if c.aux[i].mapMany && c.insns[i].IsCall(isa.CallHelper) && c.insns[i].Imm == helperTailCall {
+			c.insn = i
+			return c.fail(CauseTailCall, "tail_call abusing map_ptr")
+		}
+	}
+	return nil
 }
 
 // tailCallReturns follows both ways of a tail call in a function of the program: it
