@@ -11,6 +11,9 @@ import (
 	"github.com/skep-ebpf/skep/program"
 )
 
+// flagTestStates is BPF_F_TEST_STATE_FREQ of a program's flags.
+const flagTestStates = 1 << 3
+
 // What a program may have at most.
 const (
 	maxInsns             = 1_000_000 // BPF_COMPLEXITY_LIMIT_INSNS
@@ -31,6 +34,7 @@ func (c *checker) structure() error {
 			Kernel: fmt.Sprintf("a program has 1 to %d instructions, not %d", limit, n)})
 	}
 	c.aux = make([]insnAux, len(c.insns))
+	c.everyState = c.capable && c.img.Flags&flagTestStates != 0
 	for _, pass := range []func() error{
 		c.findFunctions,
 		c.checkJumps,

@@ -88,7 +88,7 @@ func (c *checker) path() error {
 			c.insn++
 		case errJumped:
 		default:
-			if c.st.speculative && err != errPathEnds && speculationMayStop(err) {
+			if c.st.speculative && err != errPathEnds && c.speculationMayStop(err) {
 				aux.nospec, aux.guard = true, guard{}
 				return errPathEnds
 			}
@@ -114,9 +114,9 @@ func (c *checker) budget() int {
 
 // speculationMayStop reports whether a refusal on a speculative path is mended by
 // a barrier before the instruction.
-func speculationMayStop(err error) bool {
+func (c *checker) speculationMayStop(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Cause != CauseTooComplex && e.Cause != CauseUnsupported
+	return c.since(6, 17) && errors.As(err, &e) && e.Cause != CauseTooComplex && e.Cause != CauseUnsupported
 }
 
 // step looks at one instruction.
