@@ -41,7 +41,7 @@ func (c *checker) unary(ins *isa.Instruction) error {
 	dst := c.reg(ins.Dst)
 	swap := ins.Op&0xf0 == isa.AluEND
 	switch {
-	case dst.Type != Scalar, swap && !c.since(7, 0), !c.since(6, 17):
+	case dst.Type != Scalar, swap && !c.since(6, 18), !c.since(6, 17):
 		dst.setUnknown()
 	case swap:
 		swapBytes(ins, dst)
@@ -287,7 +287,7 @@ func (c *checker) forkMask(ins *isa.Instruction, w *scalar.Value) error {
 	dst := c.reg(ins.Dst)
 	narrow := dst.S32Min == -1 && dst.S32Max == 0
 	wide := dst.SMin == -1 && dst.SMax == 0
-	if !w.IsConst() || !narrow && !wide || !c.since(7, 0) {
+	if !w.IsConst() || !narrow && !wide || !c.since(6, 18) {
 		return nil
 	}
 	zero, err := c.push(c.insn, false)

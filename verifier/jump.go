@@ -143,6 +143,10 @@ func (c *checker) outcome(ins *isa.Instruction, dst, src *Reg, s *sides) scalar.
 	*s = sides{dst.Value, src.Value, dst.Value, src.Value}
 	scalar.Refine(op, narrow, false, &s.notDst, &s.notSrc)
 	scalar.Refine(op, narrow, true, &s.dst, &s.src)
+	if dst == src {
+		scalar.Refine(isa.JmpJEQ, false, true, &s.notDst, &s.notSrc)
+		scalar.Refine(isa.JmpJEQ, false, true, &s.dst, &s.src)
+	}
 	if c.since(7, 1) {
 		switch { // a side that leaves no number cannot be taken
 		case s.notDst.IsEmpty() || s.notSrc.IsEmpty():

@@ -62,7 +62,7 @@ func (c *checker) delta(ins *isa.Instruction, wasUMax uint64, by *scalar.Value) 
 		}
 		k = int32(v)
 	}
-	if !c.since(7, 0) && (is32(ins) || ins.Op&0xf0 == isa.AluSUB || k < 0) {
+	if !c.since(6, 18) && (is32(ins) || ins.Op&0xf0 == isa.AluSUB || k < 0) {
 		return 0, false
 	}
 	if ins.Op&0xf0 == isa.AluSUB {
@@ -84,13 +84,13 @@ func (c *checker) linkedTo(id uint32, regs *linkedRegs) {
 			}
 		}
 		for i := range f.stack {
-			r := f.stack[i].spilled()
-			if r == nil || !r.hasID(id) || regs.add(n, true, i) {
+			sl := &f.stack[i]
+			if !sl.isSpill() || !sl.reg.hasID(id) || regs.add(n, true, i) {
 				continue
 			}
-			alone := *r
+			alone := *sl.reg
 			alone.unlink()
-			f.stack[i].reg = &alone
+			sl.reg = &alone
 		}
 	}
 }

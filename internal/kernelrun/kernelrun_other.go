@@ -31,6 +31,9 @@ func Load(ebpf.ProgramType, []isa.Instruction, []*Map, bool) (*Program, error) {
 	return nil, ErrNotAvailable
 }
 
+// Trace gives the verifier's log.
+func Trace(ebpf.ProgramType, []isa.Instruction, []*Map) (string, error) { return "", ErrNotAvailable }
+
 // Run gives [ErrNotAvailable], as does Close.
 func (*Program) Run(*RunInput) (*RunOutput, error) { return nil, ErrNotAvailable }
 func (*Program) Close() error                      { return ErrNotAvailable }

@@ -4,6 +4,7 @@ package kernelrun
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -53,6 +54,29 @@ const maxLog = 1 << 20
 // isa.PseudoMapValue) is an index into maps. A program that it refuses gives a
 // [Rejected]; withLog adds its reasons, which takes time.
 func Load(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map, withLog bool) (*Program, error) {
+	level := uint32(0)
+	if withLog {
+		level = 1
+	}
+	p, _, err := load(typ, insns, maps, level)
+	return p, err
+}
+
+// Trace gives the verifier's log at level 2, with the state at each instruction, of a
+// program that it accepts or refuses.
+func Trace(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map) (string, error) {
+	p, log, err := load(typ, insns, maps, 2)
+	var refused *Rejected
+	switch {
+	case errors.As(err, &refused):
+		return refused.Log, nil
+	case err != nil:
+		return "", err
+	}
+	return log, p.Close()
+}
+
+func load(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map, logLevel uint32) (*Program, string, error) {
 	insns = slices.Clone(insns)
 	for i := 0; i < len(insns); i++ {
 		ins := &insns[i]
@@ -61,7 +85,7 @@ func Load(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map, withLog bo
 		}
 		if ins.Src == isa.PseudoMapFD || ins.Src == isa.PseudoMapValue {
 			if int(ins.Imm) >= len(maps) || ins.Imm < 0 {
-				return nil, fmt.Errorf("instruction %d loads map %d of %d", i, ins.Imm, len(maps))
+				return nil, "", fmt.Errorf("instruction %d loads map %d of %d", i, ins.Imm, len(maps))
 			}
 			ins.Imm = int32(maps[ins.Imm].fd)
 		}
@@ -73,20 +97,20 @@ func Load(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map, withLog bo
 	}
 	if starts := functions(insns); len(starts) > 1 {
 		if err := attr.describe(starts); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	var log []byte
-	if withLog {
-		log = make([]byte, maxLog)
-		attr.logLevel, attr.logSize, attr.log = 1, maxLog, pointer(log)
+	var buf []byte
+	if logLevel > 0 {
+		buf = make([]byte, maxLog)
+		attr.logLevel, attr.logSize, attr.log = logLevel, maxLog, pointer(buf)
 	}
 	fd, err := bpf(unix.BPF_PROG_LOAD, &attr)
+	buf, _, _ = bytes.Cut(buf, []byte{0})
 	if err != nil {
-		log, _, _ = bytes.Cut(log, []byte{0})
-		return nil, &Rejected{Err: err, Log: string(log)}
+		return nil, "", &Rejected{Err: err, Log: string(buf)}
 	}
-	return &Program{fd}, nil
+	return &Program{fd}, string(buf), nil
 }
 
 // Run runs the program once, or in.Repeat times.

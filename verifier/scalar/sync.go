@@ -4,7 +4,7 @@ import "math"
 
 // Sync lets the parts of a set learn from each other, after one has changed.
 func (v *Value) Sync() {
-	if v.IsEmpty() {
+	if v.IsEmpty() || v.IsConst() && *v == Const(v.Bits.Value) {
 		return
 	}
 	v.fromBits()
