@@ -143,14 +143,6 @@ func (f *frame) grow(off int) {
 // lowest bytes.
 func (s *slot) isSpill() bool { return s.kind[0] == slotSpill }
 
-// spilled gives the register that a slot holds whole, or nil.
-func (s *slot) spilled() *Reg {
-	if s.kind[0] == slotSpill && s.kind[7] == slotSpill {
-		return s.reg
-	}
-	return nil
-}
-
 // eachReg calls do with every register and every spilled register of the state;
 // what do changes is kept.
 func (s *state) eachReg(do func(f *frame, r *Reg)) {
