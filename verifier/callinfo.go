@@ -105,8 +105,8 @@ func (c *checker) noteEffects(f *function, i int) {
 			f.effects |= movesPacket
 		}
 	case ins.IsCall(isa.CallKfunc):
-		if k := c.img.Kfuncs[i]; k != nil && k.Name == kfuncThrow {
-			f.effects |= mayThrow
+		if k := c.img.Kfuncs[i]; k != nil {
+			f.effects |= c.kfuncMay(k.Name)
 		}
 	}
 }

@@ -112,6 +112,9 @@ func (c *checker) run() error {
 	if err := c.profile(); err != nil {
 		return err
 	}
+	if err := c.kfuncsAllowed(); err != nil {
+		return err
+	}
 	if err := c.checkMaps(); err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type function struct {
 	async                   bool // later, on a stack of its own
 	exception               bool // the exception callback
 	effects                 effects
+	args                    []globalArg // of global ones, once they were asked for
 	postorder               []int32
 }
 
@@ -87,6 +88,7 @@ type checker struct {
 	uses      stackUses
 	target    *target // what the program is attached to; nil where BTF does not describe it
 	types     types
+	kfuncs    map[string]*kfunc // those that were called, by their names
 
 	st       *state // of the path being followed
 	insn     int    // the instruction being looked at

@@ -1,8 +1,6 @@
 package verifier
 
 import (
-	"strings"
-
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/isa"
@@ -48,7 +46,7 @@ func (op lockOp) field() maps.FieldKind {
 // lockArgument takes or gives up the spin lock that register n points to, in a map's
 // value or an object of the program's own (process_spin_lock).
 func (c *checker) lockArgument(n uint8, op lockOp) error {
-	if op&lockResilient == 0 && c.inLessCallback() {
+	if op&lockResilient == 0 && c.inTreeCallback() {
 		return c.failReg(CauseLock, int(n), "can't spin_{lock,unlock} in rbtree cb")
 	}
 	in, err := c.lockAt(n, op)
@@ -140,17 +138,6 @@ func (c *checker) unlock(id uint32, in any, op lockOp) error {
 	return nil
 }
 
-// inLessCallback reports whether the running function is the one that compares nodes
-// for bpf_rbtree_add (in_rbtree_lock_required_cb).
-func (c *checker) inLessCallback() bool {
-	f := c.st.cur()
-	if !f.callback || f.callsite < 0 {
-		return false
-	}
-	k := c.img.Kfuncs[f.callsite]
-	return k != nil && (k.Name == "bpf_rbtree_add" || k.Name == "bpf_rbtree_add_impl")
-}
-
 // callAllowed refuses calls that may not be made while a spin lock is held.
 func (c *checker) callAllowed(ins *isa.Instruction) error {
 	if c.st.locks == 0 {
@@ -162,24 +149,11 @@ func (c *checker) callAllowed(ins *isa.Instruction) error {
 			return nil
 		}
 	case isa.CallKfunc:
-		if k := c.img.Kfuncs[c.insn]; k != nil && kfuncUnderLock(k.Name) {
+		if k := c.img.Kfuncs[c.insn]; k != nil && c.kfuncUnderLock(k.Name) {
 			return nil
 		}
 	default:
 		return nil
 	}
 	return c.fail(CauseLock, "function calls are not allowed while holding a lock")
-}
-
-// kfuncUnderLock reports whether a kernel function may be called with a lock held
-// (kfunc_spin_allowed).
-func kfuncUnderLock(name string) bool {
-	for _, family := range []string{
-		"bpf_list_", "bpf_rbtree_", "bpf_refcount_acquire", "bpf_iter_num_", "bpf_res_spin_", "bpf_arena_", "bpf_stream_",
-	} {
-		if strings.HasPrefix(name, family) {
-			return true
-		}
-	}
-	return false
 }

@@ -204,7 +204,7 @@ func (c *checker) invalidate(r *Reg) {
 // moved it.
 func (c *checker) clearPackets() {
 	c.st.eachReg(func(_ *frame, r *Reg) {
-		if r.isPacket() || r.Type == PtrToPacketEnd || r.Flags&(DynptrSKB|DynptrXDP) != 0 && r.Type != ConstPtrToDynptr {
+		if r.isPacket() || r.Type == PtrToPacketEnd || r.Flags&packetDynptrs != 0 && r.Type != ConstPtrToDynptr {
 			c.invalidate(r)
 		}
 	})
