@@ -180,14 +180,10 @@ func (o *object) checkReference(from *elf.Section, sym elf.Symbol) error {
 	for _, prefix := range []string{".data", ".rodata", "maps"} {
 		known = known || strings.HasPrefix(to.Name, prefix)
 	}
-	hint := "put variables in .data, .bss or .rodata"
-	switch {
-	case known:
+	if known {
 		return nil
-	case to.Name == ".jumptables":
-		hint = "build with clang -fno-jump-tables"
 	}
-	return fmt.Errorf("section %s refers to %s in section %s, which is not supported: %s", from.Name, sym.Name, to.Name, hint)
+	return fmt.Errorf("section %s refers to %s in section %s, which is not supported: put variables in .data, .bss or .rodata", from.Name, sym.Name, to.Name)
 }
 
 const relSize = 16 // of an elf.Rel64

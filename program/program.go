@@ -59,6 +59,10 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err := obj.strengthenKconfig(); err != nil {
 		return nil, err
 	}
+	tables, err := obj.jumpTables()
+	if err != nil {
+		return nil, err
+	}
 	aliases, err := obj.aliasSections()
 	if err != nil {
 		return nil, err
@@ -71,6 +75,9 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 		return nil, err
 	}
 	if err := obj.addExceptionCallbacks(spec); err != nil {
+		return nil, err
+	}
+	if err := obj.placeJumpTables(spec, tables); err != nil {
 		return nil, err
 	}
 	if err := restoreSections(spec, aliases); err != nil {

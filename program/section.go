@@ -17,7 +17,7 @@ import (
 // and libbpf makes a map of it. cilium/ebpf knows .bss alone, but everything that
 // begins with .data, so such a section goes by another name of the same length
 // while cilium/ebpf reads it.
-// So does the section of variables that lie in an arena.
+// So do the sections of variables that lie in an arena and of jump tables.
 const (
 	bssPrefix = ".bss."
 	bssAlias  = ".data"
@@ -39,6 +39,8 @@ func sectionAlias(s *elf.Section) string {
 		return bssAlias + s.Name[len(bssPrefix):]
 	case s.Name == arenaSection:
 		return arenaAlias
+	case s.Name == jumpTables:
+		return jumpTablesAlias
 	}
 	return ""
 }

@@ -165,6 +165,7 @@ func kindName(kind string) string {
 		"PerfEventArray": "perf event array", "RingBuf": "ring buffer", "ArrayOfMaps": "array of maps",
 		"HashOfMaps": "hash of maps", "DevMap": "device map", "DevMapHash": "device hash", "CPUMap": "CPU map",
 		"XSKMap": "XSK map", "SockMap": "socket map", "SockHash": "socket hash",
+		"MapType(34)": "instruction array", // which cilium/ebpf has no name for yet
 	}
 	if w, ok := words[kind]; ok {
 		return w

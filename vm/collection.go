@@ -284,7 +284,12 @@ func compatible(spec *ebpf.MapSpec, m *Map) error {
 
 // constantData reports whether a map of this name is frozen once it is filled.
 func constantData(name string) bool {
-	return strings.HasPrefix(name, ".rodata") || strings.HasPrefix(name, ".kconfig")
+	for _, prefix := range []string{".rodata", ".kconfig", ".jumptables"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 var errNoDataSection = errors.New("it is no data section, so it has no variables")

@@ -69,6 +69,9 @@ func (o *progObject) unref() {
 	maps.UnregisterProg(o.id)
 	o.env.Timers.Forget(o.code)
 	for _, m := range o.maps {
+		if a, ok := m.Map.(*maps.InsnArray); ok {
+			a.Release()
+		}
 		m.unref()
 	}
 }
@@ -130,8 +133,13 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 		in.Maps = append(in.Maps, o.Map)
 	}
 	in.Proprietary = image.Proprietary()
+	tables, err := useTables(image, objs)
+	if err != nil {
+		return nil, err
+	}
 	code, err := interp.Compile(&in)
 	if err != nil {
+		release(tables)
 		return nil, err
 	}
 	obj := &progObject{
@@ -153,6 +161,31 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	p := &Program{obj.ref()}
 	progObjects.Store(obj.id, obj)
 	return p, nil
+}
+
+// useTables makes the instruction arrays among maps the image's own.
+func useTables(image *program.Image, objs []*mapObject) (used []*maps.InsnArray, err error) {
+	valid := func(insn uint32) bool {
+		return int64(insn) < int64(len(image.Insns)) && (insn == 0 || !image.Insns[insn-1].IsWide())
+	}
+	for _, o := range objs {
+		a, ok := o.Map.(*maps.InsnArray)
+		if !ok {
+			continue
+		}
+		if err := a.Use(valid); err != nil {
+			release(used)
+			return nil, err
+		}
+		used = append(used, a)
+	}
+	return used, nil
+}
+
+func release(tables []*maps.InsnArray) {
+	for _, a := range tables {
+		a.Release()
+	}
 }
 
 // NewProgramFromFD gives a handle of the program that a number stands for: what

@@ -175,6 +175,7 @@ const (
 	codeCallLocal
 	codeExit
 	codeCallHelper
+	codeGotox
 	codeCallX
 	codeTailCall
 	codeLdPacket

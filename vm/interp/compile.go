@@ -177,7 +177,7 @@ func (c *compiler) ends() error {
 			continue
 		}
 		switch ins.Op {
-		case isa.ClassJMP | isa.JmpEXIT, isa.ClassJMP | isa.JmpJA, isa.ClassJMP32 | isa.JmpJA:
+		case isa.ClassJMP | isa.JmpEXIT, isa.ClassJMP | isa.JmpJA, isa.ClassJMP32 | isa.JmpJA, gotox:
 		default:
 			return c.refuse(i, fmt.Errorf("the function may run on behind its last instruction: it must end in exit or a jump"))
 		}
@@ -189,7 +189,7 @@ func (c *compiler) ends() error {
 func jumpDistance(ins isa.Instruction) (int64, bool) {
 	switch ins.Class() {
 	case isa.ClassJMP:
-		if op := ins.Op & 0xf0; op == isa.JmpCALL || op == isa.JmpEXIT {
+		if op := ins.Op & 0xf0; op == isa.JmpCALL || op == isa.JmpEXIT || ins.Op == gotox {
 			return 0, false
 		}
 	case isa.ClassJMP32:

@@ -224,6 +224,8 @@ func (c *compiler) decodeJump(i int, o op) (op, error) {
 	case isa.ClassJMP | isa.SrcX | isa.JmpCALL:
 		o.code = codeCallX
 		return o, nil
+	case gotox:
+		return c.decodeGotox(i, o)
 	case isa.ClassJMP | isa.JmpCALL:
 	default:
 		return op{}, fmt.Errorf("unknown instruction: opcode 0x%02x", ins.Op)

@@ -1650,6 +1650,15 @@ func (m *machine) runChecked(base int) {
 			regions = m.state.Regions()
 
 			continue
+		case codeGotox:
+			m.pc, m.limit = pc, limit
+			if m.gotox(o); m.err != nil {
+				return
+			}
+			pc, limit = m.pc, m.limit
+			regions = m.state.Regions()
+
+			continue
 		case codeCallX:
 			m.pc, m.limit = pc, limit
 			if m.callx(o); m.err != nil {

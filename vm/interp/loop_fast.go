@@ -649,6 +649,13 @@ func (m *machine) runFast(base int) {
 			}
 			pc, limit = m.pc, m.limit
 			continue
+		case codeGotox:
+			m.pc, m.limit = pc, limit
+			if m.gotox(o); m.err != nil {
+				return
+			}
+			pc, limit = m.pc, m.limit
+			continue
 		case codeCallX:
 			m.pc, m.limit = pc, limit
 			if m.callx(o); m.err != nil {

@@ -32,6 +32,7 @@ type Program struct {
 	provs   []exec.Prov      // what LddwPointer's off is an index into
 	traps   []string         // why Trap's off must not be reached
 	arena   *arena
+	targets []bool // the instructions that jump tables lead to; nil without gotox
 }
 
 // Name is the program's name.

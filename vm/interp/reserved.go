@@ -49,6 +49,8 @@ func used(ins isa.Instruction) (dst, src, off, imm bool) {
 		switch ins.Op {
 		case isa.ClassJMP | isa.JmpJA:
 			return false, false, true, false
+		case isa.ClassJMP | isa.SrcX | isa.JmpJA:
+			return true, false, false, false
 		case isa.ClassJMP32 | isa.JmpJA:
 			return false, false, false, true
 		case isa.ClassJMP | isa.JmpJCOND:

@@ -77,7 +77,12 @@ func reads(ins isa.Instruction) []uint8 {
 		switch ins.Op & 0xf0 {
 		case isa.JmpEXIT:
 			return []uint8{isa.R0}
-		case isa.JmpCALL, isa.JmpJA, isa.JmpJCOND:
+		case isa.JmpJA:
+			if register {
+				return []uint8{ins.Dst}
+			}
+			return nil
+		case isa.JmpCALL, isa.JmpJCOND:
 			return nil
 		}
 		if register {

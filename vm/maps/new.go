@@ -113,6 +113,8 @@ func kindOf(t ebpf.MapType) (kind, error) {
 		return kind{FlagNoPrealloc | FlagClone, checkStorage, newStorage}, nil
 	case ebpf.StructOpsMap:
 		return kind{FlagLink, checkStructOps, newStructOps}, nil
+	case TypeInsnArray:
+		return kind{0, checkInsnArray, newInsnArray}, nil
 	case ebpf.DevMap:
 		return kind{array &^ progAccess, checkTargets, newDevMap}, nil
 	case ebpf.DevMapHash:

@@ -290,6 +290,7 @@ func control() []form {
 			"if m.err != nil {\nreturn\n}\n$load"},
 		{name: "CallHelper", only: checked, prov: own, body: "$save\n" +
 			"if m.helper(o, m.prog.helpers[o.off]); m.err != nil {\nreturn\n}\n$load"},
+		{name: "Gotox", prov: own, body: "$save\nif m.gotox(o); m.err != nil {\nreturn\n}\n$load"},
 		{name: "CallX", prov: own, body: "$save\nif m.callx(o); m.err != nil {\nreturn\n}\n$load"},
 		{name: "TailCall", prov: own, body: "$save\nif m.tailCall(o); m.err != nil {\nreturn\n}\n$load"},
 		// The legacy packet loads end the function where they find no bytes.
