@@ -3,10 +3,10 @@ package verifier
 import (
 	"strings"
 
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/isa"
-	"github.com/skep-ebpf/skep/vm/helper"
 )
 
 // Helpers that the walk must know by their numbers.
@@ -74,8 +74,8 @@ func (c *checker) params(i int) int {
 	ins := &c.insns[i]
 	switch {
 	case ins.IsCall(isa.CallHelper):
-		if h := helper.ByID(uint32(ins.Imm)); h != nil {
-			return min(len(h.Args), 5)
+		if p := c.prototype(asm.BuiltinFunc(ins.Imm)); p != nil {
+			return p.params()
 		}
 	case ins.IsCall(isa.CallKfunc):
 		if f := c.img.Kfuncs[i]; f != nil {
@@ -101,8 +101,15 @@ func (c *checker) noteEffects(f *function, i int) {
 	ins := &c.insns[i]
 	switch {
 	case ins.IsCall(isa.CallHelper):
-		if h := helper.ByID(uint32(ins.Imm)); h != nil && h.MovesPacket {
+		p := c.prototype(asm.BuiltinFunc(ins.Imm))
+		if p == nil {
+			return
+		}
+		if p.flags&shiftsPacket != 0 {
 			f.effects |= movesPacket
+		}
+		if p.flags&sleeps != 0 {
+			f.effects |= maySleep
 		}
 	case ins.IsCall(isa.CallKfunc):
 		if k := c.img.Kfuncs[i]; k != nil {
@@ -111,49 +118,104 @@ func (c *checker) noteEffects(f *function, i int) {
 	}
 }
 
-// stackAccess is how many bytes the call at an instruction reads through an argument
-// (from 0) that points to the stack; below 0: how many it writes without reading.
-func (c *checker) stackAccess(i, arg int) int {
-	ins := &c.insns[i]
-	if !ins.IsCall(isa.CallHelper) {
-		return readsUnknown
+// params is how many arguments a helper takes.
+func (p *proto) params() int {
+	n := 0
+	for n < len(p.args) && p.args[n] != argNone {
+		n++
 	}
-	h := helper.ByID(uint32(ins.Imm))
-	if h == nil {
-		return readsUnknown
-	}
-	known := &c.constants[i]
-	size := isa.StackSize
-	if arg+1 < len(h.Args) {
-		if n, ok := known.number(uint8(isa.R1 + arg + 1)); ok {
-			size = int(min(n, isa.StackSize))
-		}
-	}
-	switch h.Args[arg] {
-	case helper.ArgPtrToMapKey:
-		return c.mapSize(h, known, func(m *Map) uint32 { return m.KeySize })
-	case helper.ArgPtrToMapValue:
-		return c.mapSize(h, known, func(m *Map) uint32 { return m.ValueSize })
-	case helper.ArgPtrToUninitMapValue:
-		return -c.mapSize(h, known, func(m *Map) uint32 { return m.ValueSize })
-	case helper.ArgPtrToMem, helper.ArgPtrToMemOrNull:
-		return size
-	case helper.ArgPtrToUninitMem, helper.ArgPtrToUninitMemOrNull:
-		if _, ok := known.number(uint8(isa.R1 + arg + 1)); !ok {
-			return 0
-		}
-		return -size
-	case helper.ArgPtrToStackOrNull:
-		return 0 // the callback is followed itself
-	}
-	return readsUnknown
+	return n
 }
 
-// mapSize gives a size of the map that a call is passed; where that is not known, the
-// largest of all maps.
-func (c *checker) mapSize(h *helper.Helper, known *constants, size func(*Map) uint32) int {
-	for n, a := range h.Args {
-		if k := known[isa.R1+n]; a == helper.ArgConstMapPtr && k.kind == constantMap {
+// stackAccess is how many bytes the call at an instruction reads through an argument
+// (from 0) that points to the stack; below 0: how many it writes without reading.
+func (c *checker) stackAccess(i, n int) int {
+	ins := &c.insns[i]
+	if ins.Src == isa.CallKfunc {
+		return c.kfuncStackAccess(i, n)
+	}
+	p := c.prototype(asm.BuiltinFunc(ins.Imm))
+	if p == nil {
+		return readsUnknown
+	}
+	a, size := p.args[n], 0
+	switch a.kind() {
+	case argKey:
+		size = c.mapSize(p, i, n, func(m *Map) uint32 { return m.KeySize })
+	case argValue:
+		size = c.mapSize(p, i, n, func(m *Map) uint32 { return m.ValueSize })
+	case argMem:
+		if size = a.size(); size != 0 {
+			break
+		}
+		if n+1 == len(p.args) || p.args[n+1].kind() != argSize && p.args[n+1].kind() != argSizeOrZero {
+			return readsUnknown
+		}
+		return c.sizedAccess(i, n, a&argUninit != 0)
+	case argDynptr:
+		size = dynptrSize
+	case argStack:
+		return 0 // the callback is followed itself
+	default:
+		return readsUnknown
+	}
+	if a&argUninit != 0 {
+		return -size
+	}
+	return size
+}
+
+// sizedAccess is stackAccess where the next argument is the size.
+func (c *checker) sizedAccess(i, n int, write bool) int {
+	size, known := c.constants[i].number(uint8(isa.R1 + n + 1))
+	size = min(size, isa.StackSize)
+	switch {
+	case write && known:
+		return -int(size)
+	case write:
+		return 0
+	case known:
+		return int(size)
+	}
+	return isa.StackSize
+}
+
+// kfuncStackAccess is stackAccess of kernel functions.
+func (c *checker) kfuncStackAccess(i, n int) int {
+	f := c.img.Kfuncs[i]
+	if f == nil {
+		return readsUnknown
+	}
+	proto, ok := f.Type.(*btf.FuncProto)
+	if !ok || n >= len(proto.Params) {
+		return readsUnknown
+	}
+	ptr, ok := btf.UnderlyingType(proto.Params[n].Type).(*btf.Pointer)
+	if !ok {
+		return 0
+	}
+	uninit := strings.HasSuffix(proto.Params[n].Name, "__uninit")
+	if n+1 < len(proto.Params) {
+		if next := proto.Params[n+1].Name; strings.HasSuffix(next, "__sz") || strings.HasSuffix(next, "__szk") {
+			return c.sizedAccess(i, n, false)
+		}
+	}
+	size, err := btf.Sizeof(ptr.Target)
+	if err != nil || size == 0 {
+		return readsUnknown
+	}
+	isNew := n == 0 && strings.HasPrefix(f.Name, "bpf_iter_") && strings.HasSuffix(f.Name, "_new")
+	if uninit || isNew {
+		return -size
+	}
+	return size
+}
+
+// mapSize gives a size of the map that a call is passed before an argument; where that
+// is not known, the largest of all maps.
+func (c *checker) mapSize(p *proto, i, n int, size func(*Map) uint32) int {
+	for at, a := range p.args[:n] {
+		if k := c.constants[i][isa.R1+at]; a.kind() == argMap && k.kind == constantMap {
 			return int(min(size(k.m), isa.StackSize))
 		}
 	}
@@ -162,6 +224,9 @@ func (c *checker) mapSize(h *helper.Helper, known *constants, size func(*Map) ui
 		for ; m != nil; m = m.Inner {
 			largest = max(largest, size(m))
 		}
+	}
+	if largest == 0 {
+		return isa.StackSize
 	}
 	return int(min(largest, isa.StackSize))
 }
