@@ -168,6 +168,18 @@ func TestDynptrKfuncs(t *testing.T) {
 	}
 }
 
+func TestNetfilterPacket(t *testing.T) {
+	compareKfuncs(t, "netfilter", "judge", 500, func(rnd *rand.Rand) (in kfuncInput) {
+		at := func() uint64 { return pick(rnd, 0, 1, 7, 16, 20, 24, 63, 64, 65) }
+		in.In = [8]uint64{pick(rnd, 0, 0, 0, 1), at(), at(), at()}
+		in.Data = make([]byte, 20+rnd.IntN(100))
+		for i := range in.Data {
+			in.Data[i] = byte(rnd.Uint32())
+		}
+		return in
+	})
+}
+
 func TestIteratorKfuncs(t *testing.T) {
 	t.Run("numbers", func(t *testing.T) {
 		compareKfuncs(t, "iterator", "numbers", 300, func(rnd *rand.Rand) (in kfuncInput) {

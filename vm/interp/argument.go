@@ -2,7 +2,10 @@ package interp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/isa"
@@ -28,13 +31,24 @@ func (m *machine) arguments(h *helper.Helper) string {
 	return ""
 }
 
+// isContext tells whether a pointer is the context, or the socket buffer in a
+// netfilter hook's, which to functions is the same.
+func (m *machine) isContext(v uint64, from exec.Prov) bool {
+	if m.prog.in.Type.Prog == ebpf.Netfilter {
+		const skb = 8 // struct bpf_nf_ctx
+		ctx := m.state.PlainCtx()
+		return len(ctx) >= skb+8 && v == binary.NativeEndian.Uint64(ctx[skb:])
+	}
+	return from.Region() == exec.RegionCtx && v == uint64(m.state.Ctx())
+}
+
 // argument holds one argument against its kind.
 func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Map) (reason string) {
 	v, from := m.reg[r], m.prov[r]
 	size := func() uintptr { return uintptr(m.reg[r+1]) }
 	switch kind {
 	case helper.ArgPtrToCtx:
-		if from.Region() != exec.RegionCtx || v != uint64(m.state.Ctx()) {
+		if !m.isContext(v, from) {
 			return "is not the context"
 		}
 	case helper.ArgConstMapPtr:
