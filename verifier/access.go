@@ -179,7 +179,7 @@ func (c *checker) narrow(a *memAccess) {
 		same := r.UMax < 1<<(8*a.size-1)
 		r.Value.SignExtend(a.size)
 		if !same {
-			r.ID, r.Delta = 0, 0
+			r.unlink()
 		}
 	}
 }

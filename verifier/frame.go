@@ -11,8 +11,11 @@ import (
 	"github.com/skep-ebpf/skep/verifier/scalar"
 )
 
-// flagSleepable is BPF_F_SLEEPABLE of a program's flags.
-const flagSleepable = 1 << 4
+// Flags of a program.
+const (
+	flagStrictAlignment = 1 << 0 // BPF_F_STRICT_ALIGNMENT
+	flagSleepable       = 1 << 4 // BPF_F_SLEEPABLE
+)
 
 // enter makes the state in which a function begins: the main program's, or a
 // global function's with arguments as its BTF says ([checker.globalArgs]).

@@ -101,11 +101,11 @@ func (c *checker) storeSlot(a *memAccess, f *frame, off int) error {
 	case r != nil && aligned && r.Type == Scalar && c.capable && c.keepsSpill(r, a.size):
 		fits := bits.Len64(r.UMax) <= 8*a.size
 		if fits {
-			c.linkScalar(r)
+			c.link(r)
 		}
 		spilled := *r
 		if !fits {
-			spilled.ID, spilled.Delta = 0, 0
+			spilled.unlink()
 		}
 		c.spill(s, &spilled, a.size)
 	case isImm && aligned && c.capable && c.since(6, 3):
@@ -305,7 +305,7 @@ func (c *checker) loadPart(a *memAccess, s *slot, off int) (filled bool, err err
 		}
 		*dst = *s.reg
 		if bits.Len64(dst.UMax) > 8*a.size {
-			dst.ID, dst.Delta = 0, 0
+			dst.unlink()
 		}
 		return true, nil
 	}
@@ -367,25 +367,14 @@ func (c *checker) loadSomewhere(a *memAccess, f *frame) error {
 	return nil
 }
 
-// linkScalar gives a number that is copied an identity, so that what is learned of one
-// copy is learned of the others (assign_scalar_id_before_mov).
-func (c *checker) linkScalar(r *Reg) {
-	if r.ID&idAddConst != 0 {
-		r.ID, r.Delta = 0, 0
-	}
-	if r.ID == 0 && !r.Value.IsConst() {
-		r.ID = c.newID()
-	}
-}
-
-// linkSlot is linkScalar of a spilled number.
+// linkSlot is link of a spilled number.
 func (c *checker) linkSlot(s *slot) {
 	r := s.reg
 	if !c.capable || r.Type != Scalar || r.ID&idAddConst == 0 && (r.ID != 0 || r.Value.IsConst()) {
 		return
 	}
 	linked := *r
-	c.linkScalar(&linked)
+	c.link(&linked)
 	s.reg = c.newReg(&linked)
 }
 
