@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/cilium/ebpf/btf"
 
@@ -83,7 +84,10 @@ func (c *checker) findFunctions() error {
 			starts = slices.Insert(starts, at, start)
 		}
 	}
-	if e := c.img.Exception; e != 0 {
+	if err := c.findException(); err != nil {
+		return err
+	}
+	if e := c.exception; e != 0 {
 		if at, found := slices.BinarySearch(starts, e); !found {
 			starts = slices.Insert(starts, at, e)
 		}
@@ -98,11 +102,44 @@ func (c *checker) findFunctions() error {
 			f.Function = c.img.Funcs[at]
 		}
 		f.global = f.Type != nil && f.Type.Linkage == btf.GlobalFunc
-		if start == c.img.Exception && start != 0 {
+		if start == c.exception && start != 0 {
 			f.callback, f.async, f.exception = true, true, true
 		}
 		c.funcs = append(c.funcs, f)
 	}
+	return nil
+}
+
+// findException finds the function that bpf_throw calls: the one that a tag of the
+// main program names.
+func (c *checker) findException() error {
+	c.insn, c.exception = 0, c.img.Exception
+	if len(c.img.Funcs) == 0 || c.img.Funcs[0].Type == nil {
+		return nil
+	}
+	var names []string
+	for _, tag := range c.img.Funcs[0].Type.Tags {
+		if name, ok := strings.CutPrefix(tag, "exception_callback:"); ok {
+			names = append(names, name)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+	default:
+		return c.fail(CauseException, "multiple exception callback tags for main subprog")
+	}
+	at := slices.IndexFunc(c.img.Funcs, func(f program.Function) bool { return f.Name == names[0] })
+	switch {
+	case at < 0:
+		return c.fail(CauseException, "exception callback '%s' could not be found in BTF", names[0])
+	case c.img.Funcs[at].Type != nil && c.img.Funcs[at].Type.Linkage != btf.GlobalFunc:
+		return c.fail(CauseException, "exception callback '%s' must have global linkage", names[0])
+	case at == 0:
+		return c.fail(CauseException, "invalid exception callback insn_off in func_info: 0")
+	}
+	c.exception = c.img.Funcs[at].Start
 	return nil
 }
 
@@ -302,7 +339,7 @@ func (c *checker) checkReach() error {
 		}
 		path, stack = append(path, i), append(stack, next)
 	}
-	for _, root := range []int{0, c.img.Exception} {
+	for _, root := range []int{0, c.exception} {
 		if state[root] != unseen {
 			continue
 		}

@@ -82,6 +82,7 @@ type checker struct {
 
 	funcs     []function
 	order     []int // functions, callees before their callers
+	exception int   // where the function begins that bpf_throw calls; 0: none
 	aux       []insnAux
 	constants []constants // before each instruction; only until the walk
 	loops     int32       // how many strongly connected parts there are

@@ -194,7 +194,7 @@ func (c *checker) globalArgs(fn int) ([]globalArg, error) {
 			return nil, err
 		}
 	}
-	if f.Start == c.img.Exception && fn != 0 {
+	if f.Start == c.exception && fn != 0 {
 		if err := c.exceptionArgs(fn, args); err != nil {
 			return nil, err
 		}

@@ -124,7 +124,7 @@ func (c *checker) kfuncEffects(ins *isa.Instruction, call *kfuncCall) error {
 	if err := c.kfuncRelease(call); err != nil {
 		return err
 	}
-	if call.has(kfThrow) && c.img.Exception == 0 {
+	if call.has(kfThrow) && c.exception == 0 {
 		// Without a callback, the program returns the argument.
 		return c.returns(isa.R1, "R1")
 	}
