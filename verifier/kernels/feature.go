@@ -80,7 +80,7 @@ const (
 	numFeatures
 )
 
-var features = [numFeatures]feature{
+var featureTable = [numFeatures]feature{
 	ISAv2:         {"ISA v2", "jumps on less than (JLT, JLE, JSLT, JSLE)", V(4, 14)},
 	ISAv3:         {"ISA v3", "32-bit jumps (JMP32)", V(5, 1)},
 	ISAv4:         {"ISA v4", "signed division and modulo, sign-extending loads and moves, byte swap, far jumps (gotol)", V(6, 6)},
@@ -146,13 +146,13 @@ var features = [numFeatures]feature{
 }
 
 // String is the feature's name, for people: "bounded loops".
-func (f Feature) String() string { return features[f].name }
+func (f Feature) String() string { return featureTable[f].name }
 
 // Means says in a line what the feature is.
-func (f Feature) Means() string { return features[f].means }
+func (f Feature) Means() string { return featureTable[f].means }
 
 // Since is the first Linux that has it.
-func (f Feature) Since() Version { return features[f].since }
+func (f Feature) Since() Version { return featureTable[f].since }
 
 // Features gives all features.
 func Features() []Feature {
@@ -165,5 +165,5 @@ func Features() []Feature {
 
 // Has answers for a feature.
 func (k *Kernel) Has(f Feature) (since Version, ok bool) {
-	return answer(k.version, span{since: features[f].since})
+	return answer(k.version, span{since: featureTable[f].since})
 }

@@ -82,7 +82,11 @@ func (k *Kernel) Helper(t ebpf.ProgramType, a ebpf.AttachType, id uint32) (since
 	if !known {
 		return 0, false
 	}
-	return h.uses.find(k.version, t, a)
+	since, ok = h.uses.find(k.version, t, a)
+	if k.host != nil {
+		ok = k.host.helper(t, a, id, ok)
+	}
+	return since, ok
 }
 
 // parseConditions reads "gpl", "bpf", "perfmon", several with commas, or "-".

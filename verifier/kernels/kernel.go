@@ -11,14 +11,18 @@ import (
 type Kernel struct {
 	name    string
 	version Version
+	host    *host // asks the running kernel; nil: go by the tables
 }
 
 // Get gives a kernel by name: a version between the oldest and the newest
-// profile ("6.12", "5.19", "6.1.176"), or "any" for the newest.
+// profile ("6.12", "5.19", "6.1.176"), "any" for the newest, or "host" for the
+// running one.
 func Get(name string) (*Kernel, error) {
 	switch name {
 	case "any":
 		return Any(), nil
+	case "host":
+		return Host()
 	}
 	v, err := ParseVersion(name)
 	if err != nil {
@@ -36,7 +40,7 @@ func known() string {
 	for _, v := range profiles {
 		names = append(names, v.String())
 	}
-	return strings.Join(names, ", ") + ", each version between them, and any"
+	return strings.Join(names, ", ") + ", each version between them, any and host"
 }
 
 // All gives the profiles, oldest first.

@@ -23,9 +23,9 @@ func TestGet(t *testing.T) {
 		{"v5.19", "5.19", ""},
 		{"6.1.176-amd64", "6.1", ""},
 		{"any", "any", ""},
-		{"6.20", "", "no facts about Linux 6.20: the nearest is 6.18; there is 5.4, 5.10, 5.15, 6.1, 6.6, 6.12, 6.18, 7.2, each version between them, and any"},
-		{"4.19", "", "no facts about Linux 4.19: the nearest is 5.4; there is 5.4, 5.10, 5.15, 6.1, 6.6, 6.12, 6.18, 7.2, each version between them, and any"},
-		{"latest", "", `unknown kernel "latest": there is 5.4, 5.10, 5.15, 6.1, 6.6, 6.12, 6.18, 7.2, each version between them, and any`},
+		{"6.20", "", "no facts about Linux 6.20: the nearest is 6.18; there is 5.4, 5.10, 5.15, 6.1, 6.6, 6.12, 6.18, 7.2, each version between them, any and host"},
+		{"4.19", "", "no facts about Linux 4.19: the nearest is 5.4; there is 5.4, 5.10, 5.15, 6.1, 6.6, 6.12, 6.18, 7.2, each version between them, any and host"},
+		{"latest", "", `unknown kernel "latest": there is 5.4, 5.10, 5.15, 6.1, 6.6, 6.12, 6.18, 7.2, each version between them, any and host`},
 	}
 	for _, test := range tests {
 		k, err := kernels.Get(test.name)
@@ -64,7 +64,7 @@ func TestAnswers(t *testing.T) {
 		{"mmapable hash", of(k72.MapFlags(ebpf.Hash, 1<<10)), answer{0, false}},
 		{"netfilter in 6.1", of(k61.ProgType(ebpf.Netfilter)), answer{kernels.V(6, 4), false}},
 		{"XDP on a CPU map", of(k510.AttachType(ebpf.XDP, ebpf.AttachXDPCPUMap)), answer{kernels.V(5, 9), true}},
-		{"sleepable iterator", of(k510.Sleepable(ebpf.Tracing, ebpf.AttachTraceIter)), answer{kernels.V(5, 19), false}},
+		{"sleepable uprobe", of(k510.Sleepable(ebpf.Kprobe, 0)), answer{kernels.V(6, 0), false}},
 		{"timer in an LRU hash", of(k61.MapField(ebpf.LRUHash, kernels.TimerField)), answer{kernels.V(5, 15), true}},
 		{"bounded loops", of(k510.Has(kernels.BoundedLoops)), answer{kernels.V(5, 3), true}},
 		{"may_goto", of(k510.Has(kernels.MayGoto)), answer{kernels.V(6, 9), false}},

@@ -153,5 +153,9 @@ func (k *Kernel) Kfunc(t ebpf.ProgramType, a ebpf.AttachType, name string) (sinc
 	for _, form := range f.forms {
 		all = append(all, form.uses...)
 	}
-	return all.find(k.version, t, a)
+	since, ok = all.find(k.version, t, a)
+	if k.host != nil && ok {
+		ok = k.host.kfunc(name, ok)
+	}
+	return since, ok
 }

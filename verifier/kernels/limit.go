@@ -41,7 +41,7 @@ type limitValue struct {
 // always is a limit that no profile has otherwise.
 func always(value int) []limitValue { return []limitValue{{oldest, value}} }
 
-var limits = [numLimits]limit{
+var limitTable = [numLimits]limit{
 	ProgramInsns:    {"instructions", "instruction slots of a program", always(1_000_000)},
 	UnprivInsns:     {"instructions, unprivileged", "instruction slots of a program whose loader lacks CAP_BPF", always(4096)},
 	ProcessedInsns:  {"processed instructions", "instructions that the verifier walks over all paths", always(1_000_000)},
@@ -62,10 +62,10 @@ var limits = [numLimits]limit{
 }
 
 // String is the limit's name, for people: "call frames".
-func (l Limit) String() string { return limits[l].name }
+func (l Limit) String() string { return limitTable[l].name }
 
 // Means says in a line what is counted.
-func (l Limit) Means() string { return limits[l].means }
+func (l Limit) Means() string { return limitTable[l].means }
 
 // Limits gives all limits.
 func Limits() []Limit {
@@ -79,7 +79,7 @@ func Limits() []Limit {
 // Limit is a limit's value.
 func (k *Kernel) Limit(l Limit) int {
 	value := 0
-	for _, change := range limits[l].values {
+	for _, change := range limitTable[l].values {
 		if change.since <= k.version {
 			value = change.value
 		}

@@ -55,7 +55,11 @@ func (k *Kernel) MapType(t ebpf.MapType) (since Version, ok bool) {
 	if !known {
 		return 0, false
 	}
-	return answer(k.version, s)
+	since, ok = answer(k.version, s)
+	if k.host != nil {
+		ok = k.host.mapType(t, ok)
+	}
+	return since, ok
 }
 
 // MapFlags answers for maps of a type with flags (BPF_F_NO_PREALLOC ..) at once.

@@ -70,7 +70,12 @@ type use struct {
 // uses is who may use something.
 type uses []use
 
+// find answers for programs of a type and attach type. As in Linux, sockets of
+// cgroups are attached at their creation where nothing is said.
 func (us uses) find(v Version, t ebpf.ProgramType, a ebpf.AttachType) (since Version, ok bool) {
+	if t == ebpf.CGroupSock && a == 0 {
+		a = ebpf.AttachCGroupInetSockCreate
+	}
 	var spans []span
 	for _, u := range us {
 		if u.prog == t && (!u.narrow || u.attach == a) {
@@ -126,7 +131,11 @@ func (k *Kernel) ProgType(t ebpf.ProgramType) (since Version, ok bool) {
 	if !known {
 		return 0, false
 	}
-	return answer(k.version, s)
+	since, ok = answer(k.version, s)
+	if k.host != nil {
+		ok = k.host.progType(t, ok)
+	}
+	return since, ok
 }
 
 // AttachType answers for programs of a type that are to be attached in a way.
@@ -155,4 +164,17 @@ func (us uses) types(v Version) []ebpf.ProgramType {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// progName and attachName are the names in the tables.
+func progName(t ebpf.ProgramType) string  { return nameOf(progs().progs, uint32(t)) }
+func attachName(a ebpf.AttachType) string { return nameOf(progs().attaches, uint32(a)) }
+
+func nameOf(numbers map[string]uint32, number uint32) string {
+	for name, n := range numbers {
+		if n == number {
+			return name
+		}
+	}
+	return strconv.FormatUint(uint64(number), 10)
 }

@@ -40,17 +40,22 @@ type span struct{ since, until Version }
 func (s span) has(v Version) bool { return s.since <= v && (s.until == 0 || v < s.until) }
 
 // answer is what a Kernel's methods give for a thing that comes and goes: the
-// first version that has it, in v itself or after it, and whether v has it.
+// first version that has it, v or before if v has it and else after it, and
+// whether v has it.
 func answer(v Version, spans ...span) (since Version, ok bool) {
+	var later Version
 	for _, s := range spans {
-		if s.has(v) {
-			return s.since, true
-		}
-		if s.since > v && (since == 0 || s.since < since) {
-			since = s.since
+		switch {
+		case s.has(v) && (!ok || s.since < since):
+			since, ok = s.since, true
+		case s.since > v && (later == 0 || s.since < later):
+			later = s.since
 		}
 	}
-	return since, false
+	if !ok {
+		since = later
+	}
+	return since, ok
 }
 
 // parseEntry reads a column "name", "name@since" or "name@since-until"; a name
