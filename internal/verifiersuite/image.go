@@ -80,16 +80,12 @@ func (c *Case) Image() (*program.Image, map[string]*ebpf.MapSpec, error) {
 		return nil, nil, err
 	}
 	for _, k := range c.Load.Kfuncs {
-		if k.Name == "?" {
-			if err := c.moduleKfuncs(img); err != nil {
-				return nil, nil, err
-			}
-			break
-		}
-		if img.Kfuncs[k.Insn], err = c.kfunc(types, k.Name); err != nil {
-			return nil, nil, err
+		fn := &btf.Func{Name: k.Name}
+		if types.TypeByName(k.Name, &fn) == nil {
+			img.Kfuncs[k.Insn] = c.kfunc(fn)
 		}
 	}
+	c.relink(img)
 	if img.Type == ebpf.StructOps {
 		return img, specs, c.member(img)
 	}
@@ -97,39 +93,6 @@ func (c *Case) Image() (*program.Image, map[string]*ebpf.MapSpec, error) {
 }
 
 func (c *Case) object() string { return filepath.Join(c.suite.objects, c.File+".bpf.o") }
-
-// kfunc finds a kernel function's type: the kernel's, and for those of test
-// modules the one that the program declares.
-func (c *Case) kfunc(types *btf.Spec, name string) (*btf.Func, error) {
-	var fn *btf.Func
-	if c.suite.Types.TypeByName(name, &fn) == nil {
-		return fn, nil
-	}
-	if err := types.TypeByName(name, &fn); err != nil {
-		return nil, fmt.Errorf("%s: kernel function %s: %w", c.Name(), name, err)
-	}
-	return fn, nil
-}
-
-// moduleKfuncs takes the kernel functions from the object, where the data does not
-// name those of modules.
-func (c *Case) moduleKfuncs(img *program.Image) error {
-	p, err := program.Open(c.object())
-	if err != nil {
-		return err
-	}
-	linked, err := program.Link(p.Spec, c.Func, &program.LinkOptions{
-		KernelTypes: c.suite.Types, HasKfunc: func(string) bool { return true },
-	})
-	if err != nil {
-		return err
-	}
-	if len(linked.Insns) != len(img.Insns) {
-		return fmt.Errorf("%s: the object's program has %d instructions, not %d", c.Name(), len(linked.Insns), len(img.Insns))
-	}
-	img.Kfuncs = linked.Kfuncs
-	return nil
-}
 
 // functions reads func_info.
 func (c *Case) functions(img *program.Image) error {
@@ -217,7 +180,7 @@ func mapName(name string) string {
 
 // innerMap is what the object says that a map of maps holds.
 func (c *Case) innerMap(name string) (*ebpf.MapSpec, error) {
-	p, err := program.Open(c.object())
+	p, err := c.open()
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +192,7 @@ func (c *Case) innerMap(name string) (*ebpf.MapSpec, error) {
 
 // member finds which member of which structure a struct_ops program is.
 func (c *Case) member(img *program.Image) error {
-	p, err := program.Open(c.object())
+	p, err := c.open()
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
 )
 
@@ -26,6 +27,7 @@ type Suite struct {
 	Types *btf.Spec
 
 	objects string // where the objects lie
+	opened  map[string]*program.Program
 }
 
 // Case is one program, loaded in one way.
