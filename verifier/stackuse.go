@@ -181,6 +181,10 @@ func (c *checker) cleanStack(s *state, frame int) {
 	live := c.liveSlots(s, frame)
 	for i := range f.stack {
 		upper, lower := live.has(2*i), live.has(2*i+1)
+		if !c.since(7, 1) { // Linux looked at whole slots
+			upper = upper || lower
+			lower = upper
+		}
 		if sl := &f.stack[i]; !upper || !lower {
 			sl.forget(upper, lower)
 		}
