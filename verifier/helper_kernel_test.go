@@ -98,7 +98,9 @@ func (w *callWriter) loadMap(dst, m int) {
 	w.emit(0, 0, 0, 0, 0)
 }
 
-func (w *callWriter) call(id uint32) { w.emit(isa.ClassJMP|isa.JmpCALL, 0, isa.CallHelper, 0, int32(id)) }
+func (w *callWriter) call(id uint32) {
+	w.emit(isa.ClassJMP|isa.JmpCALL, 0, isa.CallHelper, 0, int32(id))
+}
 
 // value looks the array's value up; where it is not checked it may be NULL.
 func (w *callWriter) value(checked bool) {
@@ -296,7 +298,7 @@ func compareCall(t *testing.T, typ ebpf.ProgramType, w *callWriter, all []*kerne
 	if refusal != nil && refusal.Cause == verifier.CauseUnsupported {
 		return "unknown"
 	}
-	accepted, kernel := loadCall(t, typ, w.insns, maps, false)
+	accepted, _ := loadCall(t, typ, w.insns, maps, false)
 	switch {
 	case accepted && refusal == nil:
 		return "same: accepted"
@@ -306,7 +308,7 @@ func compareCall(t *testing.T, typ ebpf.ProgramType, w *callWriter, all []*kerne
 		return fmt.Sprintf("falsely refused\nskep: %v", ours)
 	}
 	var log strings.Builder
-	_, kernel = loadCall(t, typ, w.insns, maps, true)
+	_, kernel := loadCall(t, typ, w.insns, maps, true)
 	logged := *opts
 	logged.Log = &log
 	_, _ = verifier.CheckImage(img, specs, &logged) // said above
