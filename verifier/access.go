@@ -173,11 +173,11 @@ func (c *checker) narrow(a *memAccess) {
 	case r.Value == unknown:
 		r.Value = zeroExtended[a.size]
 	case !a.signed:
-		r.Value.Truncate(a.size)
+		r.Value.Truncate(c.rules, a.size)
 	default:
 		// A number that the extension changes is not what it was linked to any more.
 		same := r.UMax < 1<<(8*a.size-1)
-		r.Value.SignExtend(a.size)
+		r.Value.SignExtend(c.rules, a.size)
 		if !same {
 			r.unlink()
 		}

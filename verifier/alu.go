@@ -44,33 +44,33 @@ func (c *checker) unary(ins *isa.Instruction) error {
 	case dst.Type != Scalar, swap && !c.since(6, 18), !c.since(6, 17):
 		dst.setUnknown()
 	case swap:
-		swapBytes(ins, dst)
+		c.swapBytes(ins, dst)
 	default:
 		dst.unlink()
-		apply(&dst.Value, ins, &dst.Value)
+		c.apply(&dst.Value, ins, &dst.Value)
 	}
 	return nil
 }
 
 // swapBytes computes a conversion between byte orders, on a little-endian machine.
-func swapBytes(ins *isa.Instruction, dst *Reg) {
+func (c *checker) swapBytes(ins *isa.Instruction, dst *Reg) {
 	size := int(ins.Imm) / 8
 	switch swaps := !is32(ins) || usesSource(ins); {
 	case swaps:
 		dst.unlink()
-		dst.ByteSwap(size)
+		dst.ByteSwap(c.rules, size)
 	case size < 8:
 		dst.unlink()
-		dst.Truncate(size)
+		dst.Truncate(c.rules, size)
 	}
 }
 
 // apply computes an operation on numbers: v op= w.
-func apply(v *scalar.Value, ins *isa.Instruction, w *scalar.Value) {
+func (c *checker) apply(v *scalar.Value, ins *isa.Instruction, w *scalar.Value) {
 	if is32(ins) {
-		v.Op32(ins.Op&0xf0, ins.Off == 1, w)
+		v.Op32(c.rules, ins.Op&0xf0, ins.Off == 1, w)
 	} else {
-		v.Op(ins.Op&0xf0, ins.Off == 1, w)
+		v.Op(c.rules, ins.Op&0xf0, ins.Off == 1, w)
 	}
 }
 
@@ -125,16 +125,16 @@ func (c *checker) move32(ins *isa.Instruction) error {
 			return c.failReg(CausePointerLeak, int(ins.Src), "R%d partial copy of pointer", ins.Src)
 		}
 		dst.setUnknown()
-		dst.ZeroExtend()
+		dst.ZeroExtend(c.rules)
 		return nil
 	}
 	if ins.Off == 0 {
 		c.copyNumber(dst, src, src.UMax <= math.MaxUint32)
-		dst.ZeroExtend()
+		dst.ZeroExtend(c.rules)
 		return nil
 	}
 	c.copyNumber(dst, src, src.UMax < 1<<(ins.Off-1))
-	dst.SignExtend32(int(ins.Off) / 8)
+	dst.SignExtend32(c.rules, int(ins.Off)/8)
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (c *checker) moveSigned(ins *isa.Instruction) error {
 		return nil
 	}
 	c.copyNumber(dst, src, src.UMax < 1<<(ins.Off-1))
-	dst.SignExtend(int(ins.Off) / 8)
+	dst.SignExtend(c.rules, int(ins.Off)/8)
 	return nil
 }
 
@@ -263,7 +263,7 @@ func (c *checker) arith(ins *isa.Instruction, w *scalar.Value) error {
 			return err
 		}
 		wasUMax, by := dst.UMax, *w
-		apply(&dst.Value, ins, w)
+		c.apply(&dst.Value, ins, w)
 		c.linkSum(ins, dst, wasUMax, &by)
 		return nil
 	case isa.AluAND, isa.AluOR:
@@ -276,7 +276,7 @@ func (c *checker) arith(ins *isa.Instruction, w *scalar.Value) error {
 			return nil
 		}
 	}
-	apply(&dst.Value, ins, w)
+	c.apply(&dst.Value, ins, w)
 	dst.unlink()
 	return nil
 }

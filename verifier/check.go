@@ -10,6 +10,7 @@ import (
 
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier/kernels"
+	"github.com/skep-ebpf/skep/verifier/scalar"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -101,6 +102,9 @@ func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 	}
 	if c.kernel, err = kernelOf(opts.Kernel); err != nil {
 		return nil, err
+	}
+	if !c.since(7, 2) {
+		c.rules = scalar.Before72
 	}
 	return c, nil
 }

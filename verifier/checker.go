@@ -71,6 +71,8 @@ type checker struct {
 	specs  map[string]*ebpf.MapSpec
 	kernel *kernels.Kernel
 
+	rules scalar.Rules
+
 	// What the loader's capabilities allow.
 	capable bool // CAP_BPF
 	leaks   bool // may see addresses (CAP_PERFMON)

@@ -95,11 +95,11 @@ func (c *checker) compare(ins *isa.Instruction, dst, src *Reg) error {
 		regs[ins.Dst].Value = s.dst
 		if usesSource(ins) {
 			regs[ins.Src].Value = s.src
-			c.st.spread(src, linked)
-			taken.spread(&regs[ins.Src], linked)
+			c.spread(c.st, src, linked)
+			c.spread(taken, &regs[ins.Src], linked)
 		}
-		c.st.spread(dst, linked)
-		taken.spread(&regs[ins.Dst], linked)
+		c.spread(c.st, dst, linked)
+		c.spread(taken, &regs[ins.Dst], linked)
 		return nil
 	}
 	if ins.Op&7 == isa.ClassJMP32 {
@@ -141,11 +141,11 @@ func (c *checker) outcome(ins *isa.Instruction, dst, src *Reg, s *sides) scalar.
 		}
 	}
 	*s = sides{dst.Value, src.Value, dst.Value, src.Value}
-	scalar.Refine(op, narrow, false, &s.notDst, &s.notSrc)
-	scalar.Refine(op, narrow, true, &s.dst, &s.src)
+	scalar.Refine(c.rules, op, narrow, false, &s.notDst, &s.notSrc)
+	scalar.Refine(c.rules, op, narrow, true, &s.dst, &s.src)
 	if dst == src {
-		scalar.Refine(isa.JmpJEQ, false, true, &s.notDst, &s.notSrc)
-		scalar.Refine(isa.JmpJEQ, false, true, &s.dst, &s.src)
+		scalar.Refine(c.rules, isa.JmpJEQ, false, true, &s.notDst, &s.notSrc)
+		scalar.Refine(c.rules, isa.JmpJEQ, false, true, &s.dst, &s.src)
 	}
 	if c.since(7, 1) {
 		switch { // a side that leaves no number cannot be taken

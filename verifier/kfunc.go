@@ -101,7 +101,7 @@ func (c *checker) lockFails() error {
 	}
 	v := scalar.Unknown()
 	v.SMin, v.SMax, v.S32Min, v.S32Max = -maxErrno, -1, -maxErrno, -1
-	v.Sync()
+	v.Sync(c.rules)
 	f.regs[isa.R0] = Reg{Type: Scalar, Value: v}
 	return nil
 }

@@ -98,8 +98,8 @@ func (c *checker) linkedTo(id uint32, regs *linkedRegs) {
 // hasID reports whether a register holds a number of the ID.
 func (r *Reg) hasID(id uint32) bool { return r.Type == Scalar && r.ID&^idAddConst == id }
 
-// spread tells the registers that are linked to known what known has learnt.
-func (s *state) spread(known *Reg, regs linkedRegs) {
+// spread tells the registers of a state that are linked to known what known has learnt.
+func (c *checker) spread(s *state, known *Reg, regs linkedRegs) {
 	if known.Type != Scalar || known.ID == 0 {
 		return
 	}
@@ -108,19 +108,19 @@ func (s *state) spread(known *Reg, regs linkedRegs) {
 		f := s.frames[n]
 		if !spilled {
 			if r := &f.regs[at]; r != known {
-				r.learn(known)
+				r.learn(c.rules, known)
 			}
 			continue
 		}
 		r := *f.stack[at].reg
-		if r.learn(known) {
+		if r.learn(c.rules, known) {
 			f.stack[at].reg = &r
 		}
 	}
 }
 
 // learn takes over what is known of another register of the same ID.
-func (r *Reg) learn(known *Reg) bool {
+func (r *Reg) learn(by scalar.Rules, known *Reg) bool {
 	if !r.hasID(known.ID &^ idAddConst) {
 		return false
 	}
@@ -132,12 +132,12 @@ func (r *Reg) learn(known *Reg) bool {
 		return true
 	}
 	id, delta := r.ID, r.Delta
-	by := scalar.Const(uint64(int64(delta) - int64(known.Delta)))
+	distance := scalar.Const(uint64(int64(delta) - int64(known.Delta)))
 	*r = *known
 	r.ID, r.Delta = id, delta
-	r.Value.Op(isa.AluADD, false, &by)
+	r.Value.Op(by, isa.AluADD, false, &distance)
 	if (id|known.ID)&idAddConst32 != 0 {
-		r.ZeroExtend()
+		r.ZeroExtend(by)
 	}
 	return true
 }

@@ -100,7 +100,7 @@ func (c *checker) addTo(ptr *Reg, off *scalar.Value) {
 		ptr.Off += int32(off.SMin)
 	} else {
 		ptr.ForgetLow() // of pointers it is not kept
-		ptr.Value.Op(isa.AluADD, false, off)
+		ptr.Value.Op(c.rules, isa.AluADD, false, off)
 	}
 	if ptr.isPacket() {
 		c.movePacket(ptr, off, true)
@@ -113,7 +113,7 @@ func (c *checker) subtractFrom(ptr *Reg, off *scalar.Value) {
 		ptr.Off -= int32(off.SMin)
 	} else {
 		ptr.ForgetLow()
-		ptr.Value.Op(isa.AluSUB, false, off)
+		ptr.Value.Op(c.rules, isa.AluSUB, false, off)
 	}
 	if ptr.isPacket() {
 		c.movePacket(ptr, off, off.SMin < 0)
@@ -123,11 +123,15 @@ func (c *checker) subtractFrom(ptr *Reg, off *scalar.Value) {
 // movePacket makes a packet pointer one of its own when it was moved by what is not
 // known. forward tells that it may have moved towards the end.
 func (c *checker) movePacket(ptr *Reg, off *scalar.Value, forward bool) {
-	known := off.IsConst()
-	if !known {
+	if !off.IsConst() {
 		ptr.ID = c.newID()
+		if forward {
+			ptr.Range = 0
+		}
 	}
-	if !known && forward || ptr.Range < 0 {
+	// What was beyond the end may be inside again. Before 7.2, Linux forgot about that;
+	// behind the end it stays there.
+	if ptr.Range < 0 && (c.since(7, 2) || !off.IsConst() || !forward || off.SMin < 0) {
 		ptr.Range = 0
 	}
 }

@@ -11,7 +11,7 @@ import (
 // operand: v op= w. The operation is one of isa.AluX; signed is for DIV and MOD.
 // NEG ignores w. Shifts by and divisions by what is not known give any number, as
 // do shifts by the word's width or more.
-func (v *Value) Op(op uint8, signed bool, w *Value) {
+func (v *Value) Op(by Rules, op uint8, signed bool, w *Value) {
 	if v.IsConst() && w.IsConst() {
 		if x, ok := Eval(op, signed, v.Bits.Value, w.Bits.Value); ok {
 			*v = Const(x)
@@ -68,7 +68,7 @@ func (v *Value) Op(op uint8, signed bool, w *Value) {
 		*v = unknown
 		return
 	}
-	v.Sync()
+	v.Sync(by)
 }
 
 // shift shifts by n bits, less than 64.
@@ -122,7 +122,7 @@ func (v *Value) divide(op uint8, signed bool, d uint64) {
 
 // Op32 is [Value.Op] on the lower halves; the upper half of the result is 0. Only
 // where a shift or division gives any number, that is any of 64 bits.
-func (v *Value) Op32(op uint8, signed bool, w *Value) {
+func (v *Value) Op32(by Rules, op uint8, signed bool, w *Value) {
 	x, xok := v.Const32()
 	y, yok := w.Const32()
 	if xok && yok {
@@ -177,7 +177,7 @@ func (v *Value) Op32(op uint8, signed bool, w *Value) {
 			return
 		}
 		v.divide32(op, signed, y)
-		v.ZeroExtend()
+		v.ZeroExtend(by)
 		return
 	default:
 		*v = unknown
@@ -185,7 +185,7 @@ func (v *Value) Op32(op uint8, signed bool, w *Value) {
 	}
 	v.Bits = low
 	v.setNarrow(narrow)
-	v.ZeroExtend()
+	v.ZeroExtend(by)
 }
 
 func (v *Value) divide32(op uint8, signed bool, d uint32) {
@@ -215,14 +215,14 @@ func (v *Value) divide32(op uint8, signed bool, d uint32) {
 func isShift(op uint8) bool { return op == isa.AluLSH || op == isa.AluRSH || op == isa.AluARSH }
 
 // ZeroExtend clears the upper half.
-func (v *Value) ZeroExtend() {
+func (v *Value) ZeroExtend(by Rules) {
 	v.Bits = v.Bits.Low(4)
 	v.setWide(arc[int64](uint64(v.U32Min), uint64(v.U32Max)))
-	v.Sync()
+	v.Sync(by)
 }
 
 // Truncate keeps the lowest size bytes (1, 2 or 4) and clears the others.
-func (v *Value) Truncate(size int) {
+func (v *Value) Truncate(by Rules, size int) {
 	keep := uint64(math.MaxUint64) >> (64 - 8*size)
 	lo, hi := uint64(0), keep
 	if v.UMin&^keep == v.UMax&^keep {
@@ -233,11 +233,11 @@ func (v *Value) Truncate(size int) {
 	if size < 4 {
 		v.setNarrow(all[int32, uint32]())
 	}
-	v.Sync()
+	v.Sync(by)
 }
 
 // SignExtend makes the lowest size bytes (1, 2 or 4), read as signed, the whole.
-func (v *Value) SignExtend(size int) {
+func (v *Value) SignExtend(by Rules, size int) {
 	n := 64 - 8*size
 	extend := func(x uint64) int64 { return int64(x<<n) >> n }
 	if v.IsConst() {
@@ -254,12 +254,12 @@ func (v *Value) SignExtend(size int) {
 	*v = unknown
 	v.setWide(arc[int64](uint64(lo), uint64(hi)))
 	v.setNarrow(arc[int32](uint32(lo), uint32(hi)))
-	v.Sync()
+	v.Sync(by)
 }
 
 // SignExtend32 makes the lowest size bytes (1 or 2), read as signed, the lower
 // half, and clears the upper one.
-func (v *Value) SignExtend32(size int) {
+func (v *Value) SignExtend32(by Rules, size int) {
 	n := 32 - 8*size
 	extend := func(x uint32) int32 { return int32(x<<n) >> n }
 	if v.IsConst() {
@@ -275,15 +275,15 @@ func (v *Value) SignExtend32(size int) {
 	}
 	v.Bits = Tnum{Mask: math.MaxUint32}
 	v.setNarrow(arc[int32](uint32(lo), uint32(hi)))
-	v.ZeroExtend()
+	v.ZeroExtend(by)
 }
 
 // ByteSwap reverses the lowest size bytes (2, 4 or 8) and clears the others.
-func (v *Value) ByteSwap(size int) {
+func (v *Value) ByteSwap(by Rules, size int) {
 	b := v.Bits.swap(size)
 	*v = unknown
 	v.Bits = b
-	v.Sync()
+	v.Sync(by)
 }
 
 // Eval computes an operation on numbers as a processor does. It fails where a

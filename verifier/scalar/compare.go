@@ -116,7 +116,7 @@ func (v *Value) CompareSelf(op uint8, narrow bool) Outcome {
 
 // Refine keeps in v and w what is possible where the condition of a jump between
 // them holds, or does not. One of them may become empty: then it cannot.
-func Refine(op uint8, narrow, holds bool, v, w *Value) {
+func Refine(by Rules, op uint8, narrow, holds bool, v, w *Value) {
 	if !holds {
 		op = inverse[op>>4&15]
 	}
@@ -151,8 +151,8 @@ func Refine(op uint8, narrow, holds bool, v, w *Value) {
 			w.setWide(b)
 		}
 	}
-	v.Sync()
-	w.Sync()
+	v.Sync(by)
+	w.Sync(by)
 }
 
 func (v *Value) constFor(narrow bool) bool {

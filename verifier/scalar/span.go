@@ -36,12 +36,6 @@ func (s *span[S, U]) meet(from, to U) {
 	}
 }
 
-// empty reports whether an interval holds no word.
-func (s *span[S, U]) empty() bool { return s.smin > s.smax || s.umin > s.umax }
-
-// isConst reports whether only one word is left.
-func (s *span[S, U]) isConst() bool { return s.umin == s.umax && s.smin == s.smax }
-
 // deduce lets each interval learn from the other.
 func (s *span[S, U]) deduce() {
 	s.meet(s.umin, s.umax)

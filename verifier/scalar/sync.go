@@ -2,8 +2,18 @@ package scalar
 
 import "math"
 
+// Rules say by which version's rules the parts of a set learn from each other. What
+// Linux cannot deduce decides verdicts at the edge.
+type Rules uint8
+
+// The rules.
+const (
+	Newest Rules = iota // of Linux 7.2
+	Before72
+)
+
 // Sync lets the parts of a set learn from each other, after one has changed.
-func (v *Value) Sync() {
+func (v *Value) Sync(by Rules) {
 	if v.IsEmpty() || v.IsConst() && *v == Const(v.Bits.Value) {
 		return
 	}
@@ -11,7 +21,7 @@ func (v *Value) Sync() {
 	// What one step learns, the next may use. Linux takes as many.
 	for range 3 {
 		before := *v
-		v.deduce()
+		v.deduce(by)
 		if *v == before {
 			break
 		}
@@ -65,7 +75,7 @@ func (v *Value) toBits() {
 
 // deduce lets the halves learn from the whole, the whole from its lower half, and
 // of each the signed and unsigned intervals from each other.
-func (v *Value) deduce() {
+func (v *Value) deduce(by Rules) {
 	n, w := v.narrow(), v.wide()
 	if w.umax-w.umin <= math.MaxUint32 {
 		n.meet(uint32(w.umin), uint32(w.umax))
@@ -77,8 +87,28 @@ func (v *Value) deduce() {
 	w.deduce()
 	v.setNarrow(n)
 	v.setWide(w)
+	if by == Before72 {
+		v.fromHalfBefore72()
+		return
+	}
 	v.fromHalf(n.umin, n.umax)
 	v.fromHalf(uint32(n.smin), uint32(n.smax))
+}
+
+// fromHalfBefore72 moves the bounds of the whole to where the lower half's are, within
+// the same upper half.
+func (v *Value) fromHalfBefore72() {
+	const upper = ^uint64(math.MaxUint32)
+	lo, hi := uint64(v.U32Min), uint64(v.U32Max)
+	v.UMin, v.UMax = max(v.UMin, v.UMin&upper|lo), min(v.UMax, v.UMax&upper|hi)
+	v.SMin, v.SMax = max(v.SMin, int64(uint64(v.SMin)&upper|lo)), min(v.SMax, int64(uint64(v.SMax)&upper|hi))
+	if v.S32Min >= 0 && v.SMin >= math.MinInt32 && v.SMax <= math.MaxInt32 {
+		// The lower half is not negative, hence neither is the whole. What else was
+		// known of it is given up here.
+		v.SMin, v.SMax = int64(v.S32Min), int64(v.S32Max)
+		v.UMin, v.UMax = uint64(v.S32Min), uint64(v.S32Max)
+		v.Bits = v.Bits.Intersect(tnumRange(v.UMin, v.UMax))
+	}
 }
 
 // fromHalf moves the bounds of the whole to the first and the last number whose

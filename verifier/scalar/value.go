@@ -40,7 +40,7 @@ func Unknown() Value {
 func Range(lo, hi uint64) Value {
 	v := Unknown()
 	v.UMin, v.UMax = lo, hi
-	v.Sync()
+	v.Sync(Newest)
 	return v
 }
 
@@ -48,7 +48,7 @@ func Range(lo, hi uint64) Value {
 func SignedRange(lo, hi int64) Value {
 	v := Unknown()
 	v.SMin, v.SMax = lo, hi
-	v.Sync()
+	v.Sync(Newest)
 	return v
 }
 
@@ -88,17 +88,17 @@ func (v *Value) Within(w *Value) bool {
 // LimitUnsigned keeps the numbers from lo to hi, unsigned.
 func (v *Value) LimitUnsigned(lo, hi uint64) {
 	v.UMin, v.UMax = max(v.UMin, lo), min(v.UMax, hi)
-	v.Sync()
+	v.Sync(Newest)
 }
 
 // LimitSigned keeps the numbers from lo to hi, signed.
 func (v *Value) LimitSigned(lo, hi int64) {
 	v.SMin, v.SMax = max(v.SMin, lo), min(v.SMax, hi)
-	v.Sync()
+	v.Sync(Newest)
 }
 
 // LimitSigned32 keeps the numbers whose lower half is from lo to hi, signed.
 func (v *Value) LimitSigned32(lo, hi int32) {
 	v.S32Min, v.S32Max = max(v.S32Min, lo), min(v.S32Max, hi)
-	v.Sync()
+	v.Sync(Newest)
 }

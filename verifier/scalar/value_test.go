@@ -53,7 +53,7 @@ func sample(r *rand.Rand) (uint64, Value) {
 				v.S32Max = min(v.S32Max, hi)
 			}
 		}
-		v.Sync()
+		v.Sync(Rules(r.IntN(2)))
 	}
 	return x, v
 }
@@ -118,7 +118,7 @@ func extend(x uint64, size int) uint64 {
 }
 
 // check tries every operation on two sets and a number of each.
-func check(t *testing.T, x uint64, v Value, y uint64, w Value) {
+func check(t *testing.T, by Rules, x uint64, v Value, y uint64, w Value) {
 	t.Helper()
 	has := func(what string, got Value, want uint64) {
 		t.Helper()
@@ -132,17 +132,17 @@ func check(t *testing.T, x uint64, v Value, y uint64, w Value) {
 		for _, signed := range []bool{false, true} {
 			if want, ok := Eval(op, signed, x, y); ok {
 				got := v
-				got.Op(op, signed, &w)
+				got.Op(by, op, signed, &w)
 				has(fmt.Sprintf("Op(%#x, %t)", op, signed), got, want)
 			}
 			if want, ok := Eval32(op, signed, uint32(x), uint32(y)); ok {
 				got := v
-				got.Op32(op, signed, &w)
+				got.Op32(by, op, signed, &w)
 				has(fmt.Sprintf("Op32(%#x, %t)", op, signed), got, uint64(want))
 			}
 		}
 		got := v
-		got.Op(op, false, &got)
+		got.Op(by, op, false, &got)
 		if want, ok := Eval(op, false, x, x); ok {
 			has(fmt.Sprintf("Op(%#x) on itself", op), got, want)
 		}
@@ -150,20 +150,20 @@ func check(t *testing.T, x uint64, v Value, y uint64, w Value) {
 	for _, size := range []int{1, 2, 4, 8} {
 		if size < 8 {
 			got := v
-			got.Truncate(size)
+			got.Truncate(by, size)
 			has("Truncate", got, x&(1<<(8*size)-1))
 			got = v
-			got.SignExtend(size)
+			got.SignExtend(by, size)
 			has("SignExtend", got, extend(x, size))
 		}
 		if size < 4 {
 			got := v
-			got.SignExtend32(size)
+			got.SignExtend32(by, size)
 			has("SignExtend32", got, uint64(uint32(extend(x, size))))
 		}
 		if size > 1 {
 			got := v
-			got.ByteSwap(size)
+			got.ByteSwap(by, size)
 			has("ByteSwap", got, swapBytes(x, size))
 		}
 	}
@@ -174,7 +174,7 @@ func check(t *testing.T, x uint64, v Value, y uint64, w Value) {
 				t.Fatalf("Compare(%#x, %t) of\n%#x in %+v and\n%#x in %+v\nis %d", op, narrow, x, v, y, w, o)
 			}
 			a, b := v, w
-			Refine(op, narrow, is, &a, &b)
+			Refine(by, op, narrow, is, &a, &b)
 			has(fmt.Sprintf("first of Refine(%#x, %t, %t)", op, narrow, is), a, x)
 			has(fmt.Sprintf("second of Refine(%#x, %t, %t)", op, narrow, is), b, y)
 
@@ -195,7 +195,7 @@ func TestSound(t *testing.T) {
 	for range n {
 		x, v := sample(r)
 		y, w := sample(r)
-		check(t, x, v, y, w)
+		check(t, Rules(r.IntN(2)), x, v, y, w)
 	}
 }
 
@@ -205,7 +205,7 @@ func FuzzSound(f *testing.F) {
 		r := rand.New(rand.NewPCG(a, b))
 		x, v := sample(r)
 		y, w := sample(r)
-		check(t, x, v, y, w)
+		check(t, Rules(r.IntN(2)), x, v, y, w)
 	})
 }
 
@@ -298,11 +298,11 @@ func TestPrecise(t *testing.T) {
 		return v
 	}
 	negated := Range(1, 5)
-	negated.Op(isa.AluNEG, false, &negated)
+	negated.Op(Newest, isa.AluNEG, false, &negated)
 	extended := narrow(-3, 7)
 	c32 := Const(32)
-	extended.Op(isa.AluLSH, false, &c32)
-	extended.Op(isa.AluARSH, false, &c32)
+	extended.Op(Newest, isa.AluLSH, false, &c32)
+	extended.Op(Newest, isa.AluARSH, false, &c32)
 	positive := SignedRange(math.MinInt32, math.MaxInt32)
 	positive.LimitSigned32(0, 9)
 	crossing := SignedRange(-10, 10)
@@ -328,7 +328,7 @@ func BenchmarkAdd(b *testing.B) {
 	v := Range(5, 1000)
 	for b.Loop() {
 		x := v
-		x.Op(isa.AluADD, false, &w)
+		x.Op(Newest, isa.AluADD, false, &w)
 	}
 }
 
@@ -337,6 +337,6 @@ func BenchmarkRefine(b *testing.B) {
 	v := Range(5, 1000)
 	for b.Loop() {
 		x, y := v, w
-		Refine(isa.JmpJLT, false, true, &x, &y)
+		Refine(Newest, isa.JmpJLT, false, true, &x, &y)
 	}
 }
