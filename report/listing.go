@@ -10,6 +10,7 @@ import (
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier"
 )
 
 // Listing is what an object holds. Everything is written in the order given.
@@ -19,6 +20,18 @@ type Listing struct {
 	Programs []*program.Image
 	Maps     []*ebpf.MapSpec
 	Types    []btf.Type // structs, unions, enums and typedefs to show
+	// Facts are what the verifier proved of the programs' instructions, program by
+	// program; nil: they are not shown.
+	Facts [][]verifier.Fact
+}
+
+// fact is what to say of an instruction; "" for nothing.
+func (l *Listing) fact(prog, insn int) string {
+	if prog >= len(l.Facts) || insn >= len(l.Facts[prog]) {
+		return ""
+	}
+	img := l.Programs[prog]
+	return l.Facts[prog][insn].Describe(img.Insns[insn], img.Maps)
 }
 
 // Listing writes what an object holds: a table of programs and one of maps,
@@ -40,8 +53,8 @@ func (w *Writer) Listing(l *Listing) error {
 		}
 		w.buf = appendDeclaration(w.buf, t)
 	}
-	for _, img := range l.Programs {
-		w.buf = appendInstructions(w.buf, img)
+	for i := range l.Programs {
+		w.buf = l.appendInstructions(w.buf, i)
 	}
 	return w.flush()
 }
@@ -85,7 +98,8 @@ func sized(t btf.Type, size uint32) string {
 
 // appendInstructions appends a program, each instruction below the source line
 // that it came from, where that is another than before.
-func appendInstructions(dst []byte, img *program.Image) []byte {
+func (l *Listing) appendInstructions(dst []byte, prog int) []byte {
+	img := l.Programs[prog]
 	dst = fmt.Appendf(dst, "\nprogram %s\n", harmless(img.Name))
 	functions := starts(img)
 	var line *program.Line
@@ -107,6 +121,9 @@ func appendInstructions(dst []byte, img *program.Image) []byte {
 		dst = fmt.Appendf(dst, "  %5d: %s", i, harmless(text))
 		if why, ok := img.Poisoned[i]; ok {
 			dst = append(dst, "  (cannot run: "+harmless(why)+")"...)
+		}
+		if fact := l.fact(prog, i); fact != "" {
+			dst = append(dst, "  ; "+harmless(fact)...)
 		}
 		dst = append(dst, '\n')
 	}
@@ -200,6 +217,7 @@ type (
 		File     string `json:"file,omitempty"`
 		Line     int    `json:"line,omitempty"`
 		Poisoned string `json:"poisoned,omitempty"`
+		Fact     string `json:"fact,omitempty"` // what the verifier proved
 	}
 	listedMap struct {
 		Name       string `json:"name"`
@@ -226,8 +244,8 @@ func (l *Listing) json() any {
 		Maps     []listedMap     `json:"maps"`
 		Types    []listedType    `json:"types"`
 	}{"listing", l.Name, l.License, []listedProgram{}, []listedMap{}, []listedType{}}
-	for _, img := range l.Programs {
-		out.Programs = append(out.Programs, listProgram(img))
+	for i := range l.Programs {
+		out.Programs = append(out.Programs, l.listProgram(i))
 	}
 	for _, m := range l.Maps {
 		listed := listedMap{m.Name, m.Type.String(), m.KeySize, m.ValueSize, m.MaxEntries, m.Flags, "", ""}
@@ -246,7 +264,8 @@ func (l *Listing) json() any {
 	return out
 }
 
-func listProgram(img *program.Image) listedProgram {
+func (l *Listing) listProgram(prog int) listedProgram {
+	img := l.Programs[prog]
 	p := listedProgram{img.Name, img.Type.String(), img.Section, img.AttachTo, img.Maps, []listedInsn{}}
 	functions := starts(img)
 	for i, ins := range img.Insns {
@@ -255,7 +274,7 @@ func listProgram(img *program.Image) listedProgram {
 			continue
 		}
 		raw := isa.Encode(img.Insns[i:min(len(img.Insns), i+slots(ins))])
-		one := listedInsn{Index: i, Bytes: fmt.Sprintf("%x", raw), Text: text, Function: functions[i], Poisoned: img.Poisoned[i]}
+		one := listedInsn{Index: i, Bytes: fmt.Sprintf("%x", raw), Text: text, Function: functions[i], Poisoned: img.Poisoned[i], Fact: l.fact(prog, i)}
 		if line := img.LineAt(i); line != nil {
 			one.File, one.Line = line.File, line.Number
 		}

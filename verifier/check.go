@@ -51,6 +51,8 @@ type Result struct {
 	Processed int // instructions looked at, as Linux counts them
 	States    int // states that were kept
 	Stack     int // bytes of stack, with those of the functions called
+	// Facts are what was proved of each instruction; nil of a refused program.
+	Facts []Fact
 }
 
 // Check verifies one program of a spec. A refusal is an [*Error].
@@ -86,6 +88,9 @@ func CheckImage(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 		}
 	}
 	c.result.Processed = c.processed
+	if err == nil {
+		c.result.Facts = c.facts()
+	}
 	return c.result, err
 }
 

@@ -58,6 +58,7 @@ type insnAux struct {
 	constKey      uint64
 	liveRegs      uint16 // registers that are read from here on
 	loop          int32  // the strongly connected part that it is in; 0: none
+	went          uint8  // where paths go on: wentOn, wentJump
 	next          []int  // what may follow, where the instruction does not tell
 }
 

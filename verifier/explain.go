@@ -87,11 +87,7 @@ func (c *checker) origin(t *trail) Origin {
 // branch describes a conditional jump, behind which next came.
 func (c *checker) branch(insn, next int) (Branch, bool) {
 	ins := &c.insns[insn]
-	if cl := ins.Class(); cl != isa.ClassJMP && cl != isa.ClassJMP32 {
-		return Branch{}, false
-	}
-	switch ins.Op & 0xf0 {
-	case isa.JmpJA, isa.JmpCALL, isa.JmpEXIT:
+	if !isCondition(*ins) {
 		return Branch{}, false
 	}
 	return Branch{Insn: insn, Where: c.img.Where(insn), Text: c.text(insn), Taken: next != insn+1}, true

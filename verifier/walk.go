@@ -62,6 +62,7 @@ func (c *checker) path() error {
 			return c.fail(CauseTooComplex, "BPF program is too large. Processed %d insn", c.processed)
 		}
 		c.recorded = false
+		c.went(c.prev, c.insn)
 		c.st.last, c.st.insn = c.prev, c.insn
 		aux := &c.aux[c.insn]
 		if aux.prune {

@@ -10,12 +10,14 @@ import (
 
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/report"
+	"github.com/skep-ebpf/skep/verifier"
 )
 
 func newDump() *cobra.Command {
 	var (
 		object objectFlags
 		out    outputFlag
+		facts  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "dump OBJECT",
@@ -26,6 +28,7 @@ from. The instructions are linked: relocations are applied, functions called are
 behind the program.`,
 		Example: `  skep dump firewall.bpf.o
   skep dump firewall.bpf.o --prog firewall
+  skep dump firewall.bpf.o --prog firewall --facts
   skep dump firewall.bpf.o -o json | jq .programs`,
 		Args:              objectArg,
 		ValidArgsFunction: completeObject,
@@ -38,12 +41,34 @@ behind the program.`,
 			if err != nil {
 				return prefix(p.Name, err)
 			}
+			if facts {
+				if err := prove(l, p, &object); err != nil {
+					return prefix(p.Name, err)
+				}
+			}
 			return report.NewWriter(cmd.OutOrStdout(), out.form).Listing(l)
 		},
 	}
 	object.register(cmd)
 	out.register(cmd)
+	cmd.Flags().BoolVar(&facts, "facts", false, "verify the programs, and show what was proved of each instruction")
 	return cmd
+}
+
+// prove verifies the listed programs and adds what was proved of them.
+func prove(l *report.Listing, p *program.Program, f *objectFlags) error {
+	link, err := f.link()
+	if err != nil {
+		return err
+	}
+	for _, img := range l.Programs {
+		res, err := verifier.CheckImage(img, p.Spec.Maps, &verifier.Options{KernelTypes: link.KernelTypes})
+		if err != nil {
+			return err
+		}
+		l.Facts = append(l.Facts, res.Facts)
+	}
+	return nil
 }
 
 // listing links every program that is wanted, and gathers what they use.

@@ -1,0 +1,97 @@
+package verifier
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/skep-ebpf/skep/isa"
+)
+
+// Fact is what was proved of an instruction of an accepted program, whichever way
+// it is reached. Numbers are not among it: a path that was not followed further
+// because nothing depends on a number may have another there.
+type Fact struct {
+	// Reached says that some path reaches it. What is not reached is dead.
+	Reached bool
+	// Jumps and Passes say of a conditional jump that some path takes it, or goes
+	// on behind it.
+	Jumps, Passes bool
+	// Access is what a load or store goes through; NotInit where it is none, or
+	// not reached.
+	Access RegType
+	Flags  RegFlags
+	// Map is the index in the image's Maps of the one map that a helper is called
+	// with; -1 where it is none, or several, or one that another map holds.
+	Map int
+}
+
+// Facts about each instruction of the program.
+func (c *checker) facts() []Fact {
+	index := make(map[*Map]int, len(c.maps))
+	for i, m := range c.maps {
+		index[m] = i
+	}
+	facts := make([]Fact, len(c.insns))
+	for i := range facts {
+		aux, f := &c.aux[i], &facts[i]
+		*f = Fact{
+			Reached: aux.seen, Jumps: aux.went&wentJump != 0, Passes: aux.went&wentOn != 0,
+			Access: aux.access, Flags: aux.accessFlags, Map: -1,
+		}
+		if at, ok := index[aux.mapPtr]; ok && !aux.mapMany {
+			f.Map = at
+		}
+	}
+	return facts
+}
+
+// Where paths go on behind an instruction: values of insnAux.went.
+const (
+	wentOn   = 1 << iota // to the next
+	wentJump             // elsewhere
+)
+
+// went notes that a path that processors take goes from one instruction to another.
+func (c *checker) went(from, to int) {
+	if from < 0 || c.st.speculative {
+		return
+	}
+	if to == from+1 {
+		c.aux[from].went |= wentOn
+	} else {
+		c.aux[from].went |= wentJump
+	}
+}
+
+// Describe says in words what a fact tells of an instruction; "" where it is
+// nothing that the instruction does not show.
+func (f *Fact) Describe(ins isa.Instruction, maps []string) string {
+	var said []string
+	switch {
+	case !f.Reached:
+		return "never reached"
+	case isCondition(ins) && !f.Passes:
+		said = append(said, "always jumps")
+	case isCondition(ins) && !f.Jumps:
+		said = append(said, "never jumps")
+	}
+	if f.Access != NotInit {
+		said = append(said, "through "+strings.TrimSuffix(typeName(f.Access, f.Flags), "_"))
+	}
+	if f.Map >= 0 {
+		said = append(said, fmt.Sprintf("always map %s", maps[f.Map]))
+	}
+	return strings.Join(said, ", ")
+}
+
+// isCondition reports whether an instruction is a conditional jump.
+func isCondition(ins isa.Instruction) bool {
+	if cl := ins.Class(); cl != isa.ClassJMP && cl != isa.ClassJMP32 {
+		return false
+	}
+	switch ins.Op & 0xf0 {
+	case isa.JmpJA, isa.JmpCALL, isa.JmpEXIT:
+		return false
+	}
+	return true
+}
