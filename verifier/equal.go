@@ -17,6 +17,9 @@ const (
 type idMap struct {
 	pairs [][2]uint32
 	spare uint32 // the last id that stands for a number without one
+	// alone says that numbers that were not linked must not be linked now, as Linux
+	// had it before 7.0.
+	alone bool
 }
 
 // same reports whether two ids are paired, or neither is there.
@@ -40,7 +43,11 @@ func (m *idMap) same(old, cur uint32) bool {
 // tells more of it.
 func (m *idMap) sameLinks(old, cur uint32) bool {
 	if old == 0 {
-		return true
+		if !m.alone {
+			return true
+		}
+		m.spare++
+		old = m.spare
 	}
 	if cur == 0 {
 		m.spare++
@@ -55,7 +62,7 @@ func (c *checker) equal(old, cur *state, how exactness) bool {
 		return false
 	}
 	m := &c.idMap
-	m.pairs, m.spare = m.pairs[:0], c.ids
+	m.pairs, m.spare, m.alone = m.pairs[:0], c.ids, !c.since(7, 0)
 	if !m.sameRefs(old, cur) {
 		return false
 	}

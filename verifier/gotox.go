@@ -5,13 +5,9 @@ import (
 	"math"
 	"slices"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
-
-// mapInsnArray is BPF_MAP_TYPE_INSN_ARRAY: an array of addresses of instructions.
-const mapInsnArray = ebpf.MapType(34)
 
 // insnAddress is the size of a pointer that a program loads from such an array.
 const insnAddress = 8
@@ -22,7 +18,7 @@ func (c *checker) jumpTable(i int) ([]int, error) {
 	f := &c.funcs[c.funcAt(i)]
 	var all []int
 	for _, m := range c.maps {
-		if m.Type != mapInsnArray {
+		if m.Type != maps.TypeInsnArray {
 			continue
 		}
 		targets, err := c.insnArray(m, 0, int(m.MaxEntries)-1)
