@@ -80,14 +80,22 @@ func (c *checker) helperArgument(call *call, n uint8) error {
 	if a&argReleased != 0 {
 		call.released = n
 		if a.kind() != argDynptr && !c.isReferenced(r) && !r.isZero() {
-			return c.failReg(CauseReference, int(n), "release helper %s expects referenced PTR_TO_BTF_ID passed to R%d",
-				helperName(call.id), n)
+			return c.notReferenced(call, n)
 		}
 	}
 	if c.isReferenced(r) {
 		call.ref = r.RefID
 	}
 	return c.argumentValue(call, n, a)
+}
+
+// notReferenced refuses to give back what the program does not own.
+func (c *checker) notReferenced(call *call, n uint8) error {
+	if !c.since(7, 0) {
+		return c.failReg(CauseReference, int(n), "R%d must be referenced when passed to release function", n)
+	}
+	return c.failReg(CauseReference, int(n), "release helper %s expects referenced PTR_TO_BTF_ID passed to R%d",
+		helperName(call.id), n)
 }
 
 // mayTakePacket reports whether a helper's arguments may lie in the packet

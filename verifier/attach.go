@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -29,6 +30,15 @@ func (c *checker) progType() ebpf.ProgramType {
 	return c.img.Type
 }
 
+// typeOfProgram describes a program's type. What a program replaces that takes the place
+// of another's function is found later.
+func typeOfProgram(img *program.Image) (*progtype.Type, error) {
+	if img.Type == ebpf.Extension {
+		return &progtype.Type{Prog: ebpf.Extension}, nil
+	}
+	return progtype.ForAttach(img.Type, img.Attach)
+}
+
 // sleepableProgram reports whether the program may sleep (BPF_F_SLEEPABLE).
 func (c *checker) sleepableProgram() bool { return c.img.Flags&flagSleepable != 0 }
 
@@ -46,13 +56,6 @@ func (c *checker) multi() bool {
 func (c *checker) checkAttach() error {
 	c.insn = -1
 	typ := c.img.Type
-	if typ == ebpf.Extension && c.typ.Prog == ebpf.Extension {
-		replaced, err := progtype.ForFunction(c.funcs0())
-		if err != nil {
-			return c.fail(CauseUnsupported, "%v", err)
-		}
-		c.typ = replaced
-	}
 	if typ == ebpf.Syscall && !c.sleepableProgram() {
 		return c.fail(CauseSleepable, "Syscall programs can only be sleepable")
 	}
@@ -69,6 +72,8 @@ func (c *checker) checkAttach() error {
 // findTarget finds what the program is attached to.
 func (c *checker) findTarget() error {
 	switch c.img.Type {
+	case ebpf.Extension:
+		return c.attachExtension()
 	case ebpf.StructOps:
 		return c.attachOperation()
 	case ebpf.LSM:
@@ -85,12 +90,22 @@ func (c *checker) findTarget() error {
 	return nil
 }
 
-// funcs0 is the type of the program's main function, or nil.
-func (c *checker) funcs0() *btf.Func {
-	if len(c.img.Funcs) == 0 {
-		return nil
+// attachExtension finds out of what type the program is whose function this one takes
+// the place of, by the function's context.
+func (c *checker) attachExtension() error {
+	if c.img.AttachTo == "" {
+		return c.fail(CauseAttach, "Tracing programs must provide btf_id")
 	}
-	return c.img.Funcs[0].Type
+	var main *btf.Func
+	if len(c.img.Funcs) > 0 {
+		main = c.img.Funcs[0].Type
+	}
+	replaced, err := progtype.ForFunction(main)
+	if err != nil {
+		return c.fail(CauseUnsupported, "%v", err)
+	}
+	c.typ = replaced
+	return nil
 }
 
 // canSleep reports whether programs of this type and attach type may sleep
@@ -195,10 +210,15 @@ func (c *checker) attachFunction() error {
 }
 
 // injectable reports whether a function is one of those that the kernel lets fail on
-// purpose: system calls, and a few others.
+// purpose: system calls, and a few others, where it was configured to. Later Linux
+// takes system calls in any case.
 func (c *checker) injectable(name string) bool {
-	return strings.HasPrefix(name, "__x64_sys_") || strings.HasPrefix(name, "__ia32_sys_") ||
-		strings.HasPrefix(name, "__arm64_sys_") || slices.Contains(injectableFunctions, name)
+	_, err := c.kernelFunction("within_error_injection_list")
+	configured := err == nil
+	if strings.HasPrefix(name, "__x64_sys_") || strings.HasPrefix(name, "__arm64_sys_") {
+		return configured || c.since(7, 0)
+	}
+	return configured && (strings.HasPrefix(name, "__ia32_sys_") || slices.Contains(injectableFunctions, name))
 }
 
 // modifiable reports whether a program may give another result in place of a

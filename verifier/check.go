@@ -11,7 +11,6 @@ import (
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier/kernels"
 	"github.com/skep-ebpf/skep/verifier/scalar"
-	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 // Caps are the capabilities that matter to the verifier.
@@ -96,7 +95,7 @@ func CheckImage(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 
 // newChecker prepares a verification.
 func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Options) (*checker, error) {
-	typ, err := progtype.ForAttach(img.Type, img.Attach)
+	typ, err := typeOfProgram(img)
 	if err != nil {
 		return nil, err
 	}
