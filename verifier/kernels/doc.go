@@ -12,5 +12,8 @@
 //	}
 //
 // The facts are the tables in data and those of features and limits; versions
-// between the profiles ("5.19") follow from them.
+// between the profiles ("5.19") follow from them. [Host] is the running kernel:
+// the tables of its version, and what it says itself where they disagree.
 package kernels
+
+//go:generate go run ./gen

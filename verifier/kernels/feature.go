@@ -29,6 +29,8 @@ const (
 	GlobalFuncs
 	GlobalFuncPointers
 	GlobalFuncTags
+	DeepCalls
+	StackArguments
 	BoundedLoops
 	Callbacks
 	BPFLoop
@@ -96,6 +98,8 @@ var featureTable = [numFeatures]feature{
 	GlobalFuncs:          {"global functions", "functions verified on their own, by the types of their arguments", V(5, 6)},
 	GlobalFuncPointers:   {"pointers to global functions", "arguments of global functions that point to memory", V(5, 12)},
 	GlobalFuncTags:       {"argument tags", "tags on arguments of global functions (__arg_ctx, __arg_nonnull ..)", V(6, 8)},
+	DeepCalls:            {"deep calls", "frames are counted from the last call of a global function on", V(7, 1)},
+	StackArguments:       {"stack arguments", "functions with more than five arguments", V(7, 2)},
 	BoundedLoops:         {"bounded loops", "backward jumps, where the verifier sees the loop end", V(5, 3)},
 	Callbacks:            {"callbacks", "functions of the program that a helper calls", V(5, 13)},
 	BPFLoop:              {"bpf_loop", "a loop by callback that is verified once", V(5, 17)},

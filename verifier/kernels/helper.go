@@ -70,6 +70,9 @@ func HelperByID(id uint32) (Helper, bool) {
 	return helpers()[id-1], true
 }
 
+// Users are the kinds of programs that may call the helper in some version.
+func (h Helper) Users() []User { return h.uses }
+
 // Types are the program types whose programs may call the helper in some way in
 // a version.
 func (h Helper) Types(v Version) []ebpf.ProgramType { return h.uses.types(v) }

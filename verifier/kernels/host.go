@@ -83,11 +83,11 @@ type helperCall struct {
 func (h *host) note(sentence string) { h.unanswered[sentence] = true }
 
 func (h *host) progType(t ebpf.ProgramType, table bool) bool {
-	return h.feature(fmt.Sprintf("programs of type %v", t), features.HaveProgramType(t), table)
+	return h.feature("programs of type "+ProgName(t), features.HaveProgramType(t), table)
 }
 
 func (h *host) mapType(t ebpf.MapType, table bool) bool {
-	return h.feature(fmt.Sprintf("maps of type %v", t), features.HaveMapType(t), table)
+	return h.feature("maps of type "+MapName(t), features.HaveMapType(t), table)
 }
 
 // feature judges the result of a probe.

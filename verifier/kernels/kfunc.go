@@ -118,6 +118,15 @@ func KfuncByName(name string) (*Kfunc, bool) {
 	return f, ok
 }
 
+// Users are the kinds of programs that may call the function in some version.
+func (f *Kfunc) Users() []User {
+	var all uses
+	for _, form := range f.forms {
+		all = append(all, form.uses...)
+	}
+	return all
+}
+
 // Types are the program types whose programs may call the function in some way
 // in a version.
 func (f *Kfunc) Types(v Version) []ebpf.ProgramType {
@@ -149,11 +158,7 @@ func (k *Kernel) Kfunc(t ebpf.ProgramType, a ebpf.AttachType, name string) (sinc
 	if !known {
 		return 0, false
 	}
-	var all uses
-	for _, form := range f.forms {
-		all = append(all, form.uses...)
-	}
-	since, ok = all.find(k.version, t, a)
+	since, ok = uses(f.Users()).find(k.version, t, a)
 	if k.host != nil && ok {
 		ok = k.host.kfunc(name, ok)
 	}

@@ -21,15 +21,16 @@ type mapFlag struct {
 	bit uint32
 }
 
-// mapFlagBits are the flags by their names in linux/bpf.h, in lower case and
-// without BPF_F_.
-var mapFlagBits = map[string]uint32{
-	"no_prealloc": 1 << 0, "no_common_lru": 1 << 1, "numa_node": 1 << 2, "rdonly": 1 << 3, "wronly": 1 << 4,
-	"stack_build_id": 1 << 5, "zero_seed": 1 << 6, "rdonly_prog": 1 << 7, "wronly_prog": 1 << 8, "clone": 1 << 9,
-	"mmapable": 1 << 10, "preserve_elems": 1 << 11, "inner_map": 1 << 12, "link": 1 << 13, "path_fd": 1 << 14,
-	"vtype_btf_obj_fd": 1 << 15, "token_fd": 1 << 16, "segv_on_fault": 1 << 17, "no_user_conv": 1 << 18,
-	"rb_overwrite": 1 << 19,
+// mapFlagNames are the flags of maps by their names in linux/bpf.h, in lower case
+// and without BPF_F_, in the order of their bits.
+var mapFlagNames = []string{
+	"no_prealloc", "no_common_lru", "numa_node", "rdonly", "wronly", "stack_build_id", "zero_seed", "rdonly_prog",
+	"wronly_prog", "clone", "mmapable", "preserve_elems", "inner_map", "link", "path_fd", "vtype_btf_obj_fd",
+	"token_fd", "segv_on_fault", "no_user_conv", "rb_overwrite",
 }
+
+// MapFlagNames gives the names of the flags of maps: bit n is the nth.
+func MapFlagNames() []string { return mapFlagNames }
 
 var mapTypes = sync.OnceValue(func() *mapTable {
 	t := &mapTable{spans: map[ebpf.MapType]span{}, flags: map[ebpf.MapType][]mapFlag{}, names: map[string]ebpf.MapType{}}
@@ -39,15 +40,19 @@ var mapTypes = sync.OnceValue(func() *mapTable {
 		t.spans[typ], t.names[row[1]] = s, typ
 		for _, column := range row[3:] {
 			name, versions, err := parseEntry(column, s)
-			bit, ok := mapFlagBits[name]
-			if err != nil || !ok {
+			bit := slices.Index(mapFlagNames, name)
+			if err != nil || bit < 0 {
 				panic(fmt.Sprintf("unreachable: maps.txt: %s: %s: no such flag (%v)", row[1], column, err))
 			}
-			t.flags[typ] = append(t.flags[typ], mapFlag{versions.within(s), bit})
+			t.flags[typ] = append(t.flags[typ], mapFlag{versions.within(s), 1 << bit})
 		}
 	}
 	return t
 })
+
+// MapName is a map type's name in linux/bpf.h, in lower case and without prefix:
+// "lru_hash".
+func MapName(t ebpf.MapType) string { return nameOf(mapTypes().names, t) }
 
 // MapType answers for maps of a type.
 func (k *Kernel) MapType(t ebpf.MapType) (since Version, ok bool) {
@@ -106,6 +111,15 @@ var fieldNames = []string{
 }
 
 func (f Field) String() string { return fieldNames[f] }
+
+// Fields gives all special fields.
+func Fields() []Field {
+	all := make([]Field, len(fieldNames))
+	for i := range all {
+		all[i] = Field(i)
+	}
+	return all
+}
 
 // mapField is a special field in the values of a type of maps.
 type mapField struct {

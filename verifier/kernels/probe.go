@@ -24,9 +24,9 @@ type kind struct {
 // String is the kind as the tables write it: "tracing/trace_iter", and whether
 // it may sleep.
 func (k kind) String() string {
-	s := progName(k.prog)
+	s := ProgName(k.prog)
 	if k.attach != 0 {
-		s += "/" + attachName(k.attach)
+		s += "/" + AttachName(k.attach)
 	}
 	if k.sleepable {
 		s += "+sleepable"

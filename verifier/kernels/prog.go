@@ -59,16 +59,19 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// use is a kind of programs, and the versions in which they may use something.
-type use struct {
+// User is a kind of programs that may use something in some versions.
+type User struct {
 	span
-	prog   ebpf.ProgramType
-	attach ebpf.AttachType
-	narrow bool // only programs of this attach type
+	Prog   ebpf.ProgramType
+	Attach ebpf.AttachType
+	Narrow bool // only programs with this attach type, not all of the type
 }
 
+// In gives the first version in which such programs may, and whether they may in v.
+func (u User) In(v Version) (since Version, ok bool) { return u.since, u.has(v) }
+
 // uses is who may use something.
-type uses []use
+type uses []User
 
 // find answers for programs of a type and attach type. As in Linux, sockets of
 // cgroups are attached at their creation where nothing is said.
@@ -78,7 +81,7 @@ func (us uses) find(v Version, t ebpf.ProgramType, a ebpf.AttachType) (since Ver
 	}
 	var spans []span
 	for _, u := range us {
-		if u.prog == t && (!u.narrow || u.attach == a) {
+		if u.Prog == t && (!u.Narrow || u.Attach == a) {
 			spans = append(spans, u.span)
 		}
 	}
@@ -111,14 +114,14 @@ func (t *progTable) parseUses(columns []string, row span, sets map[string]uses) 
 		if !ok {
 			return nil, fmt.Errorf("%s: there is no program type of this name", column)
 		}
-		u := use{span: s.within(t.progSpans[ebpf.ProgramType(p)]), prog: ebpf.ProgramType(p), narrow: narrow}
+		u := User{span: s.within(t.progSpans[ebpf.ProgramType(p)]), Prog: ebpf.ProgramType(p), Narrow: narrow}
 		if narrow {
 			a, ok := t.attaches[attach]
 			if !ok {
 				return nil, fmt.Errorf("%s: there is no attach type of this name", column)
 			}
-			u.attach = ebpf.AttachType(a)
-			u.span = u.within(t.attachSpans[u.attach])
+			u.Attach = ebpf.AttachType(a)
+			u.span = u.within(t.attachSpans[u.Attach])
 		}
 		all = append(all, u)
 	}
@@ -158,19 +161,22 @@ func (k *Kernel) Sleepable(t ebpf.ProgramType, a ebpf.AttachType) (since Version
 func (us uses) types(v Version) []ebpf.ProgramType {
 	var all []ebpf.ProgramType
 	for _, u := range us {
-		if u.has(v) && !slices.Contains(all, u.prog) {
-			all = append(all, u.prog)
+		if u.has(v) && !slices.Contains(all, u.Prog) {
+			all = append(all, u.Prog)
 		}
 	}
 	slices.Sort(all)
 	return all
 }
 
-// progName and attachName are the names in the tables.
-func progName(t ebpf.ProgramType) string  { return nameOf(progs().progs, uint32(t)) }
-func attachName(a ebpf.AttachType) string { return nameOf(progs().attaches, uint32(a)) }
+// ProgName is a program type's name in linux/bpf.h, in lower case and without
+// prefix: "sched_cls".
+func ProgName(t ebpf.ProgramType) string { return nameOf(progs().progs, uint32(t)) }
 
-func nameOf(numbers map[string]uint32, number uint32) string {
+// AttachName is an attach type's name in linux/bpf.h, likewise: "trace_iter".
+func AttachName(a ebpf.AttachType) string { return nameOf(progs().attaches, uint32(a)) }
+
+func nameOf[N ~uint32](numbers map[string]N, number N) string {
 	for name, n := range numbers {
 		if n == number {
 			return name

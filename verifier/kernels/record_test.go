@@ -80,7 +80,7 @@ func kinds() []kind {
 	for _, p := range t.progs {
 		attaches := []ebpf.AttachType{0}
 		for a, us := range t.attachUses {
-			if a != 0 && slices.ContainsFunc(us, func(u use) bool { return u.prog == ebpf.ProgramType(p) }) {
+			if a != 0 && slices.ContainsFunc(us, func(u User) bool { return u.Prog == ebpf.ProgramType(p) }) {
 				attaches = append(attaches, a)
 			}
 		}

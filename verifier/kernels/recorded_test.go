@@ -128,8 +128,8 @@ func compareFlags(t *testing.T, k *Kernel, name, flags string) {
 	if _, ok := k.MapType(typ); !ok {
 		t.Errorf("map %s: not in the tables", name)
 	}
-	for flag, bit := range mapFlagBits {
-		if _, ok := k.MapFlags(typ, bit); ok != (takes.Uint64()&uint64(bit) != 0) && !foreign[flag] {
+	for bit, flag := range mapFlagNames {
+		if _, ok := k.MapFlags(typ, 1<<bit); ok != (takes.Bit(bit) == 1) && !foreign[flag] {
 			t.Errorf("map %s with %s: the table says %v, the kernel does not", name, flag, ok)
 		}
 	}

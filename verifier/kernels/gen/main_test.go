@@ -1,0 +1,18 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestGenerated(t *testing.T) {
+	got, err := os.ReadFile("../../../docs/kernels.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(document()), string(got)); diff != "" {
+		t.Errorf("docs/kernels.md is out of date: run go generate in verifier/kernels (-want +got)\n%s", diff)
+	}
+}
