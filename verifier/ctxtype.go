@@ -52,10 +52,10 @@ const userRegs = "bpf_user_pt_regs_t"
 // isContext reports whether what a pointer leads to is this program's context, by its
 // name (btf_is_prog_ctx_type).
 func (c *checker) isContext(target btf.Type) bool {
-	if c.img.Type == ebpf.Kprobe && isTypedef(target, userRegs) {
+	t := btf.UnderlyingType(target)
+	if c.img.Type == ebpf.Kprobe && (isTypedef(target, userRegs) || t.TypeName() == userRegs) {
 		return true
 	}
-	t := btf.UnderlyingType(target)
 	if _, _, ok := members(t); !ok {
 		return false
 	}

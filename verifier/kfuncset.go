@@ -160,6 +160,9 @@ func (c *checker) kfuncAt(i int) (*kfunc, error) {
 		return k, nil
 	}
 	flags, ok := c.kfuncFlags(fn.Name)
+	if !ok && c.kernelFunc(fn.Name) == nil {
+		return nil, c.fail(CauseUnsupported, "kernel function %s is not in the kernel's types: it may be a module's", fn.Name)
+	}
 	if !ok {
 		return nil, c.fail(CauseKfunc, "calling kernel function %s is not allowed", fn.Name)
 	}
