@@ -163,7 +163,7 @@ func readSequence(t *testing.T, r *rand.Rand, typ ebpf.MapType) {
 			key[0], key[4] = 32, key[0]
 		}
 		var value any = r.Uint64()
-		if per > 1 {
+		if ours.info.PerCPU() {
 			all := make([]uint64, per)
 			all[0], all[per-1] = r.Uint64(), r.Uint64()
 			value = all

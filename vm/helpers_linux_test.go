@@ -117,7 +117,7 @@ func counter(name string, arg asm.Register, n int32) asm.Instructions {
 // TestMapHelpersAsInKernel makes the same calls in Linux and here, with good and
 // wrong arguments.
 func TestMapHelpersAsInKernel(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFrom(t, 6, 18, "packet programs had no storage of tasks")
 	tests := map[string]asm.Instructions{}
 	for _, flags := range []int{0, 1, 2, 3, 4, 1 << 33} {
 		for _, size := range []int{1, 8} {

@@ -22,7 +22,7 @@ var kfuncAttach = map[ebpf.ProgramType]ebpf.AttachType{
 // of each set. Where Linux refuses a program for another reason, that says
 // nothing.
 func TestKfuncTypes(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFollowed(t, "other types may call a function")
 	told := 0
 	for prog, function := range map[string]string{
 		"generic": "bpf_task_from_pid", "tracing": "bpf_cpumask_create", "common": "bpf_strlen",

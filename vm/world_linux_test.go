@@ -100,7 +100,7 @@ func worldRunner(t *testing.T, prog string, env *exec.Env) runner {
 // TestWorldKfuncsOfLinux holds what does not depend on which tasks and cgroups
 // there are against the kernel: errors, and the cgroup above all.
 func TestWorldKfuncsOfLinux(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFollowed(t, "iterators take other flags")
 	w, err := world.New(&world.Description{
 		Current:   world.Current{PID: 1},
 		Processes: []world.Process{{PID: 1, Cgroup: "/", Memory: []world.Area{{Start: 0x1000, End: 0x2000}}}},

@@ -15,13 +15,21 @@ import (
 	"strings"
 )
 
-// suites are the Debian releases, and which Linux each has. The last one moves
-// on: what it has is at least this.
-var suites = []struct{ version, name string }{
-	{"5.10", "bullseye"},
-	{"6.1", "bookworm"},
-	{"6.12", "trixie"},
-	{"7.2", "sid"},
+// suite is a Debian release, and which Linux it has.
+type suite struct {
+	version, name string
+	// cpu are features to take from QEMU's processor. QEMU 7.2 kills busy guests
+	// that use cmpxchg16b; without it Linux 7 finds no memory in programs.
+	cpu string
+}
+
+// suites are those that kernels come from. The last one moves on: what it has is
+// at least this.
+var suites = []suite{
+	{"5.10", "bullseye", ",cx16=off"},
+	{"6.1", "bookworm", ",cx16=off"},
+	{"6.12", "trixie", ",cx16=off"},
+	{"7.2", "sid", ""},
 }
 
 func versions() []string {
@@ -37,11 +45,12 @@ func versions() []string {
 type kernel struct {
 	dir     string
 	release string // as uname -r gives it
+	cpu     string // see suite
 }
 
 // fetch gives the kernel of a version, from the cache or from Debian.
 func fetch(version string) (*kernel, error) {
-	i := slices.IndexFunc(suites, func(s struct{ version, name string }) bool { return s.version == version })
+	i := slices.IndexFunc(suites, func(s suite) bool { return s.version == version })
 	if i < 0 {
 		return nil, fmt.Errorf("there is no kernel %s; choose from %s", version, strings.Join(versions(), ", "))
 	}
@@ -49,7 +58,7 @@ func fetch(version string) (*kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kernel{dir: filepath.Join(cache, "skep-vm", "linux-"+version)}
+	k := &kernel{dir: filepath.Join(cache, "skep-vm", "linux-"+version), cpu: suites[i].cpu}
 	if k.release, err = k.read(); errors.Is(err, os.ErrNotExist) {
 		if err = download(k.dir, suites[i].name); err == nil {
 			k.release, err = k.read()

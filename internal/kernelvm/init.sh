@@ -14,6 +14,7 @@ mount -t tracefs trace /sys/kernel/tracing
 mount -t debugfs debug /sys/kernel/debug
 mount -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up
+rm /bin/ip # tests want the whole one or none
 ulimit -n 65536
 ulimit -l unlimited
 

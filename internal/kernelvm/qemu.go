@@ -24,8 +24,8 @@ func boot(dir string, k *kernel, image string, limit time.Duration) (code int, e
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
 		"-accel", "tcg", "-machine", "q35", "-m", "2048", "-nodefaults", "-display", "none", "-no-reboot", "-nic", "none",
-		// QEMU 7.2 kills busy guests of several CPUs, or that use cmpxchg16b.
-		"-smp", "1", "-cpu", "max,la57=off,cx16=off",
+		"-smp", "1", // QEMU 7.2 kills guests of several CPUs now and then
+		"-cpu", "max,la57=off"+k.cpu,
 		"-kernel", filepath.Join(k.dir, "vmlinuz"), "-initrd", image, "-append", commandLine(),
 		"-serial", "file:"+log,
 		"-device", "virtio-serial-pci",

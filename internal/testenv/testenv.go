@@ -11,6 +11,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 )
 
 // Root is the project's root directory.
@@ -60,6 +61,41 @@ func Kernel(t testing.TB) {
 		t.Skipf("the running kernel cannot serve as oracle: %v", err)
 	}
 	prog.Close()
+}
+
+// The Linux that the machine follows where versions differ.
+const followedMajor, followedMinor = 6, 18
+
+// KernelFrom is [Kernel] for what Linux does since a version: it skips a test in
+// an older one, and why says what changed.
+func KernelFrom(t testing.TB, major, minor int, why string) {
+	t.Helper()
+	Kernel(t)
+	if v := kernelVersion(t); v < versionCode(major, minor) {
+		t.Skipf("the running kernel is older than Linux %d.%d: %s", major, minor, why)
+	}
+}
+
+// KernelFollowed is [Kernel] for what differs in older and newer kernels than the
+// one that the machine follows.
+func KernelFollowed(t testing.TB, why string) {
+	t.Helper()
+	Kernel(t)
+	if kernelVersion(t) != versionCode(followedMajor, followedMinor) {
+		t.Skipf("the running kernel is not Linux %d.%d: %s", followedMajor, followedMinor, why)
+	}
+}
+
+func versionCode(major, minor int) uint32 { return uint32(major<<8 | minor) }
+
+// kernelVersion is the running kernel's, without its patch level.
+func kernelVersion(t testing.TB) uint32 {
+	t.Helper()
+	v, err := features.LinuxVersionCode()
+	if err != nil {
+		t.Skipf("the running kernel's version is not known: %v", err)
+	}
+	return v >> 8
 }
 
 // Seed is where a random test begins: SKEP_SEED, or chance. It is logged, so

@@ -26,7 +26,7 @@ var packetTypes = []ebpf.ProgramType{ebpf.XDP, ebpf.SchedCLS, ebpf.SchedACT, ebp
 // TestAvailability checks that each helper is offered to the types that Linux
 // offers it to.
 func TestAvailability(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFrom(t, 6, 18, "helpers were offered to fewer types")
 	for _, h := range helper.All() {
 		if h.Name == "bpf_copy_from_user" || h.Name == "bpf_copy_from_user_task" {
 			continue // for programs that may sleep
@@ -323,7 +323,7 @@ func (g *gen) memory() []byte {
 // TestHelpersAsInKernel runs random programs of helper calls on random packets in
 // Linux and here. SKEP_SEED repeats a run, SKEP_PROGRAMS makes it longer.
 func TestHelpersAsInKernel(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFrom(t, 6, 18, "helpers were offered to fewer types")
 	n := 1500
 	if s, err := strconv.Atoi(os.Getenv("SKEP_PROGRAMS")); err == nil {
 		n = s

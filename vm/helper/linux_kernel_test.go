@@ -29,7 +29,7 @@ var askable = map[ebpf.ProgramType][]ebpf.AttachType{
 // TestTableAsInKernel asks Linux's verifier for every pair of a helper and a
 // program type.
 func TestTableAsInKernel(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFollowed(t, "helpers are offered to other types")
 	for _, e := range helper.Linux() {
 		switch e.Name {
 		case "bpf_probe_write_user", "bpf_override_return":

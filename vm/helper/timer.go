@@ -84,14 +84,14 @@ func timerCancel(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
 }
 
 func wqInit(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
-	if r3 != 0 {
+	if uint32(r3) != 0 {
 		return errno.EINVAL.Ret()
 	}
 	return initTimer(s, maps.FieldWorkqueue, r1, r2)
 }
 
 func wqSetCallback(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
-	if r3 != 0 {
+	if uint32(r3) != 0 {
 		return errno.EINVAL.Ret()
 	}
 	return status(exec.SetCallback(uintptr(r1), s.Engine.Func(uint32(r2))))
@@ -99,7 +99,7 @@ func wqSetCallback(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 
 // wqStart has the work done as soon as the run is over.
 func wqStart(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
-	if r2 != 0 {
+	if uint32(r2) != 0 {
 		return errno.EINVAL.Ret()
 	}
 	return status(exec.Start(uintptr(r1), s.Env.Now()))

@@ -172,7 +172,7 @@ func trials() []trial {
 // TestLikeTheKernel runs the same random operations on a map of the kernel and
 // on ours.
 func TestLikeTheKernel(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFollowed(t, "wrong arguments give other error numbers")
 	first := *seed
 	if first == 0 {
 		first = testenv.Seed(t) >> 32
