@@ -18,8 +18,8 @@ const (
 	jumpTables      = ".jumptables"
 	jumpTablesAlias = ".rodata.jmp"
 
-	insnArray     ebpf.MapType = 34
-	insnValueSize              = 16 // of struct bpf_insn_array_value, which begins with the number
+	insnArray     = ebpf.MapType(34)
+	insnValueSize = 16 // of struct bpf_insn_array_value, which begins with the number
 )
 
 // jumpTable is one table by what the object says of its symbol.

@@ -172,12 +172,15 @@ func (l *loader) loadMap(name string) error {
 	if err := applyVariables(spec, l.spec.Variables, name); err != nil {
 		return err
 	}
+	if spec.Type == ebpf.StructOpsMap {
+		l.likeLinux(spec)
+	}
 	m, err := newMap(spec)
 	if err != nil {
 		return err
 	}
 	l.coll.Maps[name] = m
-	if m.holdsObjects() {
+	if m.holdsObjects() || m.holdsOps() {
 		return nil // filled once everything is loaded
 	}
 	return m.finalize(spec)
@@ -233,6 +236,9 @@ func (l *loader) mapFor(image *program.Image, name string) (*Map, error) {
 // names them.
 func (l *loader) fill(name string) error {
 	m := l.coll.Maps[name]
+	if m.holdsOps() {
+		return l.fillOps(name)
+	}
 	if !m.holdsObjects() || l.opts.MapReplacements[name] != nil {
 		return nil
 	}

@@ -1,29 +1,54 @@
 package maps
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
 )
 
 // structOps is BPF_MAP_TYPE_STRUCT_OPS: one value, a structure of the kernel's
-// with functions that programs implement. Written once it stays until it is
-// deleted; with BPF_F_LINK, until the map goes.
+// with functions that programs implement. It is written once; with BPF_F_LINK it
+// is ready for links then, without it is in use until it is deleted, and never
+// again.
 //
-// Linux's value begins with a count and a state. Here it is the structure alone,
-// as there is nobody who would call through it: its programs are run one by one.
+// A value of a type that is called StructOpsPrefix and the structure's name is
+// Linux's: a count and a state, and the structure behind them. One of any other
+// type is the structure alone.
 type structOps struct {
 	common
+	linux *btf.Struct // Linux's value; nil for the structure alone
 
 	mu    sync.Mutex
-	inUse bool // protected by mu
+	state uint32 // protected by mu
 }
+
+// StructOpsPrefix begins the names of Linux's types of values.
+const StructOpsPrefix = "bpf_struct_ops_"
+
+// enum bpf_struct_ops_state
+const (
+	opsInit = iota
+	opsInUse
+	opsToBeFree
+	opsReady
+)
+
+// Linux's value.
+const (
+	offRefcnt   = 0
+	offOpsState = 4
+)
 
 func newStructOps(info Info) (Map, error) {
 	s := &structOps{}
+	if v, ok := info.Value.(*btf.Struct); ok && strings.HasPrefix(v.Name, StructOpsPrefix) {
+		s.linux = v
+	}
 	s.init(info, s)
 	return s, s.reserve(uint64(info.ValueSize))
 }
@@ -43,6 +68,12 @@ func (s *structOps) userLookup(key, value []byte, _ uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	copy(value, s.value())
+	if s.linux != nil {
+		putU32(value[offOpsState:], s.state)
+		if s.state == opsInUse {
+			putU32(value[offRefcnt:], 1)
+		}
+	}
 	return nil
 }
 
@@ -53,14 +84,102 @@ func (s *structOps) userUpdate(key, value []byte, flags uint64) error {
 	case u32(key) != 0:
 		return errno.E2BIG
 	}
+	if s.linux != nil {
+		if err := s.check(value); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inUse {
+	if s.state != opsInit {
 		return errno.EBUSY
 	}
-	s.inUse = true
+	s.state = opsInUse
+	if s.info.Flags&FlagLink != 0 {
+		s.state = opsReady
+	}
 	copy(s.value(), value)
 	return nil
+}
+
+// check refuses a value whose count, state or padding is not 0, and functions that
+// are no struct_ops programs.
+func (s *structOps) check(value []byte) error {
+	if !zeroHoles(s.linux, value) || u32(value[offRefcnt:]) != 0 || u32(value[offOpsState:]) != 0 {
+		return errno.EINVAL
+	}
+	for _, m := range s.linux.Members {
+		ops, ok := btf.As[*btf.Struct](m.Type)
+		if !ok || ops.Name != strings.TrimPrefix(s.linux.Name, StructOpsPrefix) {
+			continue
+		}
+		data := value[m.Offset.Bytes():]
+		if !zeroHoles(ops, data) {
+			return errno.EINVAL
+		}
+		for _, m := range ops.Members {
+			if !isFunc(m.Type) {
+				continue
+			}
+			if err := checkOps(u32(data[m.Offset.Bytes():])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isFunc reports whether t is a pointer to a function.
+func isFunc(t btf.Type) bool {
+	p, ok := btf.As[*btf.Pointer](t)
+	if !ok {
+		return false
+	}
+	_, ok = btf.As[*btf.FuncProto](p.Target)
+	return ok
+}
+
+// checkOps refuses a number that stands for no struct_ops program; 0 is none.
+func checkOps(id uint32) error {
+	if id == 0 {
+		return nil
+	}
+	p, ok := ProgByID(id).(interface {
+		Kind() (ebpf.ProgramType, ebpf.AttachType)
+	})
+	if !ok {
+		return errno.EBADF
+	}
+	if typ, _ := p.Kind(); typ != ebpf.StructOps {
+		return errno.EINVAL
+	}
+	return nil
+}
+
+// zeroHoles reports whether the bytes between the members of a structure and
+// behind them are 0; false, too, where members are not within the structure.
+func zeroHoles(t *btf.Struct, value []byte) bool {
+	end := uint32(0) // of the member before
+	holes := func(from, to uint32) bool {
+		if uint64(to) > uint64(len(value)) {
+			return false
+		}
+		for ; from < to; from++ {
+			if value[from] != 0 {
+				return false
+			}
+		}
+		return true
+	}
+	for _, m := range t.Members {
+		at := m.Offset.Bytes()
+		size, err := btf.Sizeof(m.Type)
+		if err != nil || !holes(end, at) {
+			return false
+		}
+		end = at + uint32(size)
+	}
+	return end <= t.Size && holes(end, t.Size)
 }
 
 func (s *structOps) userDelete([]byte) error {
@@ -69,12 +188,14 @@ func (s *structOps) userDelete([]byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.inUse {
-		return errno.ENOENT
+	switch s.state {
+	case opsInUse:
+		s.state = opsToBeFree
+		return nil
+	case opsToBeFree:
+		return errno.EINPROGRESS
 	}
-	s.inUse = false
-	clear(s.value())
-	return nil
+	return errno.ENOENT
 }
 
 func (s *structOps) nextKey(key, next []byte) error { return nextIndex(key, next, 1) }
@@ -83,6 +204,7 @@ func (s *structOps) nextKey(key, next []byte) error { return nextIndex(key, next
 func (*structOps) Freeze() error { return errno.ENOTSUPP }
 
 func checkStructOps(spec *ebpf.MapSpec) error {
+	v, _ := spec.Value.(*btf.Struct)
 	switch {
 	case spec.KeySize != 4:
 		return refuse(errno.EINVAL, "key_size is %d, and must be 4", spec.KeySize)
@@ -90,6 +212,8 @@ func checkStructOps(spec *ebpf.MapSpec) error {
 		return refuse(errno.EINVAL, "max_entries is %d, and must be 1", spec.MaxEntries)
 	case spec.ValueSize == 0:
 		return refuse(errno.EINVAL, "value_size is 0, and must be that of the structure")
+	case v != nil && strings.HasPrefix(v.Name, StructOpsPrefix) && (v.Size != spec.ValueSize || v.Size < offOpsState+4):
+		return refuse(errno.EINVAL, "value_size is %d, and struct %s has %d bytes", spec.ValueSize, v.Name, v.Size)
 	}
 	return nil
 }
