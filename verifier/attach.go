@@ -275,6 +275,9 @@ func (c *checker) attachHook() error {
 // attachIterator finds the arguments of an iterator.
 func (c *checker) attachIterator() error {
 	name := "bpf_iter_" + c.img.AttachTo
+	if _, ok := iteratorArgs[c.img.AttachTo]; !ok {
+		return c.fail(CauseAttach, "%s is no iterator", name)
+	}
 	proto, err := c.kernelFunction(name)
 	if err != nil {
 		return err

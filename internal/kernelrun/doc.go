@@ -9,6 +9,9 @@ package kernelrun
 import (
 	"errors"
 	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 )
 
 // ErrNotAvailable is what everything gives where there is no Linux to run in.
@@ -28,6 +31,13 @@ func (r *Rejected) Error() string {
 }
 
 func (r *Rejected) Unwrap() error { return r.Err }
+
+// Target is what a program will be attached to.
+type Target struct {
+	Attach ebpf.AttachType
+	Type   btf.TypeID // the function or tracepoint among the kernel's types
+	Flags  uint32     // BPF_F_SLEEPABLE and the like
+}
 
 // RunInput is what one run starts from.
 type RunInput struct {

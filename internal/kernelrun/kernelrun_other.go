@@ -31,6 +31,11 @@ func Load(ebpf.ProgramType, []isa.Instruction, []*Map, bool) (*Program, error) {
 	return nil, ErrNotAvailable
 }
 
+// LoadFor gives [ErrNotAvailable].
+func LoadFor(ebpf.ProgramType, Target, []isa.Instruction, []*Map, bool) (*Program, error) {
+	return nil, ErrNotAvailable
+}
+
 // Trace gives the verifier's log.
 func Trace(ebpf.ProgramType, []isa.Instruction, []*Map) (string, error) { return "", ErrNotAvailable }
 

@@ -25,13 +25,15 @@ type progLoadAttr struct {
 	insns, license      unsafe.Pointer
 	logLevel, logSize   uint32
 	log                 unsafe.Pointer
-	_                   [2]uint32                   // kernel version, flags
+	_, flags            uint32                      // kernel version
 	_                   [unix.BPF_OBJ_NAME_LEN]byte // name
-	_                   [2]uint32                   // interface, attach type
+	_, attach           uint32                      // interface
 	btf, funcInfoSize   uint32
 	funcInfo            unsafe.Pointer
 	funcInfoCount       uint32
 	_                   uint32
+	_                   unsafe.Pointer // lines
+	_, attachBTF        uint32         // lines
 }
 
 type testRunAttr struct {
@@ -54,18 +56,23 @@ const maxLog = 1 << 20
 // isa.PseudoMapValue) is an index into maps. A program that it refuses gives a
 // [Rejected]; withLog adds its reasons, which takes time.
 func Load(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map, withLog bool) (*Program, error) {
+	return LoadFor(typ, Target{}, insns, maps, withLog)
+}
+
+// LoadFor is [Load] of a program that says what it will be attached to.
+func LoadFor(typ ebpf.ProgramType, to Target, insns []isa.Instruction, maps []*Map, withLog bool) (*Program, error) {
 	level := uint32(0)
 	if withLog {
 		level = 1
 	}
-	p, _, err := load(typ, insns, maps, level)
+	p, _, err := load(typ, to, insns, maps, level)
 	return p, err
 }
 
 // Trace gives the verifier's log at level 2, with the state at each instruction, of a
 // program that it accepts or refuses.
 func Trace(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map) (string, error) {
-	p, log, err := load(typ, insns, maps, 2)
+	p, log, err := load(typ, Target{}, insns, maps, 2)
 	var refused *Rejected
 	switch {
 	case errors.As(err, &refused):
@@ -76,7 +83,7 @@ func Trace(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map) (string, 
 	return log, p.Close()
 }
 
-func load(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map, logLevel uint32) (*Program, string, error) {
+func load(typ ebpf.ProgramType, to Target, insns []isa.Instruction, maps []*Map, logLevel uint32) (*Program, string, error) {
 	insns = slices.Clone(insns)
 	for i := 0; i < len(insns); i++ {
 		ins := &insns[i]
@@ -93,6 +100,7 @@ func load(typ ebpf.ProgramType, insns []isa.Instruction, maps []*Map, logLevel u
 	}
 	attr := progLoadAttr{
 		progType: uint32(typ), insnCount: uint32(len(insns)),
+		flags: to.Flags, attach: uint32(to.Attach), attachBTF: uint32(to.Type),
 		insns: pointer(isa.Encode(insns)), license: pointer([]byte("GPL\x00")),
 	}
 	if starts := functions(insns); len(starts) > 1 {
