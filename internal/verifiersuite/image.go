@@ -85,7 +85,7 @@ func (c *Case) Image() (*program.Image, map[string]*ebpf.MapSpec, error) {
 			img.Kfuncs[k.Insn] = c.kfunc(fn)
 		}
 	}
-	c.relink(img)
+	c.relink(img, specs)
 	if img.Type == ebpf.StructOps {
 		return img, specs, c.member(img)
 	}

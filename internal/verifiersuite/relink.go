@@ -1,17 +1,22 @@
 package verifiersuite
 
 import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier/kernels"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // The instructions of a case are those that a loader made for the kernel that it ran
 // on, which is not always the one whose types are at hand: CO-RE relocations hold
 // offsets and ids of that kernel, and calls of functions that it lacked are poisoned.
-// Both are made anew from the object.
+// Both are made anew from the object, as are jump tables, whose contents it does not say.
 
 // open reads the case's object once.
 func (c *Case) open() (*program.Program, error) {
@@ -32,7 +37,7 @@ func (c *Case) open() (*program.Program, error) {
 
 // relink takes from the object what depends on the kernel's types. What cannot be
 // linked stays as it was loaded.
-func (c *Case) relink(img *program.Image) {
+func (c *Case) relink(img *program.Image, specs map[string]*ebpf.MapSpec) {
 	p, err := c.open()
 	if err != nil {
 		return
@@ -45,6 +50,9 @@ func (c *Case) relink(img *program.Image) {
 	for _, fn := range img.Funcs {
 		if from, ok := start(linked, fn.Name); ok {
 			c.relinkFunction(img, linked, fn.Start, from)
+			fillTables(img, linked, fn.Start, from, func(at, from int32) (to, table *ebpf.MapSpec) {
+				return specs[img.Maps[at]], p.Spec.Maps[linked.Maps[from]]
+			})
 		}
 	}
 	if at := linked.Exception; at != 0 {
@@ -62,6 +70,26 @@ func (c *Case) relinkFunction(img, linked *program.Image, at, from int) {
 			*was, img.Kfuncs[at] = now, c.kfunc(linked.Kfuncs[from])
 		case relocated(was, now):
 			*was = now
+		}
+	}
+}
+
+// fillTables gives the jump tables of a function the contents that linking gave them.
+func fillTables(img, linked *program.Image, at, from int, specs func(at, from int32) (to, table *ebpf.MapSpec)) {
+	moved := uint32(at - from)
+	for name := img.FuncAt(at).Name; at < len(img.Insns) && img.FuncAt(at).Name == name; at, from = at+1, from+1 {
+		was, now := img.Insns[at], linked.Insns[from]
+		if !was.IsWide() || was.Src != isa.PseudoMapValue || was.Imm < 0 || now.Src != was.Src {
+			continue
+		}
+		to, table := specs(was.Imm, now.Imm)
+		if to == nil || table == nil || to.Type != maps.TypeInsnArray || to.Contents != nil {
+			continue
+		}
+		for _, kv := range table.Contents {
+			value := slices.Clone(kv.Value.([]byte))
+			binary.LittleEndian.PutUint32(value, binary.LittleEndian.Uint32(value)+moved)
+			to.Contents = append(to.Contents, ebpf.MapKV{Key: kv.Key, Value: value})
 		}
 	}
 }
