@@ -141,11 +141,13 @@ func (c *checker) outcome(ins *isa.Instruction, dst, src *Reg, s *sides) scalar.
 		}
 	}
 	*s = sides{dst.Value, src.Value, dst.Value, src.Value}
-	scalar.Refine(c.rules, op, narrow, false, &s.notDst, &s.notSrc)
-	scalar.Refine(c.rules, op, narrow, true, &s.dst, &s.src)
 	if dst == src {
-		scalar.Refine(c.rules, isa.JmpJEQ, false, true, &s.notDst, &s.notSrc)
-		scalar.Refine(c.rules, isa.JmpJEQ, false, true, &s.dst, &s.src)
+		scalar.RefineSelf(c.rules, op, narrow, false, &s.notDst)
+		scalar.RefineSelf(c.rules, op, narrow, true, &s.dst)
+		s.notSrc, s.src = s.notDst, s.dst
+	} else {
+		scalar.Refine(c.rules, op, narrow, false, &s.notDst, &s.notSrc)
+		scalar.Refine(c.rules, op, narrow, true, &s.dst, &s.src)
 	}
 	if c.since(7, 1) {
 		switch { // a side that leaves no number cannot be taken

@@ -155,6 +155,26 @@ func Refine(by Rules, op uint8, narrow, holds bool, v, w *Value) {
 	w.Sync(by)
 }
 
+// RefineSelf is [Refine] where a number is compared with itself. Linux before 7.0 did
+// not see that it knows the outcome.
+func RefineSelf(by Rules, op uint8, narrow, holds bool, v *Value) {
+	if !holds {
+		op = inverse[op>>4&15]
+	}
+	for _, op := range [...]uint8{op, Flip(op)} {
+		if narrow {
+			a := v.narrow()
+			refineOrder(op, &a, &a)
+			v.setNarrow(a)
+		} else {
+			a := v.wide()
+			refineOrder(op, &a, &a)
+			v.setWide(a)
+		}
+	}
+	v.Sync(by)
+}
+
 func (v *Value) constFor(narrow bool) bool {
 	if narrow {
 		return uint32(v.Bits.Mask) == 0

@@ -57,7 +57,7 @@ func (v *Value) fromBits() {
 	// Of the numbers that the bits allow, only one may lie in the interval.
 	only := v.UMin
 	if !v.Bits.Has(only) {
-		if only = v.Bits.above(only); only > v.UMax {
+		if only = v.Bits.above(only); only > v.UMax && only != v.Bits.Max() {
 			return
 		}
 	}

@@ -179,6 +179,9 @@ func check(t *testing.T, by Rules, x uint64, v Value, y uint64, w Value) {
 			has(fmt.Sprintf("second of Refine(%#x, %t, %t)", op, narrow, is), b, y)
 
 			is = holds(op, narrow, x, x)
+			a = v
+			RefineSelf(by, op, narrow, is, &a)
+			has(fmt.Sprintf("RefineSelf(%#x, %t, %t)", op, narrow, is), a, x)
 			if o := v.CompareSelf(op, narrow); o == Always && !is || o == Never && is {
 				t.Fatalf("CompareSelf(%#x, %t) of %#x in %+v is %d", op, narrow, x, v, o)
 			}
