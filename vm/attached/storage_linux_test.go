@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -58,6 +59,8 @@ func TestStorage(t *testing.T) {
 		event func(i int) error
 	}{{"inodes", openFile}, {"tasks", openFile}, {"cgroups", openFile}, {"sockets", bind}} {
 		t.Run(c.prog, func(t *testing.T) {
+			runtime.LockOSThread() // a task is a thread
+			defer runtime.UnlockOSThread()
 			spec := open(t, "storage", c.prog, "")
 			linux := inKernel(t, spec.Copy())
 			env, contexts := ownersInMachine(t)
