@@ -170,7 +170,7 @@ func findField(value []byte, typ btf.Type, name string) (field, error) {
 }
 
 func searchField(value []byte, typ btf.Type, name string, names *[]string, depth int) (field, bool, error) {
-	for _, m := range members(typ) {
+	for _, m := range ctype.Members(typ) {
 		if m.Name != "" {
 			*names = append(*names, m.Name)
 		}
@@ -197,14 +197,4 @@ func searchField(value []byte, typ btf.Type, name string, names *[]string, depth
 		}
 	}
 	return field{}, false, nil
-}
-
-func members(typ btf.Type) []btf.Member {
-	switch t := btf.UnderlyingType(typ).(type) {
-	case *btf.Struct:
-		return t.Members
-	case *btf.Union:
-		return t.Members
-	}
-	return nil
 }

@@ -69,7 +69,7 @@ func parts(typ btf.Type) []btf.Type {
 	case *btf.Var:
 		held = []btf.Type{t.Type}
 	default:
-		for _, m := range members(typ) {
+		for _, m := range ctype.Members(typ) {
 			held = append(held, m.Type)
 		}
 	}

@@ -116,7 +116,7 @@ func putArray(dst []byte, t *btf.Array, text string) error {
 }
 
 func firstMember(typ btf.Type) string {
-	if ms := members(typ); len(ms) > 0 && ms[0].Name != "" {
+	if ms := ctype.Members(typ); len(ms) > 0 && ms[0].Name != "" {
 		return ms[0].Name
 	}
 	return "field"

@@ -11,31 +11,27 @@ import (
 	"unicode/utf8"
 
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
 // strip takes typedefs and qualifiers off a type, and reports whether one of
 // them says that the value is big-endian.
 func strip(t btf.Type) (inner btf.Type, bigEndian bool, err error) {
 	for range maxStrips {
-		switch v := t.(type) {
+		switch v := ctype.Unqualified(t).(type) {
 		case *btf.Typedef:
 			switch v.Name {
 			case "__be16", "__be32", "__be64":
 				bigEndian = true
 			}
 			t = v.Type
-		case *btf.Const:
-			t = v.Type
-		case *btf.Volatile:
-			t = v.Type
-		case *btf.Restrict:
-			t = v.Type
-		case *btf.TypeTag:
-			t = v.Type
 		case *btf.Var:
 			t = v.Type
+		case *btf.Const, *btf.Volatile, *btf.Restrict, *btf.TypeTag: // there are more of them
+			t = v
 		default:
-			return t, bigEndian, nil
+			return v, bigEndian, nil
 		}
 	}
 	return nil, false, errDeep

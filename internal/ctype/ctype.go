@@ -36,6 +36,17 @@ func Unqualified(typ btf.Type) btf.Type {
 	return typ
 }
 
+// Members are the fields of a structure or union, none of any other type.
+func Members(typ btf.Type) []btf.Member {
+	switch t := btf.UnderlyingType(typ).(type) {
+	case *btf.Struct:
+		return t.Members
+	case *btf.Union:
+		return t.Members
+	}
+	return nil
+}
+
 // Name is a type as C names it.
 func Name(typ btf.Type) string { return name(typ, 0) }
 

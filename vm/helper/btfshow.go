@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
 // The flags of bpf_snprintf_btf (BTF_F_COMPACT and so on).
@@ -307,16 +309,16 @@ func (w *typeShow) name() string {
 			if !typedef {
 				alias = t.Name
 			}
-			typedef, typ = true, unqualified(t.Type)
+			typedef, typ = true, ctype.Unqualified(t.Type)
 			continue
 		case *btf.Array:
 			arrays++
-			typ = unqualified(t.Type)
+			typ = ctype.Unqualified(t.Type)
 			continue
 		case *btf.Pointer:
 			pointers++
 			if _, void := t.Target.(*btf.Void); !void {
-				typ = unqualified(t.Target)
+				typ = ctype.Unqualified(t.Target)
 				continue
 			}
 		}
@@ -366,22 +368,4 @@ func (w *typeShow) nameOf(label, name string, typ btf.Type, typedef bool, pointe
 	b.WriteString(strings.Repeat("[]", arrays) + ")" + bracket)
 	const longest = 79 // characters (BTF_SHOW_NAME_SIZE, with its NUL)
 	return string(b.Bytes()[:min(b.Len(), longest)])
-}
-
-// unqualified leaves const, volatile and the like away, but not typedefs.
-func unqualified(t btf.Type) btf.Type {
-	for {
-		switch q := t.(type) {
-		case *btf.Const:
-			t = q.Type
-		case *btf.Volatile:
-			t = q.Type
-		case *btf.Restrict:
-			t = q.Type
-		case *btf.TypeTag:
-			t = q.Type
-		default:
-			return t
-		}
-	}
 }

@@ -46,21 +46,10 @@ func isText(typ btf.Type) bool {
 	return ok && i.Size == 1
 }
 
-// members are the fields of a structure or union.
-func members(typ btf.Type) []btf.Member {
-	switch t := btf.UnderlyingType(typ).(type) {
-	case *btf.Struct:
-		return t.Members
-	case *btf.Union:
-		return t.Members
-	}
-	return nil
-}
-
 // field finds a field by its name, in structures without a name too. Its offset
 // is from the beginning of typ.
 func field(typ btf.Type, name string) (btf.Member, bool) {
-	for _, f := range members(typ) {
+	for _, f := range ctype.Members(typ) {
 		if f.Name == name {
 			return f, true
 		}
@@ -78,7 +67,7 @@ func field(typ btf.Type, name string) (btf.Member, bool) {
 // fieldNames are the names that field finds.
 func fieldNames(typ btf.Type) []string {
 	var all []string
-	for _, f := range members(typ) {
+	for _, f := range ctype.Members(typ) {
 		if f.Name == "" {
 			all = append(all, fieldNames(f.Type)...)
 			continue
