@@ -35,6 +35,9 @@ type Options struct {
 	// KernelTypes are the kernel's types, for programs whose context or calls they
 	// describe. Nil: what the image was linked against, or the running kernel's.
 	KernelTypes *btf.Spec
+	// Kfuncs are functions of kernel modules that the tables of package kernels do not
+	// know, by their names. Optional.
+	Kfuncs map[string]Kfunc
 	// Budget is how many instructions are looked at; 0: as many as Linux does.
 	Budget int
 	// Log is written to: the state at each instruction, in the notation of Linux's

@@ -176,7 +176,7 @@ func (c *checker) overwriteDynptr(f *frame, slot int) error {
 		return nil
 	}
 	r := f.stack[slot].reg
-	if r.Flags&dynptrHoldsRef != 0 && c.dynptrCopies(r.RefID) <= 1 {
+	if r.Flags&dynptrHoldsRef != 0 && (!c.since(7, 2) || c.dynptrCopies(r.RefID) <= 1) {
 		return c.fail(CauseDynptr, "cannot overwrite referenced dynptr")
 	}
 	c.invalidateOf(r.ID)

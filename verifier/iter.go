@@ -17,12 +17,12 @@ import (
 const iterPrefix = "bpf_iter_"
 
 // iterType is the struct of an iterator that a function's argument points to, or nil.
-func (c *checker) iterType(param btf.Type) *Type {
+func (c *checker) iterType(k *kfunc, param btf.Type) *Type {
 	target, ok := pointee(param)
 	if !ok {
 		return nil
 	}
-	t := c.typeOf(target, true)
+	t := c.kfuncType(k, target)
 	if _, ok := t.Type.(*btf.Struct); !ok || !strings.HasPrefix(t.Name, iterPrefix) {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (c *checker) iterArg(call *kfuncCall, n uint8, param btf.Type) error {
 	if r.Type != PtrToStack {
 		return c.failReg(CauseIterator, int(n), "R%d expected pointer to an iterator on stack", n)
 	}
-	t := c.iterType(param)
+	t := c.iterType(call.kfunc, param)
 	if t == nil {
 		return c.failReg(CauseIterator, int(n), "expected valid iter pointer as R%d", n)
 	}

@@ -268,7 +268,7 @@ func (c *checker) kfuncResult(call *kfuncCall) error {
 
 // pointerResult makes a register the pointer that a call returns.
 func (c *checker) pointerResult(call *kfuncCall, r *Reg, ptr *btf.Pointer) error {
-	to := c.typeOf(ptr.Target, true)
+	to := c.kfuncType(call.kfunc, ptr.Target)
 	special, err := c.specialResult(call, r, to)
 	if err != nil {
 		return err

@@ -292,7 +292,7 @@ func (c *checker) checkArg(call *kfuncCall, kind kfuncArg, n uint8, i int, targe
 	case kargMap:
 		return c.btfArg(call, n, c.kernelType("bpf_map"))
 	case kargBTF:
-		return c.btfArg(call, n, c.typeOf(target, true))
+		return c.btfArg(call, n, c.kfuncType(call.kfunc, target))
 	case kargMem:
 		return c.memArg(n, target)
 	case kargMemSize:

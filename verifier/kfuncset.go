@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -131,6 +132,16 @@ var newDynptrs = map[string]RegFlags{
 	"bpf_dynptr_file_discard":  DynptrFile,
 }
 
+// Kfunc is a function of a kernel module that programs may call.
+type Kfunc struct {
+	// Type is the function as the module's types have it: its parameters' names are
+	// rules, too.
+	Type  *btf.Func
+	Flags kernels.KfuncFlags
+	// Programs are the types of programs that may call it; none: all.
+	Programs []ebpf.ProgramType
+}
+
 // kfunc is what is known of a kernel function.
 type kfunc struct {
 	name   string
@@ -141,6 +152,9 @@ type kfunc struct {
 	// programs pass.
 	proto *btf.FuncProto
 	given int
+	// module says that the prototype is not of the kernel's own types, and refers to
+	// those by their names.
+	module bool
 }
 
 func (k *kfunc) is(flags kernels.KfuncFlags) bool { return k.flags&flags != 0 }
@@ -168,6 +182,7 @@ func (c *checker) kfuncAt(i int) (*kfunc, error) {
 	}
 	k := &kfunc{name: fn.Name, flags: flags, dynptr: newDynptrs[fn.Name]}
 	k.traits = specialKfuncs[strings.TrimSuffix(fn.Name, implSuffix)]
+	_, k.module = c.opts.Kfuncs[fn.Name]
 	proto, err := c.kfuncProto(fn)
 	if err != nil {
 		return nil, err
@@ -190,6 +205,13 @@ func (c *checker) kfuncAt(i int) (*kfunc, error) {
 // kfuncFlags are the flags of a kernel function; false where this program may not
 // call it.
 func (c *checker) kfuncFlags(name string) (kernels.KfuncFlags, bool) {
+	if k, ok := c.opts.Kfuncs[name]; ok {
+		flags := k.Flags
+		if c.since(7, 0) {
+			flags |= kernels.KfuncTrustedArgs
+		}
+		return flags, len(k.Programs) == 0 || slices.Contains(k.Programs, c.img.Type)
+	}
 	f, ok := kernels.KfuncByName(name)
 	if !ok {
 		return 0, false
@@ -218,21 +240,60 @@ func (c *checker) kfuncMay(name string) (may effects) {
 // kfuncProto is a kernel function's prototype as the kernel's types have it: the names
 // of its parameters are rules.
 func (c *checker) kfuncProto(fn *btf.Func) (*btf.FuncProto, error) {
-	if c.kernelTypes() == nil {
-		return nil, c.fail(CauseUnsupported, "without the kernel's types nothing is known of kernel function %s", fn.Name)
-	}
 	if proto := c.kernelFunc(fn.Name); proto != nil {
 		return proto, nil
+	}
+	if c.kernelTypes() == nil {
+		return nil, c.fail(CauseUnsupported, "without the kernel's types nothing is known of kernel function %s", fn.Name)
 	}
 	return nil, c.fail(CauseUnsupported, "kernel function %s is not in the kernel's types", fn.Name)
 }
 
 // kernelFunc gives the prototype of a function of the kernel's types, or nil.
 func (c *checker) kernelFunc(name string) *btf.FuncProto {
+	if k, ok := c.opts.Kfuncs[name]; ok {
+		proto, _ := k.Type.Type.(*btf.FuncProto)
+		return proto
+	}
 	for _, t := range named(c.kernelTypes(), name) {
 		if f, ok := t.(*btf.Func); ok {
 			if proto, ok := f.Type.(*btf.FuncProto); ok {
 				return proto
+			}
+		}
+	}
+	return nil
+}
+
+// kfuncType gives the one Type of a type of a function's prototype.
+func (c *checker) kfuncType(k *kfunc, t btf.Type) *Type {
+	if k.module {
+		if known := c.kernelType(btf.UnderlyingType(t).TypeName()); known != nil {
+			return known
+		}
+	}
+	return c.typeOf(t, true)
+}
+
+// moduleType gives the struct of a name that a function of a module takes or gives, or
+// nil.
+func (c *checker) moduleType(name string) *Type {
+	for _, k := range c.opts.Kfuncs {
+		proto, ok := k.Type.Type.(*btf.FuncProto)
+		if !ok {
+			continue
+		}
+		for i := range len(proto.Params) + 1 {
+			t := proto.Return
+			if i > 0 {
+				t = proto.Params[i-1].Type
+			}
+			target, ok := pointee(t)
+			if !ok || btf.UnderlyingType(target).TypeName() != name {
+				continue
+			}
+			if _, _, ok := members(target); ok {
+				return c.typeOf(target, true)
 			}
 		}
 	}

@@ -103,7 +103,7 @@ func (y *tally) outcome(c suiteCase, accept bool) (outcome, error) {
 	if err != nil {
 		return undecided, err
 	}
-	_, err = verifier.CheckImage(img, maps, &verifier.Options{Kernel: y.version, KernelTypes: y.types, Lacks: c.Lacks()})
+	_, err = verifier.CheckImage(img, maps, &verifier.Options{Kernel: y.version, KernelTypes: y.types, Lacks: c.Lacks(), Kfuncs: verifiersuite.Kfuncs(img)})
 	var refusal *verifier.Error
 	switch {
 	case err == nil && accept:

@@ -120,7 +120,7 @@ func isSpecial(t btf.Type, alone *btf.Struct) bool {
 	return err != nil || len(fields) > 0
 }
 
-// kernelType gives the kernel's struct or union of a name, or nil.
+// kernelType gives the kernel's or a module's struct or union of a name, or nil.
 func (c *checker) kernelType(name string) *Type {
 	if t, ok := c.types.named[name]; ok {
 		return t
@@ -136,6 +136,9 @@ func (c *checker) kernelType(name string) *Type {
 				found = c.typeOf(t, true)
 			}
 		}
+	}
+	if found == nil {
+		found = c.moduleType(name)
 	}
 	c.types.named[name] = found
 	return found
