@@ -108,7 +108,7 @@ func (c *checker) contextField(off int, a *memAccess) (v ctxValue, ok bool, why 
 	switch c.typ.Prog {
 	case ebpf.Kprobe:
 		size := progtype.HostRegisters().Size
-		return ctxNumber, off >= 0 && off+a.size <= size && aligned && (!a.write || c.since(6, 18)), ""
+		return ctxNumber, off >= 0 && off+a.size <= size && aligned && (!a.write || c.since(6, 19)), ""
 	case ebpf.TracePoint:
 		return ctxNumber, off >= 8 && off < c.typ.CtxSize && aligned && !a.write, ""
 	case ebpf.RawTracepoint:
