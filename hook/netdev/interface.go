@@ -89,10 +89,19 @@ func (n *Network) AddInterface(i *Interface) error {
 	case i.MTU < minMTU || i.MTU > maxMTU:
 		return fmt.Errorf("add interface %s: its MTU is %d; it lies between %d and %d", i.Name, i.MTU, minMTU, maxMTU)
 	}
+	n.addNamespace(i.Netns)
 	i.Queues = max(i.Queues, 1)
 	n.interfaces = append(n.interfaces, i)
 	slices.SortFunc(n.interfaces, func(a, b *Interface) int { return cmp.Compare(a.Index, b.Index) })
 	return nil
+}
+
+// addNamespace gives a network namespace its cookie: its place behind the first
+// one, which has no name and in Linux the cookie 1.
+func (n *Network) addNamespace(name string) {
+	if _, ok := n.namespaces[name]; !ok && name != "" {
+		n.namespaces[name] = uint64(len(n.namespaces)) + 2
+	}
 }
 
 const (

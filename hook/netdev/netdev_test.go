@@ -479,3 +479,55 @@ func FuzzReceive(f *testing.F) {
 		}
 	})
 }
+
+// askedSockets remembers where sockets were looked for, and has none.
+type askedSockets struct {
+	exec.Sockets
+	netns []int64
+}
+
+func (a *askedSockets) Lookup(q *exec.SocketQuery) *exec.Socket {
+	a.netns = append(a.netns, q.NetNS)
+	return nil
+}
+
+func (*askedSockets) Current() *exec.Socket  { return nil }
+func (*askedSockets) At(uint64) *exec.Socket { return nil }
+
+// Programs look for sockets in the namespace of the interface.
+func TestNetNS(t *testing.T) {
+	cfg, err := ParseConfig("net.yaml", []byte(`{input: a, interfaces: [{name: a}, {name: b, netns: pod}, {name: c, netns: other}, {name: d, netns: pod}],
+		attach: [{if: a, hook: tcx/ingress, prog: look}, {if: b, hook: tcx/ingress, prog: look},
+			{if: c, hook: tcx/ingress, prog: look}, {if: d, hook: tcx/ingress, prog: look}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := cfg.Build(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := prog("look", ebpf.SchedCLS, 0,
+		asm.Mov.Imm(asm.R3, 0), asm.StoreMem(asm.RFP, -16, asm.R3, asm.DWord), asm.StoreMem(asm.RFP, -8, asm.R3, asm.DWord),
+		asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, -16), asm.Mov.Imm(asm.R3, 12), // struct bpf_sock_tuple
+		asm.Mov.Imm(asm.R4, -1), asm.Mov.Imm(asm.R5, 0), // BPF_F_CURRENT_NETNS
+		asm.FnSkLookupUdp.Call(), asm.Mov.Imm(asm.R0, 0))
+	sockets := &askedSockets{}
+	coll, err := vm.NewCollectionWithOptions(
+		&ebpf.CollectionSpec{Programs: map[string]*ebpf.ProgramSpec{"look": look}},
+		vm.CollectionOptions{Programs: vm.ProgramOptions{Env: n.Env(exec.Env{Sockets: sockets})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer coll.Close()
+	if err := cfg.Connect(n, coll); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range n.Interfaces() {
+		if err := n.Receive(context.Background(), i, make([]byte, 60)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := gocmp.Diff([]int64{-1, 2, 3, 2}, sockets.netns); diff != "" {
+		t.Errorf("namespaces (-want +got):\n%s", diff)
+	}
+}

@@ -54,6 +54,7 @@ func (d Direction) String() string { return [...]string{"rx", "tx"}[d] }
 // concurrent use.
 type Network struct {
 	interfaces []*Interface
+	namespaces map[string]uint64 // cookies of those with names
 	opts       Options
 
 	ctx     context.Context // of the Receive that goes on
@@ -67,7 +68,7 @@ func New(opts Options) *Network {
 	if opts.MaxHops == 0 {
 		opts.MaxHops = DefaultMaxHops
 	}
-	return &Network{opts: opts}
+	return &Network{opts: opts, namespaces: make(map[string]uint64)}
 }
 
 // packet is one packet on its way.

@@ -20,6 +20,14 @@ func (v view) MTU(ifindex uint32) int {
 	return i.MTU
 }
 
+// NetNS implements [exec.Net].
+func (v view) NetNS() uint64 {
+	if v.n.at == nil {
+		return 0
+	}
+	return v.n.namespaces[v.n.at.Netns]
+}
+
 // FIB implements [exec.Net].
 func (v view) FIB(q exec.FIBQuery) exec.FIBResult {
 	if v.n.opts.Routes == nil {

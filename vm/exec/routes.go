@@ -67,6 +67,9 @@ func (r *Routes) MTU(ifindex uint32) int {
 	return 0
 }
 
+// NetNS implements [Net]: all is in the first network namespace.
+func (r *Routes) NetNS() uint64 { return 0 }
+
 // FIB implements [Net].
 func (r *Routes) FIB(q FIBQuery) FIBResult {
 	in := r.iface(q.Ifindex)

@@ -115,6 +115,9 @@ func socketQuery(s *exec.State, tuple []byte, netns uint64) (q exec.SocketQuery,
 	switch {
 	case int32(netns) < 0: // BPF_F_CURRENT_NETNS, and what looks like it
 		q.NetNS = -1
+		if s.Env.Net != nil && s.Env.Net.NetNS() != 0 {
+			q.NetNS = int64(s.Env.Net.NetNS())
+		}
 	case netns > math.MaxInt32:
 		return q, false
 	default:

@@ -98,7 +98,7 @@ type Socket struct {
 	Local     netip.AddrPort `yaml:"local"`
 	Remote    netip.AddrPort `yaml:"remote"`
 	Interface string         `yaml:"interface"` // that it is bound to
-	NetNS     uint64         `yaml:"netns"`     // id of its network namespace; 0: the program's own
+	NetNS     uint64         `yaml:"netns"`     // cookie of its network namespace; 0: the first one
 	Mark      uint32         `yaml:"mark"`
 	Priority  uint32         `yaml:"priority"`
 	UID       uint32         `yaml:"uid"`
