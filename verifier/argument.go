@@ -143,6 +143,11 @@ func (c *checker) argumentValue(call *call, n uint8, a arg) error {
 		if a&argOrNull != 0 && r.isZero() {
 			return nil
 		}
+		if call.m.Type == ebpf.BloomFilter && call.id == asm.FnMapPeekElem {
+			if err := c.notPoisoned(n, int(call.m.ValueSize)); err != nil {
+				return err
+			}
+		}
 		return c.memoryArgument(call, n, int(call.m.ValueSize), a, false)
 	case argMem:
 		if a.size() == 0 {
@@ -178,6 +183,27 @@ func (c *checker) argumentValue(call *call, n uint8, a arg) error {
 		return c.stringArgument(n)
 	case argKptr:
 		return c.kptrArgument(call, n)
+	}
+	return nil
+}
+
+// notPoisoned refuses memory of the stack that nothing was written to, or nothing that
+// Linux remembers: by its prototype it takes bpf_map_peek_elem to write what the call
+// reads of a bloom filter, and forgets the bytes before.
+func (c *checker) notPoisoned(n uint8, size int) error {
+	r := c.reg(n)
+	if r.Type != PtrToStack || !c.since(7, 1) {
+		return nil
+	}
+	f, err := c.stackBounds(r, n, 0, size, false)
+	if err != nil {
+		return err
+	}
+	for off := int(r.minOffset()); off < int(r.maxOffset())+size; off++ {
+		if f.stack[slotAt(off)].kind[off&7] == slotInvalid {
+			return c.failReg(CauseUninitStack, int(n),
+				"reading from stack R%d off %d+0 size %d, slot poisoned by dead code elimination", n, r.minOffset(), size)
+		}
 	}
 	return nil
 }

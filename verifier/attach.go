@@ -262,12 +262,14 @@ func (c *checker) attachHook() error {
 		return err
 	}
 	switch {
-	case c.sleepableProgram() && !sleepableHook(name):
+	case c.sleepableProgram() && !c.sleepableHook(name):
 		return c.fail(CauseSleepable, "%s is not sleepable", name)
 	case c.img.Proprietary():
 		return c.fail(CauseLicense, "LSM programs must have a GPL compatible license")
 	case disabledHook(name):
 		return c.fail(CauseAttach, "points to disabled hook %s", name)
+	case hookIn(notHooks, name):
+		return c.fail(CauseAttach, "points to wrong type name %s", name)
 	}
 	return nil
 }

@@ -58,8 +58,9 @@ var callMapsFor = map[uint32][]int{
 }
 
 // configured are helpers that a kernel has or lacks by how it was configured and locked
-// down: bpf_probe_write_user, bpf_override_return.
-var configured = []uint32{36, 58}
+// down, or knows more of by the machine that it runs on: bpf_get_smp_processor_id,
+// bpf_probe_write_user, bpf_override_return.
+var configured = []uint32{8, 36, 58}
 
 const (
 	callBuffer = -128 // where the written part of the stack begins

@@ -199,7 +199,7 @@ func (c *checker) helperAllowed(id asm.BuiltinFunc) bool {
 	case asm.FnDPath:
 		return c.pathsAllowed()
 	case asm.FnImaInodeHash, asm.FnImaFileHash:
-		return c.target != nil && sleepableHook(c.target.name)
+		return c.target != nil && c.sleepableHook(c.target.name)
 	case asm.FnSkStorageGet, asm.FnSkStorageDelete:
 		return !slices.Contains(typesOfFunctions, c.progType()) || c.storageTraceable()
 	}
@@ -219,7 +219,7 @@ func (c *checker) pathsAllowed() bool {
 	case c.target == nil:
 		return false
 	case c.progType() == ebpf.LSM:
-		return sleepableHook(c.target.name)
+		return c.sleepableHook(c.target.name)
 	}
 	return slices.Contains(pathFunctions, c.target.name)
 }

@@ -11,6 +11,10 @@ import (
 // lsmPrefix begins the names of the functions that stand for hooks of LSM.
 const lsmPrefix = "bpf_lsm_"
 
+// notHooks are functions whose names begin so all the same.
+const notHooks = `verify_prog is_sleepable_hook is_trusted hook_returns_errno get_retval_range
+	find_cgroup_shim func_proto has_d_inode_locked`
+
 func hookIn(hooks, function string) bool {
 	name, ok := strings.CutPrefix(function, lsmPrefix)
 	return ok && slices.Contains(strings.Fields(hooks), name)
@@ -26,18 +30,33 @@ const sleepableHooks = `bpf bpf_map bpf_map_create bpf_map_free bpf_prog bpf_pro
 	bpf_token_free bpf_token_cmd bpf_token_capable bprm_check_security bprm_committed_creds
 	bprm_committing_creds bprm_creds_for_exec bprm_creds_from_file capget capset cred_prepare file_ioctl
 	file_lock file_open file_post_open file_receive inode_create inode_free_security inode_getattr
-	inode_getxattr inode_mknod inode_need_killpriv inode_post_setxattr inode_post_removexattr inode_readlink
-	inode_removexattr inode_rename inode_rmdir inode_setattr inode_setxattr inode_symlink inode_unlink
+	inode_getxattr inode_mknod inode_need_killpriv inode_post_setxattr inode_readlink
+	inode_rename inode_rmdir inode_setattr inode_setxattr inode_symlink inode_unlink
 	kernel_module_request kernel_read_file kernfs_init_security path_unlink path_mkdir path_rmdir
 	path_truncate path_symlink path_link path_rename path_chmod path_chown mmap_file netlink_send path_notify
 	release_secctx sb_alloc_security sb_eat_lsm_opts sb_kern_mount sb_mount sb_remount sb_set_mnt_opts
 	sb_show_options sb_statfs sb_umount settime socket_accept socket_bind socket_connect socket_create
 	socket_getpeername socket_getpeersec_dgram socket_getsockname socket_getsockopt socket_listen
 	socket_post_create socket_recvmsg socket_sendmsg socket_shutdown socket_socketpair syslog task_alloc
-	task_prctl task_setscheduler userns_create bdev_alloc_security bdev_setintegrity`
+	task_prctl task_setscheduler userns_create`
 
-func disabledHook(function string) bool  { return hookIn(disabledHooks, function) }
-func sleepableHook(function string) bool { return hookIn(sleepableHooks, function) }
+// sleepableHooksLater and sleepableHooksBefore are those that are so since Linux 7.0,
+// and until then.
+const (
+	sleepableHooksLater  = `inode_post_removexattr inode_removexattr bdev_alloc_security bdev_setintegrity`
+	sleepableHooksBefore = `bpf_prog_free current_getsecid_subj task_getsecid_obj`
+)
+
+func disabledHook(function string) bool { return hookIn(disabledHooks, function) }
+
+// sleepableHook reports whether programs at a hook may sleep (sleepable_lsm_hooks).
+func (c *checker) sleepableHook(function string) bool {
+	others := sleepableHooksBefore
+	if c.since(7, 0) {
+		others = sleepableHooksLater
+	}
+	return hookIn(sleepableHooks, function) || hookIn(others, function)
+}
 
 // deniedFunctions are those that tracing programs cannot be attached to.
 var deniedFunctions = []string{
