@@ -133,3 +133,36 @@ func TestSeq(t *testing.T) {
 		t.Errorf("wrote %d bytes, %q first", len(s.Seq), s.Seq[:min(len(s.Seq), 20)])
 	}
 }
+
+func TestFindType(t *testing.T) {
+	integer := &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
+	both := &btf.Struct{Name: "both", Size: 4, Members: []btf.Member{{Name: "a", Type: &btf.Typedef{Name: "both", Type: integer}}}}
+	s := inWorld(t, ebpf.Syscall, nil)
+	types, id := typesOf(t, both)
+	name, _ := s.Lend(8)
+	copy(name, "both\x00")
+	const isInt, isStruct, isUnion = 1, 4, 5
+	find := func(at uint64, size, kind, flags int) int64 {
+		return int64(call(t, s, "bpf_btf_find_by_name_kind", addr(name)+at, uint64(size), uint64(kind), uint64(flags)))
+	}
+	if got := find(0, 5, isStruct, 0); got != -2 {
+		t.Errorf("without types: %d", got)
+	}
+	s.Env.Types = types
+	for _, tt := range []struct {
+		what              string
+		at                uint64
+		size, kind, flags int
+		want              int64
+	}{
+		{"there", 0, 5, isStruct, 0, int64(id)},
+		{"another kind", 0, 5, isUnion, 0, -2},
+		{"no NUL", 0, 4, isStruct, 0, -22},
+		{"flags", 0, 5, isStruct, 1, -22},
+		{"another name", 1, 4, isInt, 0, -2},
+	} {
+		if got := find(tt.at, tt.size, tt.kind, tt.flags); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.what, got, tt.want)
+		}
+	}
+}

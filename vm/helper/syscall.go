@@ -1,6 +1,8 @@
 package helper
 
 import (
+	"github.com/cilium/ebpf/btf"
+
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/maps"
@@ -72,12 +74,60 @@ func nameArg(addr, size uint64) (string, bool) {
 	return string(cString(b)), true
 }
 
-// findType finds no type: programs see none of the kernel's BTF by number.
-func findType(_ *exec.State, r1, r2, _, r4, _ uint64) uint64 {
-	if _, ok := nameArg(r1, r2); !ok || r4 != 0 {
+// findType gives the number of the first of the kernel's types of a name and kind.
+func findType(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
+	name, ok := nameArg(r1, r2)
+	if !ok || r4 != 0 {
 		return errno.EINVAL.Ret()
 	}
-	return errno.ENOENT.Ret()
+	if s.Env.Types == nil {
+		return errno.ENOENT.Ret()
+	}
+	all, err := s.Env.Types.AnyTypesByName(name)
+	if err != nil {
+		return errno.ENOENT.Ret()
+	}
+	found := uint64(0)
+	for _, typ := range all {
+		id, err := s.Env.Types.TypeID(typ)
+		if err == nil && kindOf(typ) == uint32(r3) && (found == 0 || uint64(id) < found) {
+			found = uint64(id)
+		}
+	}
+	if found == 0 {
+		return errno.ENOENT.Ret()
+	}
+	return found
+}
+
+// kindOf is the kind of a type that has a name, BTF_KIND_*; 0 of any other.
+func kindOf(typ btf.Type) uint32 {
+	switch t := typ.(type) {
+	case *btf.Int:
+		return 1
+	case *btf.Struct:
+		return 4
+	case *btf.Union:
+		return 5
+	case *btf.Enum:
+		if t.Size == 8 {
+			return 19
+		}
+		return 6
+	case *btf.Fwd:
+		return 7
+	case *btf.Typedef:
+		return 8
+	case *btf.Func:
+		return 12
+	case *btf.Var:
+		return 14
+	case *btf.Datasec:
+		return 15
+	case *btf.Float:
+		return 16
+	}
+	return 0
 }
 
 func lookupSymbol(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
