@@ -165,6 +165,9 @@ func newApt(dir, suite string) (*apt, error) {
 		"APT::Architectures=amd64",
 		"APT::Sandbox::User=root",
 		"Acquire::Languages=none",
+		"Acquire::Retries=2",
+		"Acquire::http::Timeout=20",
+		"Acquire::https::Timeout=20",
 		"Acquire::Check-Valid-Until=false", // old releases are not signed anew
 	} {
 		a.options = append(a.options, "-o", option)

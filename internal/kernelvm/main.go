@@ -27,12 +27,12 @@ import (
 // 0, 1 or 2.
 const (
 	exitNoKernel = 124 // nor QEMU
-	exitDied     = 125 // the guest, twice
+	exitDied     = 125 // the guest, each time
 )
 
 // attempts is how often a guest may die: QEMU without KVM crashes one now and
 // then on a busy machine.
-const attempts = 2
+const attempts = 3
 
 func main() {
 	log := func(format string, args ...any) { fmt.Fprintf(os.Stderr, "kernelvm: "+format+"\n", args...) }

@@ -69,6 +69,9 @@ func TestArgumentAccess(t *testing.T) {
 				if size < 8 && off < 8*c.words && !slices.Contains(c.numbers, off/8) {
 					continue
 				}
+				if testing.Short() && (off+size)%8 > 1 {
+					continue // where nothing is fast
+				}
 				if kernel, err := run(asm.LoadMem(asm.R2, asm.R1, int16(off), width)); (kernel == nil) != (err == nil) {
 					t.Errorf("%s: load of %d bytes at %d: %v; the kernel: %v", c.to, size, off, err, kernel)
 				}
