@@ -1,5 +1,7 @@
 package kernels
 
+import "slices"
+
 // Feature is something of the language of eBPF programs that Linux did not
 // always have.
 type Feature uint8
@@ -149,11 +151,22 @@ var featureTable = [numFeatures]feature{
 	CapBPFSplit:         {"CAP_BPF", "CAP_BPF and CAP_PERFMON instead of CAP_SYS_ADMIN", V(5, 8)},
 }
 
+// backported are features that later releases of older, long-term kernels have
+// too.
+var backported = map[Feature][]Version{
+	VariableStackWrites: {V(5, 10)},
+	UninitStackReads:    {V(5, 10), V(5, 15), V(6, 1)},
+}
+
 // String is the feature's name, for people: "bounded loops".
 func (f Feature) String() string { return featureTable[f].name }
 
 // Means says in a line what the feature is.
 func (f Feature) Means() string { return featureTable[f].means }
+
+// Backported are long-term kernels before [Feature.Since] whose later releases
+// have the feature too, as their profiles do.
+func (f Feature) Backported() []Version { return backported[f] }
 
 // Since is the first Linux that has it.
 func (f Feature) Since() Version { return featureTable[f].since }
@@ -169,5 +182,5 @@ func Features() []Feature {
 
 // Has answers for a feature.
 func (k *Kernel) Has(f Feature) (since Version, ok bool) {
-	return answer(k.version, span{since: featureTable[f].since})
+	return f.Since(), f.Since() <= k.version || slices.Contains(backported[f], k.version)
 }

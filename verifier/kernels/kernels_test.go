@@ -67,6 +67,7 @@ func TestAnswers(t *testing.T) {
 		{"sleepable uprobe", of(k510.Sleepable(ebpf.Kprobe, 0)), answer{kernels.V(6, 0), false}},
 		{"timer in an LRU hash", of(k61.MapField(ebpf.LRUHash, kernels.TimerField)), answer{kernels.V(5, 15), true}},
 		{"bounded loops", of(k510.Has(kernels.BoundedLoops)), answer{kernels.V(5, 3), true}},
+		{"a late 6.1", of(k61.Has(kernels.UninitStackReads)), answer{kernels.V(6, 3), true}},
 		{"may_goto", of(k510.Has(kernels.MayGoto)), answer{kernels.V(6, 9), false}},
 	}
 	for _, test := range tests {
@@ -84,6 +85,12 @@ func TestTables(t *testing.T) {
 	if n := len(kernels.Kfuncs()); n < 300 {
 		t.Errorf("there are %d kernel functions", n)
 	}
+	for _, h := range kernels.Helpers() {
+		checkUsers(t, h.Name, h.Users())
+	}
+	for _, f := range kernels.Kfuncs() {
+		checkUsers(t, f.Name, f.Users())
+	}
 	for _, f := range kernels.Features() {
 		if f.String() == "" || f.Means() == "" || f.Since() == 0 {
 			t.Errorf("feature %d has no row", f)
@@ -94,6 +101,18 @@ func TestTables(t *testing.T) {
 			if l.String() == "" || l.Means() == "" || k.Limit(l) == 0 {
 				t.Errorf("limit %d of %v has no value", l, k)
 			}
+		}
+	}
+}
+
+// checkUsers wants somebody to use a thing, in some version.
+func checkUsers(t *testing.T, name string, users []kernels.User) {
+	if len(users) == 0 {
+		t.Errorf("%s is of no use", name)
+	}
+	for _, u := range users {
+		if since, ok := u.In(0); since == 0 || ok {
+			t.Errorf("%s: %s since no version", name, kernels.ProgName(u.Prog))
 		}
 	}
 }

@@ -56,13 +56,13 @@ type Kfunc struct {
 	Name  string
 	Since Version // the first Linux that has it
 	forms []kfuncForm
+	uses  uses // of all forms
 }
 
 // kfuncForm is what a kernel function was over a span of versions.
 type kfuncForm struct {
 	span
 	flags KfuncFlags
-	uses  uses
 }
 
 type kfuncTable struct {
@@ -82,13 +82,13 @@ var kfuncs = sync.OnceValue(func() *kfuncTable {
 			panic(fmt.Sprintf("unreachable: kfuncs.txt: %v: want name, versions, flags, users", row))
 		}
 		form := kfuncForm{span: must(parseSpan(row[1])), flags: must(parseKfuncFlags(row[2]))}
-		form.uses = must(progs().parseUses(row[3:], form.span, sets))
 		f := t.byName[row[0]]
 		if f == nil {
 			f = &Kfunc{Name: row[0], Since: form.since}
 			t.all, t.byName[f.Name] = append(t.all, f), f
 		}
 		f.forms = append(f.forms, form)
+		f.uses = append(f.uses, must(progs().parseUses(row[3:], form.span, sets))...)
 	}
 	return t
 })
@@ -119,24 +119,11 @@ func KfuncByName(name string) (*Kfunc, bool) {
 }
 
 // Users are the kinds of programs that may call the function in some version.
-func (f *Kfunc) Users() []User {
-	var all uses
-	for _, form := range f.forms {
-		all = append(all, form.uses...)
-	}
-	return all
-}
+func (f *Kfunc) Users() []User { return f.uses }
 
 // Types are the program types whose programs may call the function in some way
 // in a version.
-func (f *Kfunc) Types(v Version) []ebpf.ProgramType {
-	for _, form := range f.forms {
-		if form.has(v) {
-			return form.uses.types(v)
-		}
-	}
-	return nil
-}
+func (f *Kfunc) Types(v Version) []ebpf.ProgramType { return f.uses.types(v) }
 
 // Flags are the function's flags in a version; false where that has it not.
 func (f *Kfunc) Flags(v Version) (KfuncFlags, bool) {
@@ -158,7 +145,7 @@ func (k *Kernel) Kfunc(t ebpf.ProgramType, a ebpf.AttachType, name string) (sinc
 	if !known {
 		return 0, false
 	}
-	since, ok = uses(f.Users()).find(k.version, t, a)
+	since, ok = f.uses.find(k.version, t, a)
 	if k.host != nil && ok {
 		ok = k.host.kfunc(name, ok)
 	}

@@ -71,13 +71,13 @@ func (k *Kernel) MapType(t ebpf.MapType) (since Version, ok bool) {
 func (k *Kernel) MapFlags(t ebpf.MapType, flags uint32) (since Version, ok bool) {
 	since, ok = k.MapType(t)
 	for rest := flags; rest != 0; rest &= rest - 1 {
-		var spans []span
+		q := search{v: k.version}
 		for _, f := range mapTypes().flags[t] {
 			if f.bit == rest&-rest {
-				spans = append(spans, f.span)
+				q.add(f.span)
 			}
 		}
-		s, has := answer(k.version, spans...)
+		s, has := q.answer()
 		if s == 0 {
 			return 0, false
 		}

@@ -115,12 +115,22 @@ func (k kind) call(id uint32) (offered, gpl bool) {
 	if err == nil {
 		return true, false
 	}
-	for _, no := range []string{"unknown func", "invalid func", "cannot use helper"} {
-		if strings.Contains(log, no) {
-			return false, false
-		}
+	if containsAny(log, "unknown func", "invalid func", "cannot use helper") {
+		return false, false
 	}
 	return true, strings.Contains(log, "GPL-restricted") || strings.Contains(log, "GPL only")
+}
+
+// callKfunc asks whether programs of a kind may call the kernel function with a
+// number among the kernel's types, all of which are for the GPL.
+func (k kind) callKfunc(id btf.TypeID) bool {
+	k.licence = "GPL"
+	log, err := load(k, []uint64{0x2085 | uint64(id)<<32})
+	return err == nil || !containsAny(log, "is not allowed", "cannot find address", "reserved fields")
+}
+
+func containsAny(text string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
 // kfuncsIn gives the functions that the kernel's types name as callable.

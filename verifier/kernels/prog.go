@@ -79,13 +79,13 @@ func (us uses) find(v Version, t ebpf.ProgramType, a ebpf.AttachType) (since Ver
 	if t == ebpf.CGroupSock && a == 0 {
 		a = ebpf.AttachCGroupInetSockCreate
 	}
-	var spans []span
+	q := search{v: v}
 	for _, u := range us {
 		if u.Prog == t && (!u.Narrow || u.Attach == a) {
-			spans = append(spans, u.span)
+			q.add(u.span)
 		}
 	}
-	return answer(v, spans...)
+	return q.answer()
 }
 
 // parseUses reads columns that say who may use something: "xdp" for programs of

@@ -23,8 +23,9 @@ var record = flag.String("record", "", "file to write what the running kernel ac
 
 // TestRecord writes what the running kernel says to a file: a line for each kind
 // of programs with the set of helpers it may call, in hexadecimal, bit n for
-// helper n; for each type of maps with the flags it takes; and the kernel
-// functions that the kernel's types name.
+// helper n; for each type of maps with the flags it takes; the kernel functions;
+// and for some kinds of programs the set of those they may call, bit n for the nth
+// function.
 func TestRecord(t *testing.T) {
 	if *record == "" {
 		t.Skip("records with -record FILE only")
@@ -46,9 +47,7 @@ func TestRecord(t *testing.T) {
 	}
 	recordKinds(t, w, types)
 	recordMaps(t, w)
-	for name := range kfuncsIn(types) {
-		fmt.Fprintf(w, "kfunc %s\n", name)
-	}
+	recordKfuncs(t, w, types)
 }
 
 func recordKinds(t *testing.T, w io.Writer, types *btf.Spec) {
@@ -71,6 +70,48 @@ func recordKinds(t *testing.T, w io.Writer, types *btf.Spec) {
 		fmt.Fprintf(w, "helpers %v %x\n", k, &offered)
 	}
 	fmt.Fprintf(w, "gpl %x\n", &gpl)
+}
+
+func recordKfuncs(t *testing.T, w io.Writer, types *btf.Spec) {
+	names := slices.Collect(kfuncsIn(types))
+	for _, f := range Kfuncs() {
+		names = append(names, f.Name)
+	}
+	slices.Sort(names)
+	var ids []btf.TypeID
+	for _, name := range slices.Compact(names) {
+		var f *btf.Func
+		if err := types.TypeByName(name, &f); err != nil {
+			continue // not in this kernel, or in a module
+		}
+		id, err := types.TypeID(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+		fmt.Fprintf(w, "kfunc %s\n", name)
+	}
+	asked := map[ebpf.ProgramType]bool{}
+	for _, k := range kinds() {
+		if asked[k.prog] && !narrowed[k.String()] || k.prepare(types) != nil {
+			continue
+		}
+		asked[k.prog] = true
+		var called big.Int
+		for i, id := range ids {
+			if k.callKfunc(id) {
+				called.SetBit(&called, i, 1)
+			}
+		}
+		fmt.Fprintf(w, "calls %v %x\n", k, &called)
+	}
+}
+
+// narrowed are the kinds of programs that may call functions which others of their
+// types may not.
+var narrowed = map[string]bool{
+	"kprobe/trace_kprobe_session": true, "kprobe/trace_uprobe_session": true, "tracing/trace_iter": true,
+	"tracing/trace_fsession": true,
 }
 
 // kinds are all kinds of programs that the tables know.

@@ -52,6 +52,7 @@ func TestLikeTheKernel(t *testing.T) {
 	var text bytes.Buffer
 	recordKinds(t, &text, types)
 	recordMaps(t, &text)
+	recordKfuncs(t, &text, types)
 	compare(t, v.String(), text.String())
 }
 
@@ -61,6 +62,8 @@ func compare(t *testing.T, version, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var kfuncs []string
+	called := map[kind]*big.Int{}  // of kfuncs, by their order
 	offered := map[kind]*big.Int{} // sleepable or not, by prog and attach
 	for line := range strings.Lines(text) {
 		columns := strings.Fields(line)
@@ -84,9 +87,12 @@ func compare(t *testing.T, version, text string) {
 		case "map":
 			compareFlags(t, k, columns[1], columns[2])
 		case "kfunc":
-			compareKfunc(t, k, columns[1])
+			kfuncs = append(kfuncs, columns[1])
+		case "calls":
+			called[parseKind(t, columns[1])] = parseSet(t, columns[2])
 		}
 	}
+	compareKfuncs(t, k, kfuncs, called)
 	for of, set := range offered {
 		for _, h := range Helpers() {
 			since, ok := k.Helper(of.prog, of.attach, h.ID)
@@ -139,24 +145,24 @@ func compareFlags(t *testing.T, k *Kernel, name, flags string) {
 // token, another type.
 var foreign = map[string]bool{"path_fd": true, "token_fd": true, "vtype_btf_obj_fd": true, "link": true}
 
-func compareKfunc(t *testing.T, k *Kernel, name string) {
-	if strings.HasPrefix(name, "bpf_kfunc_call_") || strings.HasSuffix(name, "_dtor") || notCalled[name] {
-		return
+// compareKfuncs takes the sets of named kernel functions that kinds of programs may
+// call. Those of type StructOps may call what suits the operations they implement.
+func compareKfuncs(t *testing.T, k *Kernel, names []string, called map[kind]*big.Int) {
+	var built big.Int // the functions that any may call: others are not in this kernel
+	for _, set := range called {
+		built.Or(&built, set)
 	}
-	f, ok := KfuncByName(name)
-	if !ok {
-		t.Errorf("%s: not in the tables", name)
-		return
+	for of, set := range called {
+		for i, name := range names {
+			if built.Bit(i) == 0 || strings.HasPrefix(name, "bpf_kfunc_call_") || strings.HasPrefix(name, "bpf_xdp_metadata_") {
+				continue // the last are for Linux's tests, and for programs bound to a device
+			}
+			since, ok := k.Kfunc(of.prog, of.attach, name)
+			if may := set.Bit(i) == 1; may != ok && (may || of.prog != ebpf.StructOps) {
+				t.Errorf("%s in %v: the table says %v (since %v), the kernel does not", name, of, ok, since)
+			}
+		}
 	}
-	if _, ok := f.Flags(k.version); !ok {
-		t.Errorf("%s: the tables have it not in %v, but since %v", name, k, f.Since)
-	}
-}
-
-// notCalled are functions that are marked as kernel functions and that no program
-// may call.
-var notCalled = map[string]bool{
-	"bpf_fentry_test1": true, "bpf_modify_return_test": true, "bpf_modify_return_test2": true, "bpf_kfunc_init": true,
 }
 
 func parseKind(t *testing.T, text string) kind {

@@ -39,23 +39,36 @@ type span struct{ since, until Version }
 
 func (s span) has(v Version) bool { return s.since <= v && (s.until == 0 || v < s.until) }
 
-// answer is what a Kernel's methods give for a thing that comes and goes: the
-// first version that has it, v or before if v has it and else after it, and
-// whether v has it.
-func answer(v Version, spans ...span) (since Version, ok bool) {
-	var later Version
-	for _, s := range spans {
-		switch {
-		case s.has(v) && (!ok || s.since < since):
-			since, ok = s.since, true
-		case s.since > v && (later == 0 || s.since < later):
-			later = s.since
-		}
+// search finds, among the spans in which versions have something, what a Kernel's
+// methods answer: the first version that has it, v or before if v has it and else
+// after it, and whether v has it.
+type search struct {
+	v            Version
+	since, later Version
+	ok           bool
+}
+
+func (q *search) add(s span) {
+	switch {
+	case s.has(q.v) && (!q.ok || s.since < q.since):
+		q.since, q.ok = s.since, true
+	case s.since > q.v && (q.later == 0 || s.since < q.later):
+		q.later = s.since
 	}
-	if !ok {
-		since = later
+}
+
+func (q *search) answer() (since Version, ok bool) {
+	if q.ok {
+		return q.since, true
 	}
-	return since, ok
+	return q.later, false
+}
+
+// answer is a search among one span.
+func answer(v Version, s span) (since Version, ok bool) {
+	q := search{v: v}
+	q.add(s)
+	return q.answer()
 }
 
 // parseEntry reads a column "name", "name@since" or "name@since-until"; a name

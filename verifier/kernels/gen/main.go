@@ -27,13 +27,15 @@ What each version of Linux accepts, and the version that brought it. The verifie
 the kernel that you name, and says from it which Linux a program needs. This page is generated
 from the tables in [verifier/kernels](../verifier/kernels): run ` + "`go generate ./verifier/kernels`" + `.
 
-The profiles are %s; versions between them follow from the tables. Linux 5.10, 6.1, 6.12, 6.18 and 7.2
-were asked for each helper in each kind of programs, and for each flag of each type of maps, and the tests hold the
-tables against what they said. The others follow from the kernel's sources and history. Where only bounds of a
-version are known, the table has the one where it was seen.
+The profiles are %s, each the newest release of its series; "late 6.1" is a release of
+a long-term kernel that came with a feature of a newer one. Versions between the profiles follow from the tables.
 
-Names are those of linux/bpf.h, in lower case and without their prefixes. A version in brackets, or after "since", is that of what
-it follows, where it is later than what it belongs to.
+Linux 5.10, 6.1, 6.12, 6.18 and 7.2 were asked for each helper and each kernel function in each kind of programs, and
+for each flag of each type of maps, and the tests hold the tables against what they said. The others follow from the
+kernel's sources and history. Where only bounds of a version are known, the table has the one where it was seen.
+
+Names are those of linux/bpf.h, in lower case and without their prefixes. A version in brackets, or after "since", is
+that of what it stands beside, where it is later than what that belongs to.
 
 `
 
@@ -59,7 +61,11 @@ func document() []byte {
 func writeFeatures(b *bytes.Buffer) {
 	b.WriteString("## Language\n\n| feature | since | what it is |\n|---|---|---|\n")
 	for _, f := range kernels.Features() {
-		fmt.Fprintf(b, "| %s | %s | %s |\n", f, f.Since(), f.Means())
+		since := f.Since().String()
+		for _, v := range f.Backported() {
+			since += ", late " + v.String()
+		}
+		fmt.Fprintf(b, "| %s | %s | %s |\n", f, since, f.Means())
 	}
 }
 
