@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/skep-ebpf/skep/isa"
@@ -247,7 +248,7 @@ func (c *checker) attributes(r *Reg) []string {
 		add("off=%s", signedText(int64(r.Off)))
 	}
 	if r.isPacket() {
-		add("r=%d", r.Range)
+		add("r=%s", unsignedText(uint64(int64(r.Range))))
 	}
 	switch r.Type {
 	case PtrToMem:
@@ -271,11 +272,13 @@ func (c *checker) attributes(r *Reg) []string {
 // signedText writes numbers of up to 16 bits in decimal and others in
 // hexadecimal.
 func signedText(v int64) string {
-	if v >= -1<<15 && v < 1<<15 {
+	if isShort(v) {
 		return fmt.Sprint(v)
 	}
 	return fmt.Sprintf("%#x", uint64(v))
 }
+
+func isShort(v int64) bool { return v >= math.MinInt16 && v <= math.MaxInt16 }
 
 func unsignedText(v uint64) string {
 	if v < 1<<16 {
@@ -287,41 +290,49 @@ func unsignedText(v uint64) string {
 // rangesText writes the bounds that say something. Equal ones share a number:
 // "smax=umax=255".
 func rangesText(v *scalar.Value) []string {
-	full := scalar.Unknown()
 	type bound struct {
-		name  string
-		text  string
-		trite bool
+		name   string
+		v      uint64
+		signed bool
+		trite  bool
 	}
-	signed32 := func(v int32) string {
-		if v >= -1<<15 && v < 1<<15 {
-			return fmt.Sprint(v)
+	// In hexadecimal, a sign is not extended beyond the bound's own width.
+	signed32 := func(x int32) uint64 {
+		if isShort(int64(x)) {
+			return uint64(x)
 		}
-		return fmt.Sprintf("%#x", uint32(v))
+		return uint64(uint32(x))
 	}
-	bounds := []bound{
-		{"smin", signedText(v.SMin), v.SMin == full.SMin},
-		{"smax", signedText(v.SMax), v.SMax == full.SMax},
-		{"umin", unsignedText(v.UMin), v.UMin == full.UMin},
-		{"umax", unsignedText(v.UMax), v.UMax == full.UMax},
-		{"smin32", signed32(v.S32Min), v.S32Min == full.S32Min},
-		{"smax32", signed32(v.S32Max), v.S32Max == full.S32Max},
-		{"umin32", unsignedText(uint64(v.U32Min)), v.U32Min == full.U32Min},
-		{"umax32", unsignedText(uint64(v.U32Max)), v.U32Max == full.U32Max},
+	full := &unknown
+	bounds := [...]bound{
+		{"smin", uint64(v.SMin), true, v.SMin == full.SMin},
+		{"smax", uint64(v.SMax), true, v.SMax == full.SMax},
+		{"umin", v.UMin, false, v.UMin == full.UMin},
+		{"umax", v.UMax, false, v.UMax == full.UMax},
+		{"smin32", signed32(v.S32Min), true, v.S32Min == full.S32Min},
+		{"smax32", signed32(v.S32Max), true, v.S32Max == full.S32Max},
+		{"umin32", uint64(v.U32Min), false, v.U32Min == full.U32Min},
+		{"umax32", uint64(v.U32Max), false, v.U32Max == full.U32Max},
 	}
+	negative := func(b *bound) bool { return b.signed && int64(b.v) < 0 }
 	var list []string
 	for i := range bounds {
-		if bounds[i].trite {
+		b := &bounds[i]
+		if b.trite {
 			continue
 		}
-		names := bounds[i].name
+		names := b.name
 		for j := i + 2; j < len(bounds); j += 2 {
-			if !bounds[j].trite && bounds[j].text == bounds[i].text {
-				names += "=" + bounds[j].name
-				bounds[j].trite = true
+			if c := &bounds[j]; !c.trite && c.v == b.v && negative(c) == negative(b) {
+				names += "=" + c.name
+				c.trite = true
 			}
 		}
-		list = append(list, names+"="+bounds[i].text)
+		text := unsignedText(b.v)
+		if b.signed {
+			text = signedText(int64(b.v))
+		}
+		list = append(list, names+"="+text)
 	}
 	return list
 }

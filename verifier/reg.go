@@ -75,7 +75,7 @@ type Reg struct {
 	Off   int32 // fixed part of a pointer's offset, bytes
 	// Range is, for a packet pointer, how many bytes behind it a comparison has
 	// proved; negative: it lies beyond the end by at least that much less one
-	// (BEYOND_PKT_END -1, AT_PKT_END -2).
+	// (AT_PKT_END -1, BEYOND_PKT_END -2).
 	Range int32
 	// ID links registers that hold the same: numbers that were copied, pointers
 	// that become non-NULL together, packet pointers with the same variable offset.
@@ -99,8 +99,8 @@ const (
 
 // Values of Reg.Range below 0.
 const (
-	beyondPacketEnd = -1
-	atPacketEnd     = -2
+	atPacketEnd     = -1
+	beyondPacketEnd = -2
 )
 
 // Type is a type of BTF that registers refer to. There is one Type for each type

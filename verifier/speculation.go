@@ -160,7 +160,7 @@ func (c *checker) staysWithin(ins *isa.Instruction, ptr *Reg) error {
 	case PtrToStack:
 		off := int(ptr.Bits.Value) + int(ptr.Off)
 		if !ptr.Value.IsConst() {
-			return c.failReg(CauseStackBounds, n, "R%d variable stack access prohibited for !root, var_off=%v off=%d", n, ptr.Bits, off)
+			return c.failReg(CauseStackBounds, n, "R%d variable stack access prohibited for !root, var_off=%s off=%d", n, ptr.offsetBits(), off)
 		}
 		if off >= 0 || off < -isa.StackSize {
 			return c.failReg(CauseStackBounds, n, "R%d stack pointer arithmetic goes out of range, prohibited for !root; off=%d", n, off)

@@ -161,6 +161,9 @@ func RefineSelf(by Rules, op uint8, narrow, holds bool, v *Value) {
 	if !holds {
 		op = inverse[op>>4&15]
 	}
+	if op == isa.JmpJNE {
+		return
+	}
 	for _, op := range [...]uint8{op, Flip(op)} {
 		if narrow {
 			a := v.narrow()

@@ -146,5 +146,15 @@ func (a Tnum) above(x uint64) uint64 {
 	return a.Value | ((d|reset|^a.Mask)+1)&a.Mask
 }
 
-// String is the kernel's notation: (value; mask).
-func (a Tnum) String() string { return fmt.Sprintf("(%#x; %#x)", a.Value, a.Mask) }
+// String is the kernel's notation: (value; mask), or a number if all bits are known.
+func (a Tnum) String() string {
+	switch {
+	case a.Mask != 0:
+		return fmt.Sprintf("(%#x; %#x)", a.Value, a.Mask)
+	case a.Value <= math.MaxUint16:
+		return fmt.Sprint(a.Value)
+	case int64(a.Value) >= math.MinInt16 && int64(a.Value) < 0:
+		return fmt.Sprint(int64(a.Value))
+	}
+	return fmt.Sprintf("%#x", a.Value)
+}
