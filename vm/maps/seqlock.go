@@ -3,6 +3,7 @@ package maps
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 )
 
 // seqLock excludes writers from each other, and tells readers, who do not take it,
@@ -15,7 +16,10 @@ func (l *seqLock) lock() {
 		if v := atomic.LoadUint32(&l.word); v&1 == 0 && atomic.CompareAndSwapUint32(&l.word, v, v+1) {
 			return
 		}
-		if n%64 == 0 {
+		switch {
+		case n%8192 == 0: // the system has taken the holder's processor away
+			time.Sleep(50 * time.Microsecond)
+		case n%64 == 0:
 			runtime.Gosched() // the holder may be waiting for this processor
 		}
 	}
