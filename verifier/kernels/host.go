@@ -112,12 +112,12 @@ func (h *host) helper(t ebpf.ProgramType, a ebpf.AttachType, id uint32, table bo
 		return offered
 	}
 	answer := h.prepare(kind{prog: t, attach: a})
-	if answer.err != nil {
+	if err := answer.err; err != nil {
 		answer = h.prepare(kind{prog: t, attach: a, sleepable: true}) // some types must
-	}
-	if answer.err != nil {
-		h.note(fmt.Sprintf("helpers of %v: %v", answer.kind, answer.err))
-		return table
+		if answer.err != nil {
+			h.note(fmt.Sprintf("helpers of %v programs: %v", kind{prog: t, attach: a}, err))
+			return table
+		}
 	}
 	offered, _ := answer.kind.call(id)
 	h.helpers[call] = offered
@@ -131,10 +131,11 @@ func (h *host) prepare(k kind) kindAnswer {
 		return answer
 	}
 	answer.kind = k
-	types, err := h.types()
-	if err != nil && target(k.prog, k.attach) != "" {
-		answer.err = err
-	} else {
+	var types *btf.Spec
+	if target(k.prog, k.attach) != "" {
+		types, answer.err = h.types()
+	}
+	if answer.err == nil {
 		answer.err = answer.kind.prepare(types)
 	}
 	h.kinds[k] = answer

@@ -90,7 +90,9 @@ func (k *kind) prepare(types *btf.Spec) error {
 			if err == nil {
 				return nil
 			}
-			refused = fmt.Errorf("%w: %s", err, strings.TrimSpace(log))
+			if refused = err; log != "" {
+				refused = fmt.Errorf("%w: %s", err, strings.TrimSpace(log))
+			}
 		}
 	}
 	return refused

@@ -15,10 +15,11 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 )
 
-// How testdata was made, for each of Debian's kernels 5.10, 6.1, 6.12 and 7.2 in
-// a virtual machine and for 6.18: CGO_ENABLED=0 go test -c, and there, as root,
+// How testdata was made, for 5.10, 6.1, 6.12 and 7.2, and without -exec for 6.18:
 //
-//	kernels.test -test.run TestRecord -record linux-VERSION.txt
+//	go test -exec 'kernelvm -kernel 6.12' . -run TestRecord$ -v -record -
+//
+// of which the lines that begin with helpers, gpl, map, kfunc and calls are kept.
 var record = flag.String("record", "", "file to write what the running kernel accepts to; - is standard output")
 
 // TestRecord writes what the running kernel says to a file: a line for each kind
