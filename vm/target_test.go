@@ -47,7 +47,7 @@ func targetSpec(m *ebpf.MapSpec) *ebpf.CollectionSpec {
 // TestRedirectMapLikeTheKernel holds what bpf_redirect_map says of keys and flags
 // against Linux.
 func TestRedirectMapLikeTheKernel(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFrom(t, 6, 12, "bpf_redirect_map took other flags")
 	for _, m := range []*ebpf.MapSpec{
 		{Type: ebpf.DevMap, KeySize: 4, ValueSize: 8, MaxEntries: 3},
 		{Type: ebpf.DevMapHash, KeySize: 4, ValueSize: 4, MaxEntries: 3},

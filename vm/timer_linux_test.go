@@ -85,7 +85,7 @@ func operator() *ebpf.ProgramSpec {
 // TestTimersAsInKernel does random operations with a timer in Linux and here:
 // calls of programs, updates and deletions of its value by users, and waiting.
 func TestTimersAsInKernel(t *testing.T) {
-	testenv.Kernel(t)
+	testenv.KernelFrom(t, 6, 12, "there were no timers, or other ones")
 	spec := func(typ ebpf.MapType) *ebpf.CollectionSpec {
 		return &ebpf.CollectionSpec{
 			Maps: map[string]*ebpf.MapSpec{
