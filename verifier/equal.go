@@ -184,6 +184,9 @@ func sameButIDs(a, b *Reg) bool {
 }
 
 func (c *checker) sameIDs(a, b *Reg) bool {
+	if a.ParentID != b.ParentID && !c.since(7, 2) {
+		return false // Linux took the ids of dynptrs for what they are
+	}
 	m := &c.idMap
 	return m.same(a.ID, b.ID) && m.same(a.RefID, b.RefID) && m.same(a.ParentID, b.ParentID)
 }

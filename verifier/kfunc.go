@@ -188,6 +188,9 @@ func (c *checker) kfuncCallback(ins *isa.Instruction, call *kfuncCall) error {
 func (c *checker) kfuncSection(call *kfuncCall) error {
 	switch {
 	case call.has(kfRCULock):
+		if c.st.rcu > 0 && !c.since(7, 0) {
+			return c.fail(CauseRCU, "nested rcu read lock (kernel function %s)", call.name)
+		}
 		c.st.rcu++
 	case call.has(kfRCUUnlock):
 		if c.st.rcu == 0 {
@@ -331,6 +334,10 @@ func (c *checker) plainResult(call *kfuncCall, r *Reg, to *Type) error {
 		r.Flags |= RCU
 	}
 	// The memory goes with the object that it belongs to.
-	r.ParentID = call.ref
+	if c.since(7, 2) {
+		r.ParentID = call.ref
+	} else {
+		r.RefID = call.ref
+	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // maxPercpuObject is how large an object for each CPU may be, in bytes
@@ -120,4 +122,40 @@ func (c *checker) writesPackets() bool {
 		return true
 	}
 	return false
+}
+
+// freedArg looks at an object of the program's own that the call frees.
+func (c *checker) freedArg(call *kfuncCall, n uint8) error {
+	r := c.reg(n)
+	switch {
+	case r.Type == PtrToBTF && r.Flags == Alloc:
+		if !call.has(kfDropObject) {
+			return c.failReg(CauseArgument, int(n), "R%d expected for bpf_obj_drop()", n)
+		}
+	case r.Type == PtrToBTF && r.Flags == Alloc|PerCPU:
+		if !call.has(kfDropPercpu) {
+			return c.failReg(CauseArgument, int(n), "R%d expected for bpf_percpu_obj_drop()", n)
+		}
+	default:
+		return c.failReg(CauseArgument, int(n), "R%d expected pointer to allocated object", n)
+	}
+	if !c.isReferenced(r) {
+		return c.failReg(CauseReference, int(n), "allocated object must be referenced")
+	}
+	call.object = r.BTF
+	return nil
+}
+
+// refcountedArg looks at an object of the program's own that counts its owners.
+func (c *checker) refcountedArg(call *kfuncCall, n uint8) error {
+	r := c.reg(n)
+	if !r.isObject() {
+		return c.failReg(CauseArgument, int(n), "R%d is neither owning or non-owning ref", n)
+	}
+	call.owned = r.Flags&NonOwning == 0 && c.isReferenced(r)
+	if !r.fields().Has(maps.FieldRefcount) {
+		return c.failReg(CauseArgument, int(n), "R%d doesn't point to a type with bpf_refcount field", n)
+	}
+	call.object = r.BTF
+	return nil
 }
