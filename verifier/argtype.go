@@ -55,7 +55,7 @@ var argumentKinds = [argKinds][]kindOf{
 }
 
 // argumentType checks what kind of thing an argument is (check_reg_type).
-func (c *checker) argumentType(call *call, n uint8, a arg) error {
+func (c *checker) argumentType(call *callArgs, n uint8, a arg) error {
 	r := c.reg(n)
 	flags := r.Flags
 	if a&argReadonly != 0 {
@@ -101,7 +101,7 @@ func (c *checker) wrongType(n uint8, kinds []kindOf, nonNull kindOf) error {
 }
 
 // argumentObject checks that an object is of the type that the helper takes.
-func (c *checker) argumentObject(call *call, n uint8, a arg) error {
+func (c *checker) argumentObject(call *callArgs, n uint8, a arg) error {
 	r := c.reg(n)
 	if a.kind() == argPerCPUBTF {
 		return nil

@@ -10,9 +10,9 @@ import (
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
-// call is what is found of a helper's arguments, for what is looked at after them
+// callArgs is what is found of a helper's arguments, for what is looked at after them
 // (struct bpf_call_arg_meta).
-type call struct {
+type callArgs struct {
 	id    asm.BuiltinFunc
 	proto *proto
 
@@ -41,7 +41,7 @@ type call struct {
 const maxVarSize = 1 << 29
 
 // helperArgument checks one argument of a helper (check_func_arg).
-func (c *checker) helperArgument(call *call, n uint8) error {
+func (c *checker) helperArgument(call *callArgs, n uint8) error {
 	a := call.proto.args[n-isa.R1]
 	if a == argNone {
 		return nil
@@ -90,7 +90,7 @@ func (c *checker) helperArgument(call *call, n uint8) error {
 }
 
 // notReferenced refuses to give back what the program does not own.
-func (c *checker) notReferenced(call *call, n uint8) error {
+func (c *checker) notReferenced(call *callArgs, n uint8) error {
 	if !c.since(7, 0) {
 		return c.failReg(CauseReference, int(n), "R%d must be referenced when passed to release function", n)
 	}
@@ -113,7 +113,7 @@ func (c *checker) mayTakePacket(p *proto) bool {
 
 // valueArgument is what the argument for a map's value is where the map keeps no
 // values as others do.
-func (c *checker) valueArgument(call *call, a arg) (arg, error) {
+func (c *checker) valueArgument(call *callArgs, a arg) (arg, error) {
 	if call.m == nil {
 		return a, nil
 	}
@@ -132,7 +132,7 @@ func (c *checker) valueArgument(call *call, a arg) (arg, error) {
 }
 
 // argumentValue checks what an argument of the right type refers to.
-func (c *checker) argumentValue(call *call, n uint8, a arg) error {
+func (c *checker) argumentValue(call *callArgs, n uint8, a arg) error {
 	r := c.reg(n)
 	switch a.kind() {
 	case argMap:
@@ -210,7 +210,7 @@ func (c *checker) notPoisoned(n uint8, size int) error {
 
 // mapArgument notes which map a helper works on. Where an earlier argument points into
 // a map, as a timer does, it must be this one.
-func (c *checker) mapArgument(call *call, n uint8) error {
+func (c *checker) mapArgument(call *callArgs, n uint8) error {
 	r := c.reg(n)
 	if call.m != nil && (call.m != r.Map || call.mapUID != r.MapUID) {
 		return c.failReg(CauseMap, int(n), "timer pointer in R1 map_uid=%d doesn't match map pointer in R2 map_uid=%d",
@@ -220,7 +220,7 @@ func (c *checker) mapArgument(call *call, n uint8) error {
 	return nil
 }
 
-func (c *checker) keyArgument(call *call, n uint8) error {
+func (c *checker) keyArgument(call *callArgs, n uint8) error {
 	if err := c.memory(n, int(call.m.KeySize), false, false); err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (c *checker) keyArgument(call *call, n uint8) error {
 
 // memoryArgument checks size bytes of memory that a helper reads or writes. Bytes of the
 // stack that it only writes need not have been written before: it fills them.
-func (c *checker) memoryArgument(call *call, n uint8, size int, a arg, zeroOK bool) error {
+func (c *checker) memoryArgument(call *callArgs, n uint8, size int, a arg, zeroOK bool) error {
 	if a&argUninit == 0 {
 		return c.memory(n, size, a&argWrite != 0, zeroOK)
 	}
@@ -245,7 +245,7 @@ func (c *checker) memoryArgument(call *call, n uint8, size int, a arg, zeroOK bo
 
 // sizedArgument checks a memory argument with the size that follows it in register n
 // (check_mem_size_reg).
-func (c *checker) sizedArgument(call *call, n uint8, mem arg, zeroOK bool) error {
+func (c *checker) sizedArgument(call *callArgs, n uint8, mem arg, zeroOK bool) error {
 	size := c.reg(n)
 	call.sizeMax = size.UMax
 	if !size.Value.IsConst() {
@@ -276,7 +276,7 @@ func (c *checker) sizeBounded(n uint8, zeroOK bool) error {
 	return nil
 }
 
-func (c *checker) dynptrArgument(call *call, n uint8, a arg) error {
+func (c *checker) dynptrArgument(call *callArgs, n uint8, a arg) error {
 	var kind RegFlags
 	switch {
 	case a&argLocal != 0:
@@ -297,7 +297,7 @@ func (c *checker) dynptrArgument(call *call, n uint8, a arg) error {
 
 // fieldArgument checks a pointer to a map value's special field
 // (check_map_field_pointer).
-func (c *checker) fieldArgument(call *call, n uint8, kind maps.FieldKind, name string) error {
+func (c *checker) fieldArgument(call *callArgs, n uint8, kind maps.FieldKind, name string) error {
 	if err := c.mapField(n, kind, name); err != nil {
 		return err
 	}
@@ -331,7 +331,7 @@ func (r *Reg) fixedOffset() int64 { return int64(r.Off) + int64(r.Value.Bits.Val
 
 // kptrArgument checks the place that bpf_kptr_xchg exchanges a pointer in
 // (process_kptr_func).
-func (c *checker) kptrArgument(call *call, n uint8) error {
+func (c *checker) kptrArgument(call *callArgs, n uint8) error {
 	r := c.reg(n)
 	fields := r.fields()
 	if r.Type == PtrToMapValue {

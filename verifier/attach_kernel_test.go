@@ -33,14 +33,14 @@ type attachKind struct {
 }
 
 var attachKinds = []attachKind{
-	{ebpf.Tracing, ebpf.AttachTraceFEntry, 0, "", true, false, 100},
-	{ebpf.Tracing, ebpf.AttachTraceFExit, 0, "", true, false, 100},
-	{ebpf.Tracing, ebpf.AttachModifyReturn, 0, "", true, false, 200},
+	{ebpf.Tracing, ebpf.AttachTraceFEntry, 0, "", true, false, 300},
+	{ebpf.Tracing, ebpf.AttachTraceFExit, 0, "", true, false, 300},
+	{ebpf.Tracing, ebpf.AttachModifyReturn, 0, "", true, false, 800},
 	{ebpf.Tracing, ebpf.AttachModifyReturn, 0, "security_", true, false, 4},
 	{ebpf.Tracing, ebpf.AttachTraceFEntry, sleepable, "__x64_sys_", true, false, 8},
-	{ebpf.Tracing, ebpf.AttachTraceFEntry, sleepable, "", true, false, 400},
-	{ebpf.LSM, ebpf.AttachLSMMac, 0, "bpf_lsm_", false, false, 1},
-	{ebpf.LSM, ebpf.AttachLSMMac, sleepable, "bpf_lsm_", false, false, 1},
+	{ebpf.Tracing, ebpf.AttachTraceFEntry, sleepable, "", true, false, 800},
+	{ebpf.LSM, ebpf.AttachLSMMac, 0, "bpf_lsm_", false, false, 2},
+	{ebpf.LSM, ebpf.AttachLSMMac, sleepable, "bpf_lsm_", false, false, 2},
 	{ebpf.LSM, ebpf.AttachLSMCgroup, 0, "bpf_lsm_", false, false, 4},
 	{ebpf.Tracing, ebpf.AttachTraceIter, 0, "bpf_iter_", false, false, 1},
 	{ebpf.Tracing, ebpf.AttachTraceIter, sleepable, "bpf_iter_", false, false, 2},

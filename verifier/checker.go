@@ -93,6 +93,8 @@ type checker struct {
 	target    *target // what the program is attached to; nil where BTF does not describe it
 	types     types
 	kfuncs    map[string]*kfunc // those that were called, by their names
+	helpers   [len(protos)]*proto
+	call      callArgs // of the helper being called
 
 	st       *state // of the path being followed
 	insn     int    // the instruction being looked at

@@ -16,43 +16,50 @@ func (c *checker) callHelper(ins *isa.Instruction) error {
 	if err != nil {
 		return err
 	}
-	call := call{id: id, proto: p, constKey: -1}
+	if c.helperSleeps(id, p) && !c.maySleepHere() {
+		return c.fail(CauseSleepable, "sleepable helper %s#%d in %s", helperName(id), id, c.sectionName())
+	}
+	call := &c.call
+	*call = callArgs{id: id, proto: p, constKey: -1}
 	for n := uint8(isa.R1); n <= isa.R5; n++ {
-		if err := c.helperArgument(&call, n); err != nil {
+		if err := c.helperArgument(call, n); err != nil {
 			return err
 		}
 	}
-	if err := c.recordMap(&call); err != nil {
+	if err := c.recordMap(call); err != nil {
 		return err
 	}
-	if err := c.fillMemory(&call); err != nil {
+	if err := c.fillMemory(call); err != nil {
 		return err
 	}
 	if call.released != 0 {
-		if err := c.releaseArgument(&call); err != nil {
+		if err := c.releaseArgument(call); err != nil {
 			return err
 		}
 	}
 	if rule := helperRules[id]; rule != nil {
-		if err := rule(c, ins, &call); err != nil {
+		if err := rule(c, ins, call); err != nil {
 			return err
 		}
 	}
 	c.clearCallerSaved()
-	if err := c.helperResult(&call); err != nil {
+	if err := c.helperResult(call); err != nil {
 		return err
 	}
 	if err := c.mapFits(call.m, id); err != nil {
 		return err
 	}
-	return c.afterCall(&call)
+	return c.afterCall(call)
 }
 
-// helperFor gives the prototype of a helper that this program may call here.
+// helperFor gives the prototype of a helper that this program may call.
 func (c *checker) helperFor(id asm.BuiltinFunc) (*proto, error) {
 	p := c.prototype(id)
 	if p == nil {
 		return nil, c.fail(CauseHelper, "invalid func %s#%d", helperName(id), int32(id))
+	}
+	if c.helpers[id] == p {
+		return p, nil
 	}
 	if err := c.helperUsable(id); err != nil {
 		return nil, err
@@ -60,9 +67,7 @@ func (c *checker) helperFor(id asm.BuiltinFunc) (*proto, error) {
 	if !c.helperAllowed(id) {
 		return nil, c.fail(CauseHelper, "helper call is not allowed in probe")
 	}
-	if c.helperSleeps(id, p) && !c.maySleepHere() {
-		return nil, c.fail(CauseSleepable, "sleepable helper %s#%d in %s", helperName(id), id, c.sectionName())
-	}
+	c.helpers[id] = p
 	return p, nil
 }
 
@@ -82,11 +87,17 @@ func (c *checker) helperSleeps(id asm.BuiltinFunc, p *proto) bool {
 }
 
 // fillMemory marks the stack as written that the helper writes.
-func (c *checker) fillMemory(call *call) error {
-	for i := range call.fillSize {
-		if err := c.access(c.reg(call.fill), call.fill, i, 1, true, -1); err != nil {
+func (c *checker) fillMemory(call *callArgs) error {
+	r := c.reg(call.fill)
+	for off := 0; off < call.fillSize; {
+		size := 1
+		if (r.fixedOffset()+int64(off))%8 == 0 && call.fillSize-off >= 8 {
+			size = 8 // a slot at once
+		}
+		if err := c.access(r, call.fill, off, size, true, -1); err != nil {
 			return err
 		}
+		off += size
 	}
 	return nil
 }
@@ -99,7 +110,7 @@ const (
 
 // recordMap notes which map a call works on, and of tail calls which element
 // (record_func_map, record_func_key).
-func (c *checker) recordMap(call *call) error {
+func (c *checker) recordMap(call *callArgs) error {
 	m := call.m
 	switch call.id {
 	case asm.FnMapDeleteElem, asm.FnMapUpdateElem, asm.FnMapPushElem, asm.FnMapPopElem:
@@ -146,7 +157,7 @@ func (c *checker) recordTailCall(aux *insnAux, m *Map) error {
 }
 
 // helperResult sets R0 to what the helper returns.
-func (c *checker) helperResult(call *call) error {
+func (c *checker) helperResult(call *callArgs) error {
 	p := call.proto
 	r0 := c.reg(isa.R0)
 	switch typ := p.ret.typ(); {
@@ -185,7 +196,7 @@ func (c *checker) helperResult(call *call) error {
 }
 
 // valueResult makes R0 a map's value: not NULL where the key is known to be there.
-func (c *checker) valueResult(call *call) {
+func (c *checker) valueResult(call *callArgs) {
 	r0 := c.reg(isa.R0)
 	r0.Map, r0.MapUID = call.m, call.mapUID
 	if call.id == asm.FnMapLookupElem && c.elidesNull(call.m) &&
@@ -199,7 +210,7 @@ func (c *checker) valueResult(call *call) {
 
 // perCPUResult makes R0 one processor's copy of a per-CPU variable: memory, or an
 // object where it is a struct.
-func (c *checker) perCPUResult(call *call) error {
+func (c *checker) perCPUResult(call *callArgs) error {
 	r0 := c.reg(isa.R0)
 	flags := call.proto.ret.flags()
 	t := call.object
@@ -222,7 +233,7 @@ func (c *checker) perCPUResult(call *call) error {
 }
 
 // objectResult finds the type of the object that R0 points to.
-func (c *checker) objectResult(call *call) error {
+func (c *checker) objectResult(call *callArgs) error {
 	r0 := c.reg(isa.R0)
 	if r0.BTF != nil {
 		return nil
@@ -246,7 +257,7 @@ func (c *checker) objectResult(call *call) error {
 
 // referenceResult ties R0 to a reference: a new one, or the one of the socket that was
 // cast.
-func (c *checker) referenceResult(call *call) error {
+func (c *checker) referenceResult(call *callArgs) error {
 	r0 := c.reg(isa.R0)
 	switch {
 	case call.proto.flags&casts != 0 && call.ref != 0:
@@ -271,7 +282,7 @@ func (c *checker) referenceResult(call *call) error {
 }
 
 // acquiresResult reports whether the result must be released (is_acquire_function).
-func (c *checker) acquiresResult(call *call) bool {
+func (c *checker) acquiresResult(call *callArgs) bool {
 	if call.proto.flags&acquires != 0 {
 		return true
 	}
@@ -279,7 +290,7 @@ func (c *checker) acquiresResult(call *call) bool {
 }
 
 // afterCall is what a call changes beyond its result.
-func (c *checker) afterCall(call *call) error {
+func (c *checker) afterCall(call *callArgs) error {
 	switch call.id {
 	case asm.FnGetFuncIp:
 		return c.functionAddress(call.id)
@@ -299,7 +310,7 @@ func (c *checker) afterCall(call *call) error {
 
 // writesPacket reports whether a call writes through a dynptr into a socket buffer,
 // which may move it.
-func (c *checker) writesPacket(call *call) bool {
+func (c *checker) writesPacket(call *callArgs) bool {
 	return call.id == asm.FnDynptrWrite && call.dynptr.Flags&(DynptrSKB|DynptrSKBMeta) != 0
 }
 

@@ -242,7 +242,7 @@ func (w *callWriter) look(*helper.Helper) {
 func TestHelpersAgainstKernel(t *testing.T) {
 	testenv.Kernel(t)
 	opts := &verifier.Options{Kernel: runningKernel(t)}
-	seed, rounds := testenv.Seed(t), edgePrograms(t)/1000
+	seed, rounds := testenv.Seed(t), max(edgePrograms(t)/3000, 1)
 	count := map[string]int{}
 	for _, typ := range callTypes {
 		maps := newCallMaps(t) // a map of programs belongs to the first program's type

@@ -10,32 +10,28 @@ import (
 )
 
 // helperRules are what single helpers ask for beyond their prototypes.
-var helperRules map[asm.BuiltinFunc]func(c *checker, ins *isa.Instruction, call *call) error
-
-func init() {
-	helperRules = map[asm.BuiltinFunc]func(c *checker, ins *isa.Instruction, call *call) error{
-		asm.FnTailCall:         (*checker).checkTailCall,
-		asm.FnGetLocalStorage:  (*checker).checkLocalStorage,
-		asm.FnForEachMapElem:   (*checker).callForEach,
-		asm.FnTimerSetCallback: (*checker).callTimer,
-		asm.FnFindVma:          (*checker).callFindVMA,
-		asm.FnUserRingbufDrain: (*checker).callDrain,
-		asm.FnLoop:             (*checker).callLoop,
-		asm.FnSnprintf:         (*checker).checkSnprintf,
-		asm.FnDynptrFromMem:    (*checker).checkDynptrMemory,
-		asm.FnSetRetval:        (*checker).checkSetRetval,
-	}
+var helperRules = [len(protos)]func(c *checker, ins *isa.Instruction, call *callArgs) error{
+	asm.FnTailCall:         (*checker).checkTailCall,
+	asm.FnGetLocalStorage:  (*checker).checkLocalStorage,
+	asm.FnForEachMapElem:   (*checker).callForEach,
+	asm.FnTimerSetCallback: (*checker).callTimer,
+	asm.FnFindVma:          (*checker).callFindVMA,
+	asm.FnUserRingbufDrain: (*checker).callDrain,
+	asm.FnLoop:             (*checker).callLoop,
+	asm.FnSnprintf:         (*checker).checkSnprintf,
+	asm.FnDynptrFromMem:    (*checker).checkDynptrMemory,
+	asm.FnSetRetval:        (*checker).checkSetRetval,
 }
 
 // maxCPUs is how many processors a Linux of the distributions supports. A program is
 // verified on one machine and says the same on others.
 const maxCPUs = 8192
 
-func (c *checker) checkTailCall(*isa.Instruction, *call) error {
+func (c *checker) checkTailCall(*isa.Instruction, *callArgs) error {
 	return c.holdsNothing(false, true, "tail_call")
 }
 
-func (c *checker) checkLocalStorage(*isa.Instruction, *call) error {
+func (c *checker) checkLocalStorage(*isa.Instruction, *callArgs) error {
 	if !c.reg(isa.R2).isZero() {
 		return c.failReg(CauseArgument, isa.R2, "get_local_storage() doesn't support non-zero flags")
 	}
@@ -43,7 +39,7 @@ func (c *checker) checkLocalStorage(*isa.Instruction, *call) error {
 }
 
 // checkSnprintf holds the format against the number of arguments.
-func (c *checker) checkSnprintf(*isa.Instruction, *call) error {
+func (c *checker) checkSnprintf(*isa.Instruction, *callArgs) error {
 	size := c.reg(isa.R5).Value.Bits.Value
 	if size%8 != 0 {
 		return c.failReg(CauseArgument, isa.R5, "R5 is no multiple of 8 bytes")
@@ -54,7 +50,7 @@ func (c *checker) checkSnprintf(*isa.Instruction, *call) error {
 	return nil
 }
 
-func (c *checker) checkDynptrMemory(*isa.Instruction, *call) error {
+func (c *checker) checkDynptrMemory(*isa.Instruction, *callArgs) error {
 	if r := c.reg(isa.R1); !r.is(PtrToMapValue, 0) {
 		return c.failReg(CauseDynptr, isa.R1, "Unsupported reg type %s for bpf_dynptr_from_mem data", r.typeName())
 	}
@@ -62,7 +58,7 @@ func (c *checker) checkDynptrMemory(*isa.Instruction, *call) error {
 }
 
 // checkSetRetval holds the number against the results that the hook may have.
-func (c *checker) checkSetRetval(*isa.Instruction, *call) error {
+func (c *checker) checkSetRetval(*isa.Instruction, *callArgs) error {
 	r := c.reg(isa.R1)
 	allowed := returnRange{min: -maxErrno, ret32: true}
 	if c.progType() == ebpf.LSM && c.img.Attach == ebpf.AttachLSMCgroup {
@@ -103,7 +99,7 @@ func (c *checker) cgroupHookRange() (returnRange, bool) {
 
 // limitResult narrows the number in R0 where the helper tells its range
 // (do_refine_retval_range).
-func (c *checker) limitResult(call *call) {
+func (c *checker) limitResult(call *callArgs) {
 	r0 := c.reg(isa.R0)
 	switch call.id {
 	case asm.FnGetStack, asm.FnGetTaskStack, asm.FnProbeReadStr, asm.FnProbeReadKernelStr, asm.FnProbeReadUserStr:
@@ -185,7 +181,7 @@ func (s *slot) run(from int, kind slotKind) int {
 }
 
 // callForEach walks the callback of bpf_for_each_map_elem.
-func (c *checker) callForEach(ins *isa.Instruction, call *call) error {
+func (c *checker) callForEach(ins *isa.Instruction, call *callArgs) error {
 	m := call.m
 	switch m.Type {
 	case ebpf.Array, ebpf.PerCPUArray, ebpf.Hash, ebpf.PerCPUHash, ebpf.LRUHash, ebpf.LRUCPUHash, rhash:
@@ -211,7 +207,7 @@ func setElement(callee *frame, of *Reg) {
 }
 
 // callTimer walks the callback of bpf_timer_set_callback, which runs later.
-func (c *checker) callTimer(ins *isa.Instruction, call *call) error {
+func (c *checker) callTimer(ins *isa.Instruction, call *callArgs) error {
 	return c.pushCallback(ins, call.function, func(caller, callee *frame) error {
 		setAsyncArguments(callee, &caller.regs[isa.R1])
 		return nil
@@ -228,7 +224,7 @@ func setAsyncArguments(callee *frame, of *Reg) {
 }
 
 // callFindVMA walks the callback of bpf_find_vma.
-func (c *checker) callFindVMA(ins *isa.Instruction, call *call) error {
+func (c *checker) callFindVMA(ins *isa.Instruction, call *callArgs) error {
 	vma := c.kernelType(objNames[btfVMA])
 	if vma == nil {
 		return c.fail(CauseUnsupported, "type %s is not known without the kernel's BTF", objNames[btfVMA])
@@ -243,7 +239,7 @@ func (c *checker) callFindVMA(ins *isa.Instruction, call *call) error {
 }
 
 // callDrain walks the callback of bpf_user_ringbuf_drain.
-func (c *checker) callDrain(ins *isa.Instruction, call *call) error {
+func (c *checker) callDrain(ins *isa.Instruction, call *callArgs) error {
 	return c.pushCallback(ins, call.function, func(caller, callee *frame) error {
 		c.setDynptr(&callee.regs[isa.R1], DynptrLocal)
 		callee.regs[isa.R2] = caller.regs[isa.R3]
@@ -253,7 +249,7 @@ func (c *checker) callDrain(ins *isa.Instruction, call *call) error {
 
 // callLoop walks the callback of bpf_loop once more, until it was walked as often as
 // it may run.
-func (c *checker) callLoop(ins *isa.Instruction, call *call) error {
+func (c *checker) callLoop(ins *isa.Instruction, call *callArgs) error {
 	if c.reg(isa.R4).isZero() {
 		if err := c.precise(isa.R4); err != nil { // flags decide whether Linux inlines the loop
 			return err

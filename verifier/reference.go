@@ -56,7 +56,7 @@ func (c *checker) leakedRefs(exception bool) string {
 }
 
 // releaseArgument ends the reference that an argument gives back (release_reg).
-func (c *checker) releaseArgument(call *call) error {
+func (c *checker) releaseArgument(call *callArgs) error {
 	n := call.released
 	r := c.reg(n)
 	switch {
