@@ -64,6 +64,8 @@ func TestAnswers(t *testing.T) {
 		{"mmapable hash", of(k72.MapFlags(ebpf.Hash, 1<<10)), answer{0, false}},
 		{"netfilter in 6.1", of(k61.ProgType(ebpf.Netfilter)), answer{kernels.V(6, 4), false}},
 		{"XDP on a CPU map", of(k510.AttachType(ebpf.XDP, ebpf.AttachXDPCPUMap)), answer{kernels.V(5, 9), true}},
+		{"TCX in 5.10, for clsact", of(k510.AttachType(ebpf.SchedCLS, ebpf.AttachTCXIngress)), answer{kernels.V(6, 6), true}},
+		{"recvmsg on Unix sockets in 6.1", of(k61.AttachType(ebpf.CGroupSockAddr, ebpf.AttachCgroupUnixRecvmsg)), answer{kernels.V(6, 7), false}},
 		{"sleepable uprobe", of(k510.Sleepable(ebpf.Kprobe, 0)), answer{kernels.V(6, 0), false}},
 		{"timer in an LRU hash", of(k61.MapField(ebpf.LRUHash, kernels.TimerField)), answer{kernels.V(5, 15), true}},
 		{"bounded loops", of(k510.Has(kernels.BoundedLoops)), answer{kernels.V(5, 3), true}},

@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,17 +18,22 @@ type progTable struct {
 	progSpans       map[ebpf.ProgramType]span
 	attachSpans     map[ebpf.AttachType]span
 	attachUses      map[ebpf.AttachType]uses
+	checked         map[ebpf.ProgramType]span // types whose attach type counts when a program is loaded
 	sleepable       uses
 }
 
 var progs = sync.OnceValue(func() *progTable {
 	t := &progTable{
 		progs: map[string]uint32{}, attaches: map[string]uint32{},
-		progSpans: map[ebpf.ProgramType]span{}, attachSpans: map[ebpf.AttachType]span{}, attachUses: map[ebpf.AttachType]uses{},
+		progSpans: map[ebpf.ProgramType]span{}, attachSpans: map[ebpf.AttachType]span{}, attachUses: map[ebpf.AttachType]uses{}, checked: map[ebpf.ProgramType]span{},
 	}
 	for _, row := range rows("progs.txt") {
 		n, s := parseNumbered("progs.txt", row)
 		t.progs[row[1]], t.progSpans[ebpf.ProgramType(n)] = n, s
+		for _, column := range row[3:] {
+			_, since, err := parseEntry(column, s)
+			t.checked[ebpf.ProgramType(n)] = must(since, err)
+		}
 	}
 	attaches := rows("attaches.txt")
 	for _, row := range attaches {
@@ -141,14 +147,25 @@ func (k *Kernel) ProgType(t ebpf.ProgramType) (since Version, ok bool) {
 	return since, ok
 }
 
-// AttachType answers for programs of a type that are to be attached in a way.
-// Programs of many types need none, which is attach type 0: that is theirs to
-// use in all versions that have the type.
+// AttachType answers for programs of a type that are to be attached in a way: the
+// first version that attaches them so, and whether this kernel loads them. Of most
+// types it loads programs with any attach type, and looks at that later. Attach
+// type 0 is also for types that need none.
 func (k *Kernel) AttachType(t ebpf.ProgramType, a ebpf.AttachType) (since Version, ok bool) {
-	if since, ok = progs().attachUses[a].find(k.version, t, a); ok || a != 0 {
-		return since, ok
+	if since, ok = progs().attachUses[a].find(k.version, t, a); ok {
+		return since, true
 	}
-	return k.ProgType(t)
+	if checked, looks := progs().checked[t]; looks && checked.has(k.version) && a != 0 {
+		return since, false
+	}
+	first, ok := k.ProgType(t)
+	return cmp.Or(since, first), ok
+}
+
+// Attaches gives the first version that attaches programs of a type in a way;
+// false where none does.
+func Attaches(t ebpf.ProgramType, a ebpf.AttachType) (since Version, ok bool) {
+	return progs().attachUses[a].find(newest, t, a)
 }
 
 // Sleepable answers for programs of a type and attach type that may sleep

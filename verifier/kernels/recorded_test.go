@@ -75,7 +75,7 @@ func compare(t *testing.T, version, text string) {
 					t.Errorf("%v: not in the tables", of)
 				}
 			}
-			if _, ok := k.AttachType(of.prog, of.attach); !ok && of.prog != ebpf.StructOps && checksAttach(of.prog) {
+			if _, ok := k.AttachType(of.prog, of.attach); !ok {
 				t.Errorf("%v: not in the tables", of)
 			}
 			if other := offered[kind{prog: of.prog, attach: of.attach}]; other != nil {
@@ -109,17 +109,6 @@ var configured = map[string]bool{"bpf_override_return": true, "bpf_probe_write_u
 // asleep are helpers that programs that may not sleep did not have once: now they
 // have them and may not call them.
 var asleep = map[string]bool{"bpf_copy_from_user": true, "bpf_copy_from_user_task": true}
-
-// checksAttach says whether Linux refuses programs of a type for their attach
-// type when it loads them.
-func checksAttach(p ebpf.ProgramType) bool {
-	switch p {
-	case ebpf.CGroupSKB, ebpf.CGroupSock, ebpf.CGroupSockAddr, ebpf.CGroupSockopt, ebpf.SkLookup,
-		ebpf.Netfilter, ebpf.Tracing, ebpf.LSM:
-		return true
-	}
-	return false
-}
 
 func compareLicences(t *testing.T, gpl *big.Int) {
 	for _, h := range Helpers() {

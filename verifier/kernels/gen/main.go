@@ -89,7 +89,7 @@ func writeProgTypes(b *bytes.Buffer) {
 		}
 		var attached, asleep []string
 		for a := ebpf.AttachType(0); a < 1<<8; a++ {
-			if s, ok := newest.AttachType(t, a); ok && (a != 0 || t == ebpf.CGroupSKB) {
+			if s, ok := kernels.Attaches(t, a); ok {
 				attached = append(attached, kernels.AttachName(a)+later(s, since))
 			}
 			if s, ok := newest.Sleepable(t, a); ok {
@@ -174,7 +174,7 @@ func users(all []kernels.User, since kernels.Version) string {
 		implied, _ := newest.ProgType(u.Prog)
 		name := kernels.ProgName(u.Prog)
 		if u.Narrow {
-			attached, _ := newest.AttachType(u.Prog, u.Attach)
+			attached, _ := kernels.Attaches(u.Prog, u.Attach)
 			implied, name = max(implied, attached), name+"/"+kernels.AttachName(u.Attach)
 		}
 		if first <= max(implied, since) {
