@@ -39,6 +39,10 @@ func (c *checker) targetArg(index int, t btf.Type, typ RegType, flags RegFlags) 
 // describeOperation takes what is known of an operation's arguments from its stub,
 // STRUCT__MEMBER.
 func (c *checker) describeOperation(t *target) {
+	if drops := c.kernelType("bpf_sk_buff_ptr"); drops != nil && t.ops.Name == "Qdisc_ops" && t.name == "enqueue" {
+		// Where packets are left that are to be dropped, of which programs see no more.
+		t.args = append(t.args, targetArg{index: 2, typ: PtrToBTF, flags: Trusted, btf: drops})
+	}
 	for _, candidate := range named(c.kernelTypes(), t.ops.Name+"__"+t.name) {
 		fn, ok := candidate.(*btf.Func)
 		if !ok {

@@ -190,14 +190,32 @@ func (c *Case) innerMap(name string) (*ebpf.MapSpec, error) {
 	return nil, fmt.Errorf("%s: the object does not have map %s", c.Name(), name)
 }
 
-// member finds which member of which structure a struct_ops program is.
+// member finds which member of which structure a struct_ops program is: the object's
+// variables in sections for operations tell the structure, and what was loaded its
+// member.
 func (c *Case) member(img *program.Image) error {
-	p, err := c.open()
-	if err != nil {
-		return err
-	}
-	if prog := p.Spec.Programs[c.Func]; prog != nil && prog.AttachTo != "" {
-		img.AttachTo = prog.AttachTo
+	for _, section := range []string{".struct_ops", ".struct_ops.link"} {
+		var vars *btf.Datasec
+		if err := img.Types.TypeByName(section, &vars); err != nil {
+			continue
+		}
+		for _, v := range vars.Vars {
+			variable, ok := v.Type.(*btf.Var)
+			if !ok {
+				continue
+			}
+			ops, ok := btf.UnderlyingType(variable.Type).(*btf.Struct)
+			if !ok {
+				continue
+			}
+			name, _, _ := strings.Cut(ops.Name, "___")
+			var kernel *btf.Struct
+			if c.suite.Types.TypeByName(name, &kernel) == nil && int(img.Attach) < len(kernel.Members) {
+				img.AttachTo = name + ":" + kernel.Members[img.Attach].Name
+				return nil
+			}
+			img.AttachTo = name + ":"
+		}
 	}
 	return nil
 }
