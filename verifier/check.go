@@ -105,7 +105,7 @@ func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 	c := &checker{
 		img: img, insns: img.Insns, typ: typ, opts: opts, specs: specs, result: new(Result), log: newLogger(opts.Log),
 		capable: opts.Lacks&CapBPF == 0, leaks: opts.Lacks&CapPerfmon == 0, bypass: opts.Lacks&CapPerfmon == 0,
-		strict: img.Flags&flagStrictAlignment != 0,
+		strict: img.Flags&(flagStrictAlignment|flagAnyAlignment) == flagStrictAlignment,
 	}
 	if c.kernel, err = kernelOf(opts.Kernel); err != nil {
 		return nil, err

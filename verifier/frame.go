@@ -14,6 +14,7 @@ import (
 // Flags of a program.
 const (
 	flagStrictAlignment = 1 << 0 // BPF_F_STRICT_ALIGNMENT
+	flagAnyAlignment    = 1 << 1 // BPF_F_ANY_ALIGNMENT
 	flagSleepable       = 1 << 4 // BPF_F_SLEEPABLE
 )
 

@@ -48,6 +48,8 @@ func (c *checker) mapAt(ins *isa.Instruction) (*Map, error) {
 func (c *checker) checkValueAddress(m *Map, off uint32) error {
 	size := uint64(m.ValueSize)
 	switch {
+	case off >= maxVarOff && !c.since(7, 0):
+		return c.fail(CauseMap, "direct value offset of %d is not allowed", off)
 	case m.Type == ebpf.Arena:
 		size = uint64(m.MaxEntries) * pageSize
 	case m.isInsnArray():
