@@ -65,10 +65,13 @@ func TestAgainstKernel(t *testing.T) {
 // generated is one of the programs of a seed.
 func generated(seed uint64, i int) *edgegen.Program {
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
-	if i%2 == 0 {
+	switch i % 3 {
+	case 0:
 		return edgegen.New(r)
+	case 1:
+		return edgegen.Numbers(r)
 	}
-	return edgegen.Numbers(r)
+	return edgegen.Stack(r)
 }
 
 // runningKernel is the running kernel's version, as the tables name it.
