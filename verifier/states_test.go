@@ -85,7 +85,7 @@ type logState struct {
 
 var (
 	logInsn = regexp.MustCompile(`^(\d+): \([0-9a-f]{2}\) [^;]*(?:; (.*))?`)
-	logFrom = regexp.MustCompile(`^from \d+ to \d+[^:]*: (R.*)`)
+	logFrom = regexp.MustCompile(`^from \d+ to \d+[^:]*: (.*)`)
 	logReg  = regexp.MustCompile(`(R\d+)(?:_w)?=([a-z_]+\([^()]*(?:\([^()]*\)[^()]*)*\)|\S+)`)
 	logID   = regexp.MustCompile(`\bid=\d+([+-]\d+)?,?`)
 )
@@ -96,8 +96,14 @@ func logStates(log string) []logState {
 	regs := map[string]string{}
 	show := func(s string) map[string]string {
 		shown := map[string]string{}
+		frame, rest, ok := strings.Cut(s, ": ")
+		if ok {
+			s = rest
+		} else {
+			frame = ""
+		}
 		for _, r := range logReg.FindAllStringSubmatch(s, -1) {
-			shown[r[1]] = logID.ReplaceAllString(r[2], "")
+			shown[frame+r[1]] = logID.ReplaceAllString(r[2], "")
 		}
 		maps.Copy(regs, shown)
 		return shown
