@@ -59,13 +59,7 @@ type sides struct {
 
 // compare follows the sides of a comparison that can be taken.
 func (c *checker) compare(ins *isa.Instruction, dst, src *Reg) error {
-	var linked linkedRegs
-	if usesSource(ins) && src.Type == Scalar && src.ID != 0 {
-		c.linkedTo(src.ID, &linked)
-	}
-	if dst.Type == Scalar && dst.ID != 0 {
-		c.linkedTo(dst.ID, &linked)
-	}
+	linked := c.linkedOperands(ins, dst, src)
 	var s sides
 	target := c.insn + 1 + int(ins.Off)
 	switch outcome := c.outcome(ins, dst, src, &s); outcome {
@@ -106,6 +100,22 @@ func (c *checker) compare(ins *isa.Instruction, dst, src *Reg) error {
 		return c.comparable(ins)
 	}
 	return c.branchPointers(ins, dst, src, taken)
+}
+
+// linkedOperands finds the registers that learn from a comparison.
+func (c *checker) linkedOperands(ins *isa.Instruction, dst, src *Reg) linkedRegs {
+	var linked linkedRegs
+	dstID, dstDelta, srcID, srcDelta := dst.ID, dst.Delta, src.ID, src.Delta
+	if usesSource(ins) && src.Type == Scalar && src.ID != 0 {
+		c.linkedTo(src.ID, &linked)
+	}
+	if dst.Type == Scalar && dst.ID != 0 {
+		c.linkedTo(dst.ID, &linked)
+	}
+	if !c.since(7, 2) { // which has the operands themselves keep theirs
+		dst.ID, dst.Delta, src.ID, src.Delta = dstID, dstDelta, srcID, srcDelta
+	}
+	return linked
 }
 
 // preciseOperands notes that a jump's outcome depended on the numbers compared.

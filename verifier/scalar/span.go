@@ -39,7 +39,7 @@ func (s *span[S, U]) meet(from, to U) {
 // deduce lets each interval learn from the other.
 func (s *span[S, U]) deduce() {
 	s.meet(s.umin, s.umax)
-	if s.smin >= 0 || s.smax < 0 {
+	if U(s.smin) <= U(s.smax) { // the sign is known
 		s.meet(U(s.smin), U(s.smax))
 		return
 	}

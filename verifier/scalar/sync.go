@@ -14,7 +14,7 @@ const (
 
 // Sync lets the parts of a set learn from each other, after one has changed.
 func (v *Value) Sync(by Rules) {
-	if v.IsEmpty() || v.IsConst() && *v == Const(v.Bits.Value) {
+	if by != Before72 && v.IsEmpty() || v.IsConst() && *v == Const(v.Bits.Value) {
 		return
 	}
 	v.fromBits()
