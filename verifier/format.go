@@ -7,7 +7,7 @@ import "strings"
 func (c *checker) validFormat(format string, n int) bool {
 	for format != "" {
 		b := format[0]
-		if !plainText(b) && (b < 0x80 || !c.since(7, 0)) {
+		if !plainText(b) && (b < 0x80 || !c.since(6, 18)) {
 			return false
 		}
 		format = format[1:]
@@ -30,22 +30,24 @@ func (c *checker) validFormat(format string, n int) bool {
 	return true
 }
 
-func plainText(b byte) bool { return b >= 0x20 && b < 0x7f || isSpace(b) }
+// plainText, isSpace and isPunct are as in the kernel's ctype.c, whose characters are
+// those of Latin-1.
+func plainText(b byte) bool { return b >= 0x20 && b < 0x7f || b >= 0xa0 || isSpace(b) }
 
-func isSpace(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' }
+func isSpace(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' || b == 0xa0 }
 
-// endsWord reports whether a character may follow a string: it is none of a word.
-func endsWord(s string) bool {
-	if s == "" {
+func isPunct(b byte) bool {
+	switch {
+	case b >= '0' && b <= '9', b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z':
+		return false
+	case b == 0xd7, b == 0xf7:
 		return true
 	}
-	b := s[0]
-	return b > 0x20 && b < 0x7f && !isAlphanumeric(b) || isSpace(b)
+	return b > 0x20 && b < 0x7f || b > 0xa0 && b < 0xc0
 }
 
-func isAlphanumeric(b byte) bool {
-	return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
-}
+// endsWord reports whether what follows a string is no part of a word.
+func endsWord(s string) bool { return s == "" || isSpace(s[0]) || isPunct(s[0]) }
 
 // directive is how long what follows a % is: flags, width, and what to print.
 func directive(s string) (size int, ok bool) {
