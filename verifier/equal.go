@@ -18,7 +18,7 @@ type idMap struct {
 	pairs [][2]uint32
 	spare uint32 // the last id that stands for a number without one
 	// alone says that numbers that were not linked must not be linked now, as Linux
-	// had it before 7.0.
+	// had it before 6.17.
 	alone bool
 }
 
@@ -62,7 +62,7 @@ func (c *checker) equal(old, cur *state, how exactness) bool {
 		return false
 	}
 	m := &c.idMap
-	m.pairs, m.spare, m.alone = m.pairs[:0], c.ids, !c.since(7, 0)
+	m.pairs, m.spare, m.alone = m.pairs[:0], c.ids, !c.since(6, 17)
 	if !m.sameRefs(old, cur) {
 		return false
 	}
@@ -103,13 +103,17 @@ func (c *checker) equalFrames(old, cur *frame, live uint16, how exactness) bool 
 			return false
 		}
 	}
+	sameKinds := how == exact || how == rangeWithin && !c.since(7, 0)
 	for i := range old.stack {
 		a := &old.stack[i]
 		if i >= len(cur.stack) {
-			if !c.ignores(a, how) {
+			if !c.ignores(a, sameKinds) {
 				return false
 			}
 			continue
+		}
+		if sameKinds && a.kind != cur.stack[i].kind {
+			return false
 		}
 		if !c.coversSlot(a, &cur.stack[i], slots>>i&1 != 0, how) {
 			return false
@@ -192,9 +196,9 @@ func (c *checker) sameIDs(a, b *Reg) bool {
 }
 
 // ignores reports whether nothing in a slot matters.
-func (c *checker) ignores(s *slot, how exactness) bool {
+func (c *checker) ignores(s *slot, sameKinds bool) bool {
 	for _, k := range s.kind {
-		if k != slotInvalid && (k != slotMisc || !c.bypass || how == exact) {
+		if k != slotInvalid && (k != slotMisc || !c.bypass || sameKinds) {
 			return false
 		}
 	}
@@ -217,9 +221,6 @@ func (c *checker) number(s *slot, last int) *Reg {
 
 // coversSlot is covers of 8 bytes of the stack (stacksafe).
 func (c *checker) coversSlot(old, cur *slot, precise bool, how exactness) bool {
-	if how == exact && old.kind != cur.kind {
-		return false
-	}
 	for i := 7; i >= 0; i-- {
 		a, b := old.kind[i], cur.kind[i]
 		if a == slotInvalid || a == slotMisc && c.bypass {

@@ -295,10 +295,10 @@ func (c *checker) afterCall(call *callArgs) error {
 	case asm.FnGetFuncIp:
 		return c.functionAddress(call.id)
 	case asm.FnTailCall:
-		if len(c.st.frames) > 1 && c.since(6, 19) {
+		if len(c.st.frames) > 1 && c.since(6, 18) {
 			return c.tailCallReturns()
 		}
-		if len(c.st.frames) == 1 && c.since(6, 19) {
+		if len(c.st.frames) == 1 && c.since(6, 18) {
 			return nil // the packet is the next program's concern
 		}
 	}

@@ -5,11 +5,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/internal/edgegen"
@@ -65,13 +67,15 @@ func TestAgainstKernel(t *testing.T) {
 // generated is one of the programs of a seed.
 func generated(seed uint64, i int) *edgegen.Program {
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
-	switch i % 3 {
+	switch i % 4 {
 	case 0:
 		return edgegen.New(r)
 	case 1:
 		return edgegen.Numbers(r)
+	case 2:
+		return edgegen.Stack(r)
 	}
-	return edgegen.Stack(r)
+	return edgegen.Flow(r)
 }
 
 // runningKernel is the running kernel's version, as the tables name it.
@@ -139,13 +143,31 @@ func kernelSays(t *testing.T, p *edgegen.Program, withLog bool) (accepted bool, 
 }
 
 func image(p *edgegen.Program) *program.Image {
-	img := &program.Image{
-		Name: "edge", Type: ebpf.SchedCLS, License: "GPL", Insns: p.Insns, Funcs: []program.Function{{Name: "edge"}},
+	img := &program.Image{Name: "edge", Type: ebpf.SchedCLS, License: "GPL", Insns: p.Insns}
+	fn := &btf.Func{Name: "f", Type: &btf.FuncProto{Return: &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}}}
+	for _, at := range functionsOf(p.Insns) {
+		img.Funcs = append(img.Funcs, program.Function{Name: fn.Name, Start: at, Type: fn})
 	}
 	for _, m := range p.Maps {
 		img.Maps = append(img.Maps, m.Name)
 	}
 	return img
+}
+
+// functionsOf gives where functions begin.
+func functionsOf(insns []isa.Instruction) []int {
+	starts := []int{0}
+	for i := 0; i < len(insns); i++ {
+		ins := insns[i]
+		if ins.IsCall(isa.CallLocal) || ins.IsWide() && ins.Src == isa.PseudoFunc {
+			starts = append(starts, i+1+int(ins.Imm))
+		}
+		if ins.IsWide() {
+			i++
+		}
+	}
+	slices.Sort(starts)
+	return slices.Compact(starts)
 }
 
 func specs(p *edgegen.Program) map[string]*ebpf.MapSpec {

@@ -21,7 +21,10 @@ func (c *checker) visited() (covered bool, err error) {
 	force := c.everyState || c.aux[c.insn].force || len(cur.history) > longHistory
 	jumps, insns := c.jumps-c.keptJumps, c.processed-c.keptInsns
 	keep := force || jumps >= 2 && insns >= 8
-	c.clean(cur)
+	early := c.since(7, 0)
+	if early {
+		c.clean(cur)
+	}
 
 	b := c.bucketOf(c.insn, cur.cur().callsite)
 	n := 0
@@ -49,6 +52,9 @@ func (c *checker) visited() (covered bool, err error) {
 			how := notExact
 			if loop {
 				how = rangeWithin
+			} else if !early && !old.cleaned {
+				c.clean(old)
+				old.cleaned = true
 			}
 			if c.equal(old, cur, how) {
 				return true, c.covered(old, cur, loop)
@@ -123,7 +129,9 @@ func (c *checker) keep(bucket int) {
 			f.precise, f.preciseSlots = 0, 0
 		}
 	}
-	c.clearSingleIDs(cur)
+	if c.since(6, 17) {
+		c.clearSingleIDs(cur)
+	}
 	kept := c.clone(cur)
 	kept.older = c.kept[bucket]
 	c.kept[bucket] = kept
@@ -168,7 +176,8 @@ func (c *checker) bucketOf(insn, callsite int) int {
 // bucket gives the latest of these states.
 func (c *checker) bucket(insn, callsite int) *state { return c.kept[c.bucketOf(insn, callsite)] }
 
-// clean forgets of a state what is not read any more.
+// clean forgets of a state what is not read any more. Before 7.0 Linux did so only
+// with states all of whose paths were followed.
 func (c *checker) clean(s *state) {
 	for n, f := range s.frames {
 		live := c.aux[c.frameInsn(s, n)].liveRegs

@@ -186,16 +186,19 @@ func (c *checker) cleanStack(s *state, frame int) {
 			lower = upper
 		}
 		if sl := &f.stack[i]; !upper || !lower {
-			sl.forget(upper, lower)
+			sl.forget(upper, lower, c.since(7, 0))
 		}
 	}
 }
 
-// forget makes unknown what is not needed of a slot: its upper or its lower half.
-func (s *slot) forget(upper, lower bool) {
+// forget makes unknown what is not needed of a slot: its upper or its lower half. A
+// state that goes on keeps objects, since overwriting them has consequences.
+func (s *slot) forget(upper, lower, goesOn bool) {
 	switch s.kind[0] {
 	case slotDynptr, slotIter, slotIRQFlag:
-		return // overwriting it has consequences
+		if goesOn || upper || lower {
+			return
+		}
 	}
 	if !lower {
 		if upper && s.isSpill() {

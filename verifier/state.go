@@ -118,6 +118,7 @@ type state struct {
 	older        *state // the one kept before it in the same bucket
 	hits, misses int    // how often it covered another, or did not
 	evicted      bool   // it is in no bucket any more
+	cleaned      bool   // what is not read was forgotten
 	visit        *visit // the loop that it is in
 	equal        *state // what a back edge's state was found equal to
 }
