@@ -21,6 +21,7 @@ func (*Map) UserDelete(key []byte) error                      { return ErrNotAva
 func (*Map) NextKey(key, next []byte) error                   { return ErrNotAvailable }
 func (*Map) SetProgram(key []byte, p *Program) error          { return ErrNotAvailable }
 func (*Map) Freeze() error                                    { return ErrNotAvailable }
+func (*Map) Mmap(size int) ([]byte, error)                    { return nil, ErrNotAvailable }
 func (*Map) Close() error                                     { return ErrNotAvailable }
 
 // Program is not available here.

@@ -77,6 +77,16 @@ func (m *Map) Freeze() error {
 	return err
 }
 
+// Mmap gives the map's memory, as long as the process lives: an array's values,
+// or an arena, which programs can be loaded for from then on.
+func (m *Map) Mmap(size int) ([]byte, error) {
+	b, err := unix.Mmap(m.fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map the memory of map %s: %w", m.Spec.Name, err)
+	}
+	return b, nil
+}
+
 func (m *Map) elem(cmd int, key, value []byte, flags uint64) error {
 	_, err := bpf(cmd, &mapElemAttr{fd: uint32(m.fd), key: pointer(key), value: pointer(value), flags: flags})
 	return err

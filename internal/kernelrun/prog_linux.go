@@ -123,7 +123,10 @@ func load(typ ebpf.ProgramType, to Target, insns []isa.Instruction, maps []*Map,
 
 // Run runs the program once, or in.Repeat times.
 func (p *Program) Run(in *RunInput) (*RunOutput, error) {
-	out := &RunOutput{Data: make([]byte, maxPacketOut), Ctx: make([]byte, in.CtxOut)}
+	out := &RunOutput{Ctx: make([]byte, in.CtxOut)}
+	if len(in.Data) > 0 { // types without a packet take no room for one
+		out.Data = make([]byte, maxPacketOut)
+	}
 	attr := testRunAttr{
 		fd:         uint32(p.fd),
 		dataSizeIn: uint32(len(in.Data)), dataIn: pointer(in.Data),
