@@ -14,7 +14,7 @@ import (
 func (c *checker) profile() error {
 	c.insn = -1
 	if since, ok := c.kernel.ProgType(c.img.Type); !ok {
-		return c.tooOld(since, "programs of type %s", c.img.Type)
+		return c.tooOld(since, "program type %s", c.img.Type)
 	}
 	if since, ok := c.kernel.AttachType(c.img.Type, c.img.Attach); !ok && since != 0 {
 		return c.tooOld(since, "attach type %s", c.img.Attach)
@@ -50,7 +50,7 @@ func (c *checker) need(f kernels.Feature) error {
 
 // tooOld refuses the program for what a later Linux brought.
 func (c *checker) tooOld(since kernels.Version, format string, args ...any) error {
-	return c.fail(CauseKernel, "%s %s", fmt.Sprintf(format, args...), since.Needed())
+	return c.fail(CauseKernel, "%s: %s", fmt.Sprintf(format, args...), since.Needed())
 }
 
 // specialFields are the fields of map values that the tables know.
@@ -69,17 +69,17 @@ var specialFields = []struct {
 // profileMap refuses a map that the kernel would not create.
 func (c *checker) profileMap(m *Map) error {
 	if since, ok := c.kernel.MapType(m.Type); !ok {
-		return c.tooOld(since, "map %s: maps of type %s", m.Name, m.Type)
+		return c.tooOld(since, "map %s of type %s", m.Name, kernels.MapName(m.Type))
 	}
 	if since, ok := c.kernel.MapFlags(m.Type, m.Flags); !ok && since != 0 {
-		return c.tooOld(since, "map %s: flags %#x", m.Name, m.Flags)
+		return c.tooOld(since, "map %s with flags %#x", m.Name, m.Flags)
 	}
 	for _, f := range specialFields {
 		if !m.Fields.Has(f.kind) {
 			continue
 		}
 		if since, ok := c.kernel.MapField(m.Type, f.field); !ok && since != 0 {
-			return c.tooOld(since, "map %s: a %s in values of type %s", m.Name, f.field, m.Type)
+			return c.tooOld(since, "map %s of type %s with a %s", m.Name, kernels.MapName(m.Type), f.field)
 		}
 	}
 	return nil

@@ -142,7 +142,24 @@ func checkObject(cmd *cobra.Command, path string, f *checkFlags) error {
 	if err != nil {
 		return prefix(p.Name, err)
 	}
+	if slices.Contains(versions, "host") {
+		if err := writeUnanswered(cmd.ErrOrStderr()); err != nil {
+			return err
+		}
+	}
 	return writeChecks(cmd.OutOrStdout(), f, versions, checks)
+}
+
+// writeUnanswered tells what the running kernel was asked in vain.
+func writeUnanswered(stderr io.Writer) error {
+	host, err := kernels.Host()
+	if err != nil {
+		return err
+	}
+	for _, sentence := range host.Unanswered() {
+		fmt.Fprintf(stderr, "skep: the running kernel did not answer, Linux %s's table does: %s\n", host.Version(), sentence)
+	}
+	return nil
 }
 
 // checkAll verifies programs under the rules of kernels, as many at a time as

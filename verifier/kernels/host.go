@@ -19,8 +19,11 @@ import (
 // when the answer is wanted, once. Where it does not answer, to who lacks the
 // rights for instance, the tables do, and [Kernel.Unanswered] tells of it.
 //
-// Features, limits and flags of maps go by the version alone.
-func Host() (*Kernel, error) {
+// Features, limits and flags of maps go by the version alone. A process has one
+// such kernel.
+func Host() (*Kernel, error) { return theHost() }
+
+var theHost = sync.OnceValues(func() (*Kernel, error) {
 	v, err := running()
 	if err != nil {
 		return nil, fmt.Errorf("find the running kernel's version: %w", err)
@@ -34,7 +37,7 @@ func Host() (*Kernel, error) {
 		h.note(fmt.Sprintf("Linux %s lies outside of the tables, which go from %s to %s", v, oldest, newest))
 	}
 	return &Kernel{name: "host", version: min(v, newest), host: h}, nil
-}
+})
 
 // Unanswered tells, a sentence each, what the running kernel was asked and did
 // not answer. It is empty for other kernels.
