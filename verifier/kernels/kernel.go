@@ -11,6 +11,7 @@ import (
 type Kernel struct {
 	name    string
 	version Version
+	any     bool  // what some profile accepts will do
 	host    *host // asks the running kernel; nil: go by the tables
 }
 
@@ -53,8 +54,8 @@ func All() []*Kernel {
 }
 
 // Any is a kernel of which nothing is known but that it is new: it accepts what
-// the newest profile does.
-func Any() *Kernel { return &Kernel{name: "any", version: newest} }
+// the newest profile does, and kernel functions that only older ones have.
+func Any() *Kernel { return &Kernel{name: "any", version: newest, any: true} }
 
 // String is the kernel's name as [Get] takes it.
 func (k *Kernel) String() string { return k.name }

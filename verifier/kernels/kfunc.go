@@ -138,6 +138,28 @@ func (f *Kfunc) Flags(v Version) (KfuncFlags, bool) {
 	return 0, false
 }
 
+// KfuncFlags are the flags of a kernel function as programs of a type and attach
+// type find it; false where they may not call it. Of "any" kernel they are those of
+// the last profile that lets them.
+func (k *Kernel) KfuncFlags(t ebpf.ProgramType, a ebpf.AttachType, name string) (KfuncFlags, bool) {
+	f, known := KfuncByName(name)
+	if !known {
+		return 0, false
+	}
+	if _, ok := k.Kfunc(t, a, name); ok {
+		return f.Flags(k.version)
+	}
+	if !k.any {
+		return 0, false
+	}
+	for _, v := range slices.Backward(profiles) {
+		if flags, ok := (&Kernel{version: v}).KfuncFlags(t, a, name); ok {
+			return flags, true
+		}
+	}
+	return 0, false
+}
+
 // Kfunc answers for a call of a kernel function from programs of a type and
 // attach type.
 func (k *Kernel) Kfunc(t ebpf.ProgramType, a ebpf.AttachType, name string) (since Version, ok bool) {
