@@ -119,7 +119,7 @@ func (w *Writer) Checks(kernels []string, checks []Check) error {
 	w.buf = t.append(w.buf[:0], "")
 	for i := range checks {
 		if c := &checks[i]; c.Refusal != nil {
-			w.buf = fmt.Appendf(w.buf, "%s: %s\n", c.Kernel, harmless(c.Refusal.Error()))
+			w.buf = fmt.Appendf(w.buf, "%s: %s: %s\n", c.Kernel, harmless(c.Program), harmless(c.Refusal.Error()))
 		}
 	}
 	return w.flush()

@@ -143,7 +143,7 @@ func (c *checker) kernelFunction(name string) (*btf.FuncProto, error) {
 			return proto, nil
 		}
 	}
-	return nil, c.fail(CauseUnsupported, "function %s is not in the kernel's types; it may be a module's", name)
+	return nil, c.fail(CauseUnsupported, "function %s is not in the kernel's types: it may be a module's, or the types another kernel's", name)
 }
 
 // attachTracepoint finds the arguments of a tracepoint.
@@ -163,7 +163,7 @@ func (c *checker) attachTracepoint() error {
 			return c.tracepointSleeps(name)
 		}
 	}
-	return c.fail(CauseUnsupported, "tracepoint %s is not in the kernel's types; it may be a module's", name)
+	return c.fail(CauseUnsupported, "tracepoint %s is not in the kernel's types: it may be a module's, or the types another kernel's", name)
 }
 
 // tracepointSleeps refuses programs that may sleep, but where the tracepoint is one at

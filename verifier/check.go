@@ -148,7 +148,8 @@ func (c *checker) since(major, minor int) bool { return c.kernel.Version() >= ke
 // kernelOf finds a kernel by the name that [Options].Kernel gives.
 func kernelOf(name string) (*kernels.Kernel, error) {
 	if name == "" {
-		return kernels.Any(), nil
+		all := kernels.All()
+		return all[len(all)-1], nil
 	}
 	return kernels.Get(name)
 }

@@ -53,13 +53,13 @@ const userRegs = "bpf_user_pt_regs_t"
 // name (btf_is_prog_ctx_type).
 func (c *checker) isContext(target btf.Type) bool {
 	t := btf.UnderlyingType(target)
-	if c.img.Type == ebpf.Kprobe && (isTypedef(target, userRegs) || t.TypeName() == userRegs) {
+	if c.progType() == ebpf.Kprobe && (isTypedef(target, userRegs) || t.TypeName() == userRegs) {
 		return true
 	}
 	if _, _, ok := members(t); !ok {
 		return false
 	}
-	want := contextTypes[c.img.Type].program
+	want := contextTypes[c.progType()].program
 	return want != "" && (t.TypeName() == want || isProjection(want, t.TypeName()))
 }
 
@@ -117,7 +117,7 @@ func (c *checker) alsoContext(t btf.Type) bool {
 	s, isStruct := t.(*btf.Struct)
 	number, isInt := t.(*btf.Int)
 	words := isInt && number.Size == 8 // the arguments, as an array of numbers
-	switch c.img.Type {
+	switch c.progType() {
 	case ebpf.Kprobe, ebpf.PerfEvent:
 		return isStruct && s.Name == "pt_regs"
 	case ebpf.RawTracepoint, ebpf.RawTracepointWritable, ebpf.LSM, ebpf.StructOps:

@@ -72,7 +72,7 @@ type Error struct {
 	explained *Explanation
 }
 
-// Error is one line: program, place, cause.
+// Error is one line: place, cause, and what Linux says.
 func (e *Error) Error() string { return e.line() }
 
 // Format prints one line, and with %+v everything that is known.

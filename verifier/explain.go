@@ -110,17 +110,15 @@ func (c *checker) hint(e *Error, x *Explanation) string {
 	return ""
 }
 
-// line is the refusal in one line.
+// line is the refusal in one line, without the program's name, which callers give.
 func (e *Error) line() string {
-	var b strings.Builder
-	b.WriteString(e.Program)
+	place := ""
 	if e.Where != "" {
-		fmt.Fprintf(&b, ": %s", e.Where)
+		place = e.Where + ": "
 	} else if e.Insn >= 0 {
-		fmt.Fprintf(&b, ": instruction %d: %s", e.Insn, e.Text)
+		place = fmt.Sprintf("instruction %d: %s: ", e.Insn, e.Text)
 	}
-	fmt.Fprintf(&b, ": %s (%s)", causes[e.Cause].what, e.Kernel)
-	return b.String()
+	return fmt.Sprintf("%s%s (%s)", place, causes[e.Cause].what, strings.ReplaceAll(e.Kernel, "\n", "; "))
 }
 
 // full is everything that is known of the refusal.

@@ -77,7 +77,7 @@ func (c *checker) kfuncArgs(call *kfuncCall) error {
 	params := call.proto.Params
 	for i := 0; i < len(params); i++ {
 		p := &params[i]
-		if c.pointsTo(p.Type, "bpf_prog_aux") || suffixed(p, "__ign") || i >= call.given {
+		if c.pointsTo(p.Type, "bpf_prog_aux") || suffixed(p, "__ign") || suffixed(p, "__prog") || i >= call.given {
 			continue
 		}
 		if i >= maxRegArgs {

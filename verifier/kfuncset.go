@@ -212,14 +212,7 @@ func (c *checker) kfuncFlags(name string) (kernels.KfuncFlags, bool) {
 		}
 		return flags, len(k.Programs) == 0 || slices.Contains(k.Programs, c.img.Type)
 	}
-	f, ok := kernels.KfuncByName(name)
-	if !ok {
-		return 0, false
-	}
-	if _, ok := c.kernel.Kfunc(c.img.Type, c.img.Attach, name); !ok {
-		return 0, false
-	}
-	return f.Flags(c.kernel.Version())
+	return c.kernel.KfuncFlags(c.progType(), c.img.Attach, name)
 }
 
 // kfuncMay is what a kernel function may do to the functions that call it.
@@ -249,13 +242,26 @@ func (c *checker) kfuncProto(fn *btf.Func) (*btf.FuncProto, error) {
 	return nil, c.fail(CauseUnsupported, "kernel function %s is not in the kernel's types", fn.Name)
 }
 
-// kernelFunc gives the prototype of a function of the kernel's types, or nil.
+// kernelFunc gives the prototype of a function of the kernel's types; where they
+// do not have it, that of the tables; or nil.
 func (c *checker) kernelFunc(name string) *btf.FuncProto {
 	if k, ok := c.opts.Kfuncs[name]; ok {
 		proto, _ := k.Type.Type.(*btf.FuncProto)
 		return proto
 	}
-	for _, t := range named(c.kernelTypes(), name) {
+	if proto := protoOf(c.kernelTypes(), name); proto != nil {
+		return proto
+	}
+	known, err := kernels.KfuncTypes()
+	if err != nil {
+		return nil
+	}
+	return protoOf(known, name)
+}
+
+// protoOf gives the prototype of a function, or nil.
+func protoOf(types *btf.Spec, name string) *btf.FuncProto {
+	for _, t := range named(types, name) {
 		if f, ok := t.(*btf.Func); ok {
 			if proto, ok := f.Type.(*btf.FuncProto); ok {
 				return proto

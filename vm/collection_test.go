@@ -281,7 +281,7 @@ func TestIterateAndBatch(t *testing.T) {
 func TestRunLimits(t *testing.T) {
 	loop := asm.Instructions{asm.Mov.Imm(asm.R0, 0).WithSymbol("again"), asm.Ja.Label("again")}
 	coll := &ebpf.CollectionSpec{Programs: map[string]*ebpf.ProgramSpec{"loop": xdp("loop", loop...)}}
-	c, err := vm.NewCollectionWithOptions(coll, vm.CollectionOptions{Programs: vm.ProgramOptions{Budget: 1e6}})
+	c, err := vm.NewCollectionWithOptions(coll, vm.CollectionOptions{Programs: vm.Unverified(vm.ProgramOptions{Budget: 1e6})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func TestRunLimits(t *testing.T) {
 		t.Fatalf("an endless loop ended with %v", err)
 	}
 
-	c, err = vm.NewCollection(coll)
+	c, err = vm.NewCollectionWithOptions(coll, vm.CollectionOptions{Programs: vm.Unverified(vm.ProgramOptions{})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,13 @@ import (
 	"github.com/skep-ebpf/skep/vm"
 )
 
+// sleepable is BPF_F_SLEEPABLE, which programs of this type need.
+const sleepable = 1 << 4
+
 // limits makes a plug-in that admits requests of at most n bytes. A real one
 // comes from a stranger, as an object file.
 func limits(n int32) *ebpf.ProgramSpec {
-	return &ebpf.ProgramSpec{Name: "limits", Type: ebpf.Syscall, Instructions: asm.Instructions{
+	return &ebpf.ProgramSpec{Name: "limits", Type: ebpf.Syscall, Flags: sleepable, Instructions: asm.Instructions{
 		asm.LoadMem(asm.R1, asm.R1, 0, asm.Word), // the context is the request
 		asm.Mov.Imm(asm.R0, 1),
 		asm.JLE.Imm(asm.R1, n, "out"),
@@ -34,7 +37,7 @@ func Example_plugin() {
 			"slot": {Name: "slot", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1},
 		},
 		Programs: map[string]*ebpf.ProgramSpec{
-			"admit": {Name: "admit", Type: ebpf.Syscall, Instructions: asm.Instructions{
+			"admit": {Name: "admit", Type: ebpf.Syscall, Flags: sleepable, Instructions: asm.Instructions{
 				asm.LoadMapPtr(asm.R2, 0).WithReference("slot"),
 				asm.Mov.Imm(asm.R3, 0),
 				asm.FnTailCall.Call(),

@@ -42,7 +42,10 @@ func TestWrongKfuncCalls(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.Spec.Programs = map[string]*ebpf.ProgramSpec{prog: p.Spec.Programs[prog]}
-			coll, err := vm.NewCollection(p.Spec)
+			if _, err := vm.NewCollection(p.Spec); err == nil {
+				t.Error("it is loaded, and should be refused")
+			}
+			coll, err := vm.NewCollectionWithOptions(p.Spec, vm.CollectionOptions{Programs: vm.Unverified(vm.ProgramOptions{})})
 			if err == nil {
 				defer coll.Close()
 				_, err = coll.Programs[prog].Run(&ebpf.RunOptions{Data: make([]byte, 64)})

@@ -89,6 +89,8 @@ type ProgramOptions struct {
 	Env *exec.Env
 	// Mode is how programs are executed.
 	Mode interp.Mode
+
+	unverified bool // for tests of what checked mode sees
 }
 
 func (o *ProgramOptions) budget() int64 {
@@ -121,6 +123,15 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	typ, err := typeOf(image)
 	if err != nil {
 		return nil, err
+	}
+	if !opts.unverified {
+		types, err := opts.Link.Types(spec)
+		if err != nil {
+			types = image.KernelTypes // for a program without relocations there need be none
+		}
+		if err := verify(image, objs, types); err != nil {
+			return nil, err
+		}
 	}
 	in := interp.Input{
 		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns,

@@ -107,7 +107,7 @@ func TestStructOps(t *testing.T) {
 		})
 	}
 	t.Run("without Linux's types", func(t *testing.T) {
-		opts := CollectionOptions{}
+		opts := CollectionOptions{Programs: Unverified(ProgramOptions{})} // what takes what is not known
 		opts.Programs.Link.NoHostTypes = true
 		coll, err := NewCollectionWithOptions(spec(0), opts)
 		if err != nil {

@@ -109,9 +109,12 @@ func load(t *testing.T, clock *time.Duration, m *ebpf.MapSpec, progs ...*ebpf.Pr
 	for _, p := range progs {
 		spec.Programs[p.Name] = p
 	}
-	coll, err := NewCollectionWithOptions(spec, CollectionOptions{Programs: ProgramOptions{
-		Env: &exec.Env{Now: func() time.Duration { return *clock }},
-	}})
+	return loadWith(t, ProgramOptions{Env: &exec.Env{Now: func() time.Duration { return *clock }}}, spec)
+}
+
+func loadWith(t *testing.T, opts ProgramOptions, spec *ebpf.CollectionSpec) *Collection {
+	t.Helper()
+	coll, err := NewCollectionWithOptions(spec, CollectionOptions{Programs: opts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,14 +200,17 @@ func TestTimerAgain(t *testing.T) {
 
 // A run that ends with a lock gives it back, and is told so.
 func TestLockIsGivenBack(t *testing.T) {
-	var clock time.Duration
 	locker := &ebpf.ProgramSpec{Name: "lock", Type: ebpf.SchedCLS, Instructions: append(valueOf("timed"),
 		asm.Mov.Reg(asm.R1, asm.R6), asm.Add.Imm(asm.R1, 24),
 		asm.FnSpinLock.Call(),
 		asm.Mov.Imm(asm.R0, 0),
 		asm.Return(),
 	)}
-	coll := load(t, &clock, timed(ebpf.Array), locker)
+	m := timed(ebpf.Array)
+	coll := loadWith(t, Unverified(ProgramOptions{}), &ebpf.CollectionSpec{
+		Maps:     map[string]*ebpf.MapSpec{m.Name: m},
+		Programs: map[string]*ebpf.ProgramSpec{locker.Name: locker},
+	})
 	for range 2 {
 		_, _, err := coll.Programs["lock"].Test(make([]byte, 14))
 		if err == nil || !strings.Contains(err.Error(), "bpf_spin_unlock is missing") {

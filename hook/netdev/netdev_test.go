@@ -31,6 +31,11 @@ type bench struct {
 
 func build(t *testing.T, cfg *Config, spec *ebpf.CollectionSpec, opts Options) *bench {
 	t.Helper()
+	return buildWith(t, cfg, spec, opts, vm.ProgramOptions{})
+}
+
+func buildWith(t *testing.T, cfg *Config, spec *ebpf.CollectionSpec, opts Options, progs vm.ProgramOptions) *bench {
+	t.Helper()
 	b := &bench{}
 	opts.AfterRun = func(r *Run) error {
 		fmt.Fprintf(&b.steps, "%s %s %s: %s %+v\n", r.Interface.Name, r.Hook, r.Program, r.Verdict, r.Redirect)
@@ -40,9 +45,8 @@ func build(t *testing.T, cfg *Config, spec *ebpf.CollectionSpec, opts Options) *
 	if b.net, err = cfg.Build(opts); err != nil {
 		t.Fatal(err)
 	}
-	b.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{
-		Programs: vm.ProgramOptions{Env: b.net.Env(exec.Env{})},
-	})
+	progs.Env = b.net.Env(exec.Env{})
+	b.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{Programs: progs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,13 +434,18 @@ func wrong(t *testing.T, text string, spec *ebpf.CollectionSpec) error {
 	return cfg.Connect(n, coll)
 }
 
-// TestFault: a program that does what it must not ends the run, with where.
+// TestFault: a program whose run fails ends the network's, with where.
 func TestFault(t *testing.T) {
 	cfg, err := ParseConfig("net.yaml", []byte(`{interfaces: [{name: a}], attach: [{if: a, hook: xdp, prog: bad}]}`))
 	check(t, err)
-	b := build(t, cfg, specOf(prog("bad", ebpf.XDP, 0, asm.LoadMem(asm.R0, asm.R10, 8, asm.DWord))), Options{})
+	loop := asm.Instructions{
+		asm.Mov.Imm(asm.R0, 0),
+		asm.Add.Imm(asm.R0, 1).WithSymbol("again"),
+		asm.JLT.Imm(asm.R0, 1000, "again"),
+	}
+	b := buildWith(t, cfg, specOf(prog("bad", ebpf.XDP, 0, loop...)), Options{}, vm.ProgramOptions{Budget: 10})
 	err = b.net.Receive(context.Background(), b.net.ByName("a"), ipv4(64))
-	if err == nil || !strings.HasPrefix(err.Error(), "interface a, xdp: program bad, instruction 0") {
+	if err == nil || !strings.HasPrefix(err.Error(), "interface a, xdp: program bad") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -510,7 +519,10 @@ func TestNetNS(t *testing.T) {
 		asm.Mov.Imm(asm.R3, 0), asm.StoreMem(asm.RFP, -16, asm.R3, asm.DWord), asm.StoreMem(asm.RFP, -8, asm.R3, asm.DWord),
 		asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, -16), asm.Mov.Imm(asm.R3, 12), // struct bpf_sock_tuple
 		asm.Mov.Imm(asm.R4, -1), asm.Mov.Imm(asm.R5, 0), // BPF_F_CURRENT_NETNS
-		asm.FnSkLookupUdp.Call(), asm.Mov.Imm(asm.R0, 0))
+		asm.FnSkLookupUdp.Call(),
+		asm.JEq.Imm(asm.R0, 0, "out"),
+		asm.Mov.Reg(asm.R1, asm.R0), asm.FnSkRelease.Call(),
+		asm.Mov.Imm(asm.R0, 0).WithSymbol("out"))
 	sockets := &askedSockets{}
 	coll, err := vm.NewCollectionWithOptions(
 		&ebpf.CollectionSpec{Programs: map[string]*ebpf.ProgramSpec{"look": look}},

@@ -115,3 +115,6 @@ func (c *common) writable() bool { return c.info.Flags&FlagRdonly == 0 && !c.fro
 func (c *common) sized(key, value []byte, flags uint64) bool {
 	return len(key) == int(c.info.KeySize) && len(value) == c.info.ValueSizeUnder(flags)
 }
+
+// Frozen reports whether Freeze succeeded.
+func (c *common) Frozen() bool { return c.frozen.Load() }

@@ -1,0 +1,9 @@
+package vm
+
+// Unverified are options under which programs are loaded that Linux would refuse,
+// so that tests see checked mode stop them. Nothing outside this package's tests
+// can ask for it.
+func Unverified(opts ProgramOptions) ProgramOptions {
+	opts.unverified = true
+	return opts
+}
