@@ -108,8 +108,13 @@ func (v *Value) CompareSelf(op uint8, narrow bool) Outcome {
 	case isa.JmpJNE, isa.JmpJGT, isa.JmpJLT, isa.JmpJSGT, isa.JmpJSLT:
 		return Never
 	case isa.JmpJSET:
-		zero := Const(0)
-		return -v.equal(narrow, &zero)
+		if v.constFor(narrow) {
+			return v.shares(narrow, v)
+		}
+		if narrow {
+			return ordered(v.S32Min > 0 || v.S32Max < 0, false)
+		}
+		return ordered(v.SMin > 0 || v.SMax < 0, false)
 	}
 	return Maybe
 }
