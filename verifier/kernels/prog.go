@@ -14,34 +14,41 @@ import (
 // progTable is the program and attach types by their names in linux/bpf.h, in
 // lower case and without prefix: "sched_cls", "trace_fentry".
 type progTable struct {
-	progs, attaches map[string]uint32
-	progSpans       map[ebpf.ProgramType]span
-	attachSpans     map[ebpf.AttachType]span
-	attachUses      map[ebpf.AttachType]uses
-	checked         map[ebpf.ProgramType]span // types whose attach type counts when a program is loaded
-	sleepable       uses
+	progs       map[string]ebpf.ProgramType
+	progSpans   map[ebpf.ProgramType]span
+	checked     map[ebpf.ProgramType]span // types whose attach type counts when a program is loaded
+	attaches    map[string]ebpf.AttachType
+	attachSpans map[ebpf.AttachType]span
+	attachUses  map[ebpf.AttachType]uses
+	sleepable   uses
 }
 
 var progs = sync.OnceValue(func() *progTable {
 	t := &progTable{
-		progs: map[string]uint32{}, attaches: map[string]uint32{},
-		progSpans: map[ebpf.ProgramType]span{}, attachSpans: map[ebpf.AttachType]span{}, attachUses: map[ebpf.AttachType]uses{}, checked: map[ebpf.ProgramType]span{},
+		progs:       map[string]ebpf.ProgramType{},
+		progSpans:   map[ebpf.ProgramType]span{},
+		checked:     map[ebpf.ProgramType]span{},
+		attaches:    map[string]ebpf.AttachType{},
+		attachSpans: map[ebpf.AttachType]span{},
+		attachUses:  map[ebpf.AttachType]uses{},
 	}
 	for _, row := range rows("progs.txt") {
 		n, s := parseNumbered("progs.txt", row)
-		t.progs[row[1]], t.progSpans[ebpf.ProgramType(n)] = n, s
+		p := ebpf.ProgramType(n)
+		t.progs[row[1]], t.progSpans[p] = p, s
 		for _, column := range row[3:] {
 			_, since, err := parseEntry(column, s)
-			t.checked[ebpf.ProgramType(n)] = must(since, err)
+			t.checked[p] = must(since, err)
 		}
 	}
 	attaches := rows("attaches.txt")
 	for _, row := range attaches {
 		n, s := parseNumbered("attaches.txt", row)
-		t.attaches[row[1]], t.attachSpans[ebpf.AttachType(n)] = n, s
+		a := ebpf.AttachType(n)
+		t.attaches[row[1]], t.attachSpans[a] = a, s
 	}
 	for _, row := range attaches {
-		a := ebpf.AttachType(t.attaches[row[1]])
+		a := t.attaches[row[1]]
 		t.attachUses[a] = must(t.parseUses(row[3:], t.attachSpans[a], nil))
 	}
 	t.sleepable = must(t.parseUses(rows("sleepable.txt")[0], span{}, nil))
@@ -120,13 +127,11 @@ func (t *progTable) parseUses(columns []string, row span, sets map[string]uses) 
 		if !ok {
 			return nil, fmt.Errorf("%s: there is no program type of this name", column)
 		}
-		u := User{span: s.within(t.progSpans[ebpf.ProgramType(p)]), Prog: ebpf.ProgramType(p), Narrow: narrow}
+		u := User{span: s.within(t.progSpans[p]), Prog: p, Narrow: narrow}
 		if narrow {
-			a, ok := t.attaches[attach]
-			if !ok {
+			if u.Attach, ok = t.attaches[attach]; !ok {
 				return nil, fmt.Errorf("%s: there is no attach type of this name", column)
 			}
-			u.Attach = ebpf.AttachType(a)
 			u.span = u.within(t.attachSpans[u.Attach])
 		}
 		all = append(all, u)
@@ -188,10 +193,10 @@ func (us uses) types(v Version) []ebpf.ProgramType {
 
 // ProgName is a program type's name in linux/bpf.h, in lower case and without
 // prefix: "sched_cls".
-func ProgName(t ebpf.ProgramType) string { return nameOf(progs().progs, uint32(t)) }
+func ProgName(t ebpf.ProgramType) string { return nameOf(progs().progs, t) }
 
 // AttachName is an attach type's name in linux/bpf.h, likewise: "trace_iter".
-func AttachName(a ebpf.AttachType) string { return nameOf(progs().attaches, uint32(a)) }
+func AttachName(a ebpf.AttachType) string { return nameOf(progs().attaches, a) }
 
 func nameOf[N ~uint32](numbers map[string]N, number N) string {
 	for name, n := range numbers {

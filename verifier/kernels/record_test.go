@@ -122,12 +122,12 @@ func kinds() []kind {
 	for _, p := range t.progs {
 		attaches := []ebpf.AttachType{0}
 		for a, us := range t.attachUses {
-			if a != 0 && slices.ContainsFunc(us, func(u User) bool { return u.Prog == ebpf.ProgramType(p) }) {
+			if a != 0 && slices.ContainsFunc(us, func(u User) bool { return u.Prog == p }) {
 				attaches = append(attaches, a)
 			}
 		}
 		for _, a := range attaches {
-			all = append(all, kind{prog: ebpf.ProgramType(p), attach: a}, kind{prog: ebpf.ProgramType(p), attach: a, sleepable: true})
+			all = append(all, kind{prog: p, attach: a}, kind{prog: p, attach: a, sleepable: true})
 		}
 	}
 	slices.SortFunc(all, func(a, b kind) int { return strings.Compare(a.String(), b.String()) })

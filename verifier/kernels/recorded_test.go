@@ -162,7 +162,7 @@ func parseKind(t *testing.T, text string) kind {
 	if !ok || attach != "" && !known {
 		t.Fatalf("%s: no such kind of programs", text)
 	}
-	return kind{prog: ebpf.ProgramType(p), attach: ebpf.AttachType(a), sleepable: sleepable}
+	return kind{prog: p, attach: a, sleepable: sleepable}
 }
 
 func parseSet(t *testing.T, text string) *big.Int {
