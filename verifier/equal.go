@@ -71,6 +71,9 @@ func (c *checker) equal(old, cur *state, how exactness) bool {
 		if f.callsite != g.callsite || !c.equalFrames(f, g, c.aux[c.frameInsn(old, n)].liveRegs, how) {
 			return false
 		}
+		if !c.equalStacks(f, g, c.strictSlots(old, n, how), how) {
+			return false
+		}
 	}
 	return true
 }
@@ -94,32 +97,55 @@ func (c *checker) equalFrames(old, cur *frame, live uint16, how exactness) bool 
 	if old.callbackDepth > cur.callbackDepth {
 		return false
 	}
-	precise, slots := old.precise, old.preciseSlots
+	precise := old.precise
 	if !c.capable {
-		precise, slots = allRegs, ^uint64(0)
+		precise = allRegs
 	}
 	for i := range old.regs {
 		if live&(1<<i) != 0 && !c.covers(&old.regs[i], &cur.regs[i], precise>>i&1 != 0, how) {
 			return false
 		}
 	}
-	sameKinds := how == exact || how == rangeWithin && !c.since(7, 0)
+	return true
+}
+
+// strictSlots are the halves of slots that must be of the same kinds.
+func (c *checker) strictSlots(old *state, frame int, how exactness) halves {
+	switch {
+	case how == exact:
+		return allHalves
+	case how == rangeWithin && !c.since(7, 0):
+		return c.liveSlots(old, frame)
+	}
+	return halves{}
+}
+
+func (c *checker) equalStacks(old, cur *frame, strict halves, how exactness) bool {
+	precise := old.preciseSlots
+	if !c.capable {
+		precise = ^uint64(0)
+	}
 	for i := range old.stack {
-		a := &old.stack[i]
-		if i >= len(cur.stack) {
-			if !c.ignores(a, sameKinds) {
-				return false
-			}
-			continue
+		a, b, missing := &old.stack[i], &noSlot, i >= len(cur.stack)
+		if !missing {
+			b = &cur.stack[i]
 		}
-		if sameKinds && a.kind != cur.stack[i].kind {
+		if !a.sameKinds(b, strict.has(2*i), strict.has(2*i+1)) || missing && !c.ignores(a) {
 			return false
 		}
-		if !c.coversSlot(a, &cur.stack[i], slots>>i&1 != 0, how) {
+		if !missing && !c.coversSlot(a, b, precise>>i&1 != 0, how) {
 			return false
 		}
 	}
 	return true
+}
+
+// noSlot is a slot that nothing was stored to.
+var noSlot slot
+
+// sameKinds compares the kinds of the upper and lower halves.
+func (s *slot) sameKinds(t *slot, upper, lower bool) bool {
+	return (!upper || [4]slotKind(s.kind[4:]) == [4]slotKind(t.kind[4:])) && (!lower || [4]slotKind(s.kind[:4]) == [4]slotKind(t.kind[:4]))
 }
 
 // covers reports whether what was found safe with one register is safe with the
@@ -196,9 +222,9 @@ func (c *checker) sameIDs(a, b *Reg) bool {
 }
 
 // ignores reports whether nothing in a slot matters.
-func (c *checker) ignores(s *slot, sameKinds bool) bool {
+func (c *checker) ignores(s *slot) bool {
 	for _, k := range s.kind {
-		if k != slotInvalid && (k != slotMisc || !c.bypass || sameKinds) {
+		if k != slotInvalid && (k != slotMisc || !c.bypass) {
 			return false
 		}
 	}
