@@ -174,6 +174,7 @@ func (c *checker) kfuncAt(i int) (*kfunc, error) {
 		return k, nil
 	}
 	flags, ok := c.kfuncFlags(fn.Name)
+	ok = ok && c.operationMay(fn.Name)
 	if !ok && c.kernelFunc(fn.Name) == nil {
 		return nil, c.fail(CauseUnsupported, "kernel function %s is not in the kernel's types: it may be a module's", fn.Name)
 	}
@@ -327,10 +328,11 @@ const maxKfuncs = 256
 // kfuncsAllowed refuses calls of kernel functions, reached or not, that this loader or
 // licence does not allow.
 func (c *checker) kfuncsAllowed() error {
-	first := -1
+	first, device := -1, false
 	names := make(map[string]bool)
 	for i, fn := range c.img.Kfuncs {
 		names[fn.Name] = true
+		device = device || needsDevice(fn.Name)
 		if first < 0 || i < first {
 			first = i
 		}
@@ -344,6 +346,8 @@ func (c *checker) kfuncsAllowed() error {
 		return c.fail(CausePrivilege, "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN")
 	case c.img.Proprietary():
 		return c.fail(CauseLicense, "cannot call kernel function from non-GPL compatible program")
+	case device && !c.deviceBound():
+		return c.fail(CauseKfunc, "metadata kfuncs require device-bound program")
 	case len(names) > maxKfuncs:
 		return c.fail(CauseTooLarge, "too many different kernel function calls")
 	}
