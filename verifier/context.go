@@ -34,12 +34,9 @@ func (c *checker) accessContext(a *memAccess) error {
 	if c.target == nil && (c.typ.Prog == ebpf.Tracing || c.typ.Prog == ebpf.LSM || c.typ.Prog == ebpf.StructOps) {
 		return c.failReg(CauseUnsupported, int(a.n), "what the program is attached to is unknown, and with it its context")
 	}
-	v, ok, why := c.contextField(off, a)
-	if !ok {
-		if why != "" {
-			why += "\n"
-		}
-		return c.failReg(CauseContext, int(a.n), "%sinvalid bpf_context access off=%d size=%d", why, off, a.size)
+	v, err := c.contextField(off, a)
+	if err != nil {
+		return err
 	}
 	if v.ref != 0 && c.st.findRef(v.ref) == nil {
 		return c.failReg(CauseReference, int(a.n), "invalid bpf_context access off=%d. Reference may already be released", off)
@@ -101,33 +98,56 @@ func (c *checker) rewritesContext() bool {
 	return len(c.typ.Fields) > 0
 }
 
-// contextField finds what the context has at an offset, and whether the program may
-// access it so. why is more that the log tells of a refusal.
-func (c *checker) contextField(off int, a *memAccess) (v ctxValue, ok bool, why string) {
+// contextField finds what the context has at an offset, and refuses what the program
+// may not access so.
+func (c *checker) contextField(off int, a *memAccess) (v ctxValue, err error) {
 	aligned := off%a.size == 0
+	ok, why := false, ""
 	switch c.typ.Prog {
 	case ebpf.Kprobe:
-		size := progtype.HostRegisters().Size
-		return ctxNumber, off >= 0 && off+a.size <= size && aligned && (!a.write || c.since(6, 19)), ""
+		ok = off >= 0 && off+a.size <= progtype.HostRegisters().Size && aligned && (!a.write || c.since(6, 19))
 	case ebpf.TracePoint:
-		return ctxNumber, off >= 8 && off < c.typ.CtxSize && aligned && !a.write, ""
+		ok = off >= 8 && off < c.typ.CtxSize && aligned && !a.write
 	case ebpf.RawTracepoint:
-		return ctxNumber, off >= 0 && off < c.typ.CtxSize && aligned && !a.write, ""
+		ok = off >= 0 && off < c.typ.CtxSize && aligned && !a.write
 	case ebpf.Syscall:
-		return ctxNumber, off >= 0 && off < maxSyscallCtx, ""
+		ok = off >= 0 && off < maxSyscallCtx
 	case ebpf.Netfilter:
 		return c.netfilterField(off, a)
 	case ebpf.Tracing, ebpf.LSM, ebpf.StructOps:
-		if off < 0 || off >= 8*maxFuncArgs || a.write || !aligned {
-			return v, false, ""
+		if ok = off >= 0 && off < 8*maxFuncArgs && !a.write && aligned; ok {
+			v, ok, why = c.argument(off, a.size)
 		}
-		return c.argument(off, a.size)
+		if ok {
+			return v, nil
+		}
+	default:
+		return c.structField(off, a)
 	}
+	if !ok {
+		return v, c.noField(off, a, why)
+	}
+	return ctxNumber, nil
+}
+
+// noField refuses an access to what is no field. why is more that the log tells.
+func (c *checker) noField(off int, a *memAccess, why string) error {
+	if why != "" {
+		why += "\n"
+	}
+	return c.failReg(CauseContext, int(a.n), "%sinvalid bpf_context access off=%d size=%d", why, off, a.size)
+}
+
+// structField is contextField of contexts that linux/bpf.h describes.
+func (c *checker) structField(off int, a *memAccess) (v ctxValue, err error) {
 	f, err := c.typ.Access(off, a.size, a.write)
 	if err != nil || !c.fieldAllowed(f, a) {
-		return v, false, ""
+		return v, c.noField(off, a, "")
 	}
-	return c.fieldValue(f), true, ""
+	if since, ok := c.kernel.ContextField(c.typ.CtxName, f.Name); !ok {
+		return v, c.tooOld(since, "field %s of %s", f.Name, c.typ.CtxName)
+	}
+	return c.fieldValue(f), nil
 }
 
 // fieldAllowed refuses fields that the attach type, the loader's capabilities or a
@@ -185,10 +205,14 @@ func (c *checker) contextSocket(f *progtype.Field) ctxValue {
 var netfilterFields = [...]string{"nf_hook_state", "sk_buff"}
 
 // netfilterField finds a pointer in the context of netfilter programs.
-func (c *checker) netfilterField(off int, a *memAccess) (v ctxValue, ok bool, why string) {
+func (c *checker) netfilterField(off int, a *memAccess) (v ctxValue, err error) {
 	if off != 0 && off != 8 || a.size != 8 || a.write {
-		return v, false, ""
+		return v, c.noField(off, a, "")
 	}
-	t := c.kernelType(netfilterFields[off/8])
-	return ctxValue{typ: PtrToBTF, flags: Trusted, btf: t}, t != nil, ""
+	name := netfilterFields[off/8]
+	t := c.kernelType(name)
+	if t == nil {
+		return v, c.failReg(CauseUnsupported, int(a.n), "struct %s is not among the kernel's types", name)
+	}
+	return ctxValue{typ: PtrToBTF, flags: Trusted, btf: t}, nil
 }
