@@ -124,7 +124,11 @@ func TestRingbufWakeup(t *testing.T) {
 // always woken.
 func TestRingbufProducers(t *testing.T) {
 	r := ring(t, 1<<14)
-	const producers, each = 4, 5000
+	const producers = 4
+	each := 5000
+	if testing.Short() {
+		each = 500
+	}
 	var wg sync.WaitGroup
 	for p := range uint64(producers) {
 		wg.Go(func() {
