@@ -190,7 +190,7 @@ func check(t *testing.T, by Rules, x uint64, v Value, y uint64, w Value) {
 }
 
 func TestSound(t *testing.T) {
-	n := 30_000
+	n := 10_000
 	if testing.Short() {
 		n = 3_000
 	}
