@@ -216,7 +216,7 @@ func (c *checker) kfuncStackAccess(i, n int) int {
 func (c *checker) mapSize(p *proto, i, n int, size func(*Map) uint32) int {
 	for at, a := range p.args[:n] {
 		if k := c.constants[i][isa.R1+at]; a.kind() == argMap && k.kind == constantMap {
-			return int(min(size(k.m), isa.StackSize))
+			return int(min(size(c.maps[k.m]), isa.StackSize))
 		}
 	}
 	var largest uint32

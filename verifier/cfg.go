@@ -405,7 +405,7 @@ func (c *checker) orderFunctions() error {
 					return err
 				}
 			case open:
-				if isFuncLoad(ins) {
+				if isFuncLoad(ins) || !c.since(7, 1) { // then it has too many frames
 					continue
 				}
 				c.insn = i

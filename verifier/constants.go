@@ -10,9 +10,9 @@ import (
 // found before the walk. It decides branches that are constant in the source, so
 // that what they lead to does not count as read.
 type constant struct {
-	kind  constantKind
 	value uint64 // the number, the offset into the map's value, or the function
-	m     *Map
+	m     int32  // the map, as an index into checker.maps
+	kind  constantKind
 }
 
 type constantKind uint8
@@ -109,7 +109,7 @@ func (k *constants) follow(c *checker, i int) {
 		}
 		*dst = c.constantLoad(i)
 	case isa.ClassLDX:
-		*dst = src.load(ins)
+		*dst = c.loadedConstant(src, ins)
 	case isa.ClassSTX:
 		if r := atomicResult(ins); r >= 0 {
 			k[r] = unknownConstant
@@ -205,7 +205,7 @@ func (c *checker) constantLoad(i int) constant {
 		return constant{kind: constantFunc, value: uint64(c.funcAt(callee(i, ins)))}
 	case isa.PseudoMapFD, isa.PseudoMapValue:
 		if n := int(ins.Imm); n >= 0 && n < len(c.maps) {
-			k := constant{kind: constantMap, m: c.maps[n]}
+			k := constant{kind: constantMap, m: ins.Imm}
 			if ins.Src == isa.PseudoMapValue {
 				k.kind, k.value = constantMapValue, uint64(uint32(upper))
 			}
@@ -215,18 +215,19 @@ func (c *checker) constantLoad(i int) constant {
 	return unknownConstant
 }
 
-// load is what a load through the register gives: a number where it reads what
+// loadedConstant is what a load through a register gives: a number where it reads what
 // cannot change.
-func (k *constant) load(ins *isa.Instruction) constant {
-	if k.kind != constantMapValue || k.m.Frozen == nil {
+func (c *checker) loadedConstant(k *constant, ins *isa.Instruction) constant {
+	if k.kind != constantMapValue {
 		return unknownConstant
 	}
+	value := c.maps[k.m].Frozen
 	off, size := int64(int32(k.value))+int64(ins.Off), int64(isa.SizeOf(ins.Op))
-	if off < 0 || off+size > int64(len(k.m.Frozen)) {
+	if off < 0 || off+size > int64(len(value)) {
 		return unknownConstant
 	}
 	var b [8]byte
-	copy(b[:], k.m.Frozen[off:off+size])
+	copy(b[:], value[off:off+size])
 	v := constant{kind: constantNumber, value: binary.LittleEndian.Uint64(b[:])}
 	if ins.Op&0xe0 == isa.ModeMEMSX {
 		v.signExtend(int(size) * 8)

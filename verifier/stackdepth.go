@@ -1,6 +1,8 @@
 package verifier
 
 import (
+	"slices"
+
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/isa"
@@ -143,6 +145,9 @@ func (s *stackCheck) calls(n, i, used, frame int) error {
 		if f.exception {
 			return s.fail(CauseException, "insn %d cannot call exception cb directly", i)
 		}
+	}
+	if slices.Contains(s.chain, to) {
+		return s.fail(CauseControlFlow, "recursive call from %s() to %s()", s.funcs[n].Name, s.funcs[to].Name)
 	}
 	if frame++; s.funcs[to].global {
 		frame = 0

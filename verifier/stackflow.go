@@ -143,7 +143,7 @@ func (w where) mixed(o where) where {
 // stackFlow follows pointers to stacks through functions.
 type stackFlow struct {
 	*checker
-	in   []positions // before each instruction of the function being followed
+	in   []positions // before each instruction of the function being followed, from its first on
 	u    *stackUse
 	of   [][]*stackUse // by function
 	done []bool        // functions that were followed
@@ -154,8 +154,9 @@ type stackFlow struct {
 func (f *stackFlow) run(u *stackUse) {
 	f.u = u
 	fn := &f.funcs[u.fn]
-	clear(f.in[fn.Start:fn.end])
-	entry := &f.in[fn.Start]
+	f.in = slices.Grow(f.in[:0], fn.end-fn.Start)[:fn.end-fn.Start]
+	clear(f.in)
+	entry := f.at(fn.Start)
 	for r := range entry.regs {
 		entry.regs[r] = nowhere
 	}
@@ -167,13 +168,13 @@ func (f *stackFlow) run(u *stackUse) {
 		changed = false
 		for k := len(fn.postorder) - 1; k >= 0; k-- {
 			i := int(fn.postorder[k])
-			if f.in[i].regs[isa.R10].kind == whereUnseen {
+			if f.at(i).regs[isa.R10].kind == whereUnseen {
 				continue
 			}
-			out := f.in[i]
+			out := *f.at(i)
 			f.step(&out, i)
 			for _, s := range f.successors(i, &buf) {
-				changed = f.in[s].union(&out) || changed
+				changed = f.at(s).union(&out) || changed
 			}
 		}
 	}
@@ -181,6 +182,9 @@ func (f *stackFlow) run(u *stackUse) {
 		f.note(int(i))
 	}
 }
+
+// at gives the positions before an instruction.
+func (f *stackFlow) at(insn int) *positions { return &f.in[insn-f.funcs[f.u.fn].Start] }
 
 // union joins what one more path says; it reports whether that changed anything.
 func (p *positions) union(o *positions) (changed bool) {
@@ -386,7 +390,7 @@ func (p *positions) set(slot int, value where, sure bool) {
 
 // note notes what an instruction does with the stack.
 func (f *stackFlow) note(i int) {
-	ins, p := &f.insns[i], &f.in[i]
+	ins, p := &f.insns[i], f.at(i)
 	size := isa.SizeOf(ins.Op)
 	ptr := p.regs[ins.Dst]
 	switch ins.Class() {
@@ -414,7 +418,7 @@ func (f *stackFlow) note(i int) {
 
 // noteCall is note of a call.
 func (f *stackFlow) noteCall(i int) {
-	ins, p := &f.insns[i], &f.in[i]
+	ins, p := &f.insns[i], f.at(i)
 	if ins.Src == isa.CallLocal {
 		var args [6]where
 		for r := isa.R1; r <= isa.R5; r++ {
@@ -475,14 +479,14 @@ func (f *stackFlow) noteCallee(i, fn int, args [6]where) {
 		f.uses.called[i] = &stackUse{fn: noFunction}
 		f.noteAccess(f.u, i, where{kind: whereSome, frames: math.MaxUint8}, readsUnknown)
 	case u == nil:
-		u = &stackUse{fn: fn, depth: min(f.u.depth+1, isa.MaxFrames-1), args: args, caller: f.in[i].spills}
+		u = &stackUse{fn: fn, depth: min(f.u.depth+1, isa.MaxFrames-1), args: args, caller: f.at(i).spills}
 		f.uses.called[i] = u
 		f.of[fn] = append(f.of[fn], u)
 	default:
 		for r := range u.args {
 			u.args[r] = u.args[r].union(args[r])
 		}
-		u.caller = unionSpills(u.caller, f.in[i].spills)
+		u.caller = unionSpills(u.caller, f.at(i).spills)
 		u.depth = max(u.depth, min(f.u.depth+1, isa.MaxFrames-1))
 	}
 }

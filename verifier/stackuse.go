@@ -74,7 +74,7 @@ type stackUses struct {
 func (c *checker) findStackUse() {
 	c.uses = stackUses{alone: make([]*stackUse, len(c.funcs)), called: make([]*stackUse, len(c.insns))}
 	of := make([][]*stackUse, len(c.funcs))
-	flow := stackFlow{checker: c, in: make([]positions, len(c.insns)), of: of, done: make([]bool, len(c.funcs))}
+	flow := stackFlow{checker: c, of: of, done: make([]bool, len(c.funcs))}
 	for i := range c.insns {
 		if ins := &c.insns[i]; isFuncLoad(ins) {
 			c.uses.alone[c.funcAt(callee(i, ins))] = new(stackUse)
