@@ -118,6 +118,37 @@ func Kfuncs(img *program.Image) map[string]verifier.Kfunc {
 	return kfuncs
 }
 
+// declared is a function of the test module of which there is no declaration at hand, as
+// its source has it; nil: none of those.
+func declared(name string) *btf.Func {
+	var (
+		integer = &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
+		long    = &btf.Int{Name: "unsigned long", Size: 8}
+		member1 = &btf.Struct{Name: "prog_test_member1", Size: 4, Members: []btf.Member{{Name: "a", Type: integer}}}
+		member  = &btf.Struct{Name: "prog_test_member", Size: 8, Members: []btf.Member{
+			{Name: "m", Type: member1}, {Name: "c", Type: integer, Offset: 32},
+		}}
+		object  = &btf.Struct{Name: "prog_test_ref_kfunc"}
+		context = &btf.Struct{Name: "__sk_buff"}
+	)
+	to := func(t btf.Type) btf.Type { return &btf.Pointer{Target: t} }
+	protos := map[string]*btf.FuncProto{
+		"bpf_kfunc_call_test_pass_ctx": {Return: &btf.Void{}, Params: []btf.FuncParam{{Name: "skb", Type: to(context)}}},
+		"bpf_kfunc_call_test_mem_len_fail1": {Return: &btf.Void{}, Params: []btf.FuncParam{
+			{Name: "mem", Type: to(&btf.Void{})}, {Name: "len", Type: integer},
+		}},
+		"bpf_kfunc_call_test_acquire":  {Return: to(object), Params: []btf.FuncParam{{Name: "scalar_ptr", Type: to(long)}}},
+		"bpf_kfunc_call_memb_acquire":  {Return: to(member)},
+		"bpf_kfunc_call_memb1_release": {Return: &btf.Void{}, Params: []btf.FuncParam{{Name: "p", Type: to(member1)}}},
+		"bpf_kfunc_call_test_offset":   {Return: &btf.Void{}, Params: []btf.FuncParam{{Name: "p", Type: to(object)}}},
+		"bpf_kfunc_call_test_ref":      {Return: &btf.Void{}, Params: []btf.FuncParam{{Name: "p", Type: to(object)}}},
+	}
+	if protos[name] == nil {
+		return nil
+	}
+	return &btf.Func{Name: name, Type: protos[name]}
+}
+
 // withParams gives a function other names for its parameters, if there are some.
 func withParams(fn *btf.Func, names []string) *btf.Func {
 	proto, ok := fn.Type.(*btf.FuncProto)
