@@ -252,7 +252,7 @@ func (c *checker) coversSlot(old, cur *slot, precise bool, how exactness) bool {
 		if a == slotInvalid || a == slotMisc && c.bypass {
 			continue
 		}
-		if i == 7 || i == 3 {
+		if i == 7 || i == 3 && c.since(7, 0) {
 			// Spilled numbers and bytes of which nothing is known are read alike.
 			r, s := c.number(old, i), c.number(cur, i)
 			if r != nil && s != nil {

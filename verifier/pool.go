@@ -53,5 +53,4 @@ func (c *checker) recycle(s *state) {
 func (c *checker) forget() {
 	c.kept = make([]*state, len(c.insns))
 	c.visits = map[callchain]*visit{}
-	c.keptJumps, c.keptInsns = c.jumps, c.processed
 }
