@@ -32,7 +32,7 @@ func TestValues(t *testing.T) {
 			continue // states stand for others, with numbers that do not matter
 		}
 		known := statesBefore(t, log.String())
-		for range 20 {
+		for range 50 {
 			m := newMachine(p.Insns, r)
 			for !m.done && m.err == nil {
 				if !m.within(known[m.pc]) {
@@ -93,13 +93,25 @@ func newMachine(insns []isa.Instruction, r *rand.Rand) *machine {
 	m := &machine{insns: insns}
 	m.regs[isa.R10] = stackEndAt
 	for i := 0; i < len(m.value); i += 8 {
-		v := r.Uint64() >> r.IntN(64)
-		if r.IntN(2) == 0 {
-			v = -v
-		}
-		binary.LittleEndian.PutUint64(m.value[i:], v)
+		binary.LittleEndian.PutUint64(m.value[i:], input(insns, r))
 	}
 	return m
+}
+
+// input is a number near a constant of the program, or any.
+func input(insns []isa.Instruction, r *rand.Rand) uint64 {
+	v := uint64(int64(insns[r.IntN(len(insns))].Imm)) + uint64(r.IntN(5)) - 2
+	switch r.IntN(6) {
+	case 0:
+		v = r.Uint64() >> r.IntN(64)
+	case 1:
+		v = uint64(uint32(v))
+	case 2:
+		v |= r.Uint64() << 32
+	case 3:
+		v = -v
+	}
+	return v
 }
 
 // within reports whether the registers are as one of the states says.
