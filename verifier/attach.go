@@ -60,6 +60,9 @@ func (c *checker) checkAttach() error {
 		return c.fail(CauseSleepable, "Syscall programs can only be sleepable")
 	}
 	if c.sleepableProgram() && typ != ebpf.Syscall && !c.canSleep() {
+		if !c.since(6, 3) {
+			return c.fail(CauseSleepable, "Only fentry/fexit/fmod_ret, lsm, and kprobe/uprobe programs can be sleepable")
+		}
 		return c.fail(CauseSleepable, "Program of this type cannot be sleepable")
 	}
 	if err := c.findTarget(); err != nil {
@@ -111,6 +114,9 @@ func (c *checker) attachExtension() error {
 // canSleep reports whether programs of this type and attach type may sleep
 // (can_be_sleepable).
 func (c *checker) canSleep() bool {
+	if !c.since(6, 3) {
+		return c.img.Type == ebpf.Tracing || c.img.Type == ebpf.LSM || c.img.Type == ebpf.Kprobe && c.since(6, 0)
+	}
 	switch c.img.Type {
 	case ebpf.Tracing:
 		switch {
@@ -169,7 +175,7 @@ func (c *checker) attachTracepoint() error {
 // tracepointSleeps refuses programs that may sleep, but where the tracepoint is one at
 // which page faults may happen: those of system calls.
 func (c *checker) tracepointSleeps(name string) error {
-	if c.sleepableProgram() && name != "sys_enter" && name != "sys_exit" {
+	if c.sleepableProgram() && name != "sys_enter" && name != "sys_exit" && c.since(6, 3) {
 		return c.fail(CauseSleepable, "Sleepable program cannot attach to non-faultable tracepoint %s", name)
 	}
 	return nil
@@ -243,7 +249,9 @@ func (c *checker) callable(name string, proto *btf.FuncProto) error {
 			}
 			return c.fail(CauseAttach, "The function %s has malformed void argument.", name)
 		}
-		if size, ok := sizeOf(p.Type); !ok || size > 16 {
+		size, ok := sizeOf(p.Type)
+		_, _, isStruct := members(p.Type)
+		if !ok || size > 16 || isStruct && !c.since(6, 1) {
 			return c.fail(CauseAttach, "The function %s arg%d type %s is unsupported.", name, i, kindName(btf.UnderlyingType(p.Type)))
 		}
 	}
@@ -266,7 +274,7 @@ func (c *checker) attachHook() error {
 		return c.fail(CauseSleepable, "%s is not sleepable", name)
 	case c.img.Proprietary():
 		return c.fail(CauseLicense, "LSM programs must have a GPL compatible license")
-	case disabledHook(name):
+	case disabledHook(name) && c.since(6, 12):
 		return c.fail(CauseAttach, "points to disabled hook %s", name)
 	case hookIn(notHooks, name):
 		return c.fail(CauseAttach, "points to wrong type name %s", name)

@@ -4,10 +4,10 @@ import "strings"
 
 // validFormat reports whether a format with n arguments is one that the kernel prints
 // (bpf_bprintf_prepare).
-func (c *checker) validFormat(format string, n int) bool {
+func validFormat(format string, n int) bool {
 	for format != "" {
 		b := format[0]
-		if !plainText(b) && (b < 0x80 || !c.since(6, 18)) {
+		if !plainText(b) {
 			return false
 		}
 		format = format[1:]
@@ -30,9 +30,12 @@ func (c *checker) validFormat(format string, n int) bool {
 	return true
 }
 
-// plainText, isSpace and isPunct are as in the kernel's ctype.c, whose characters are
-// those of Latin-1.
-func plainText(b byte) bool { return b >= 0x20 && b < 0x7f || b >= 0xa0 || isSpace(b) }
+// plainText reports whether a character may stand in a format; those beyond ASCII are
+// UTF-8's.
+func plainText(b byte) bool { return b >= 0x20 && b != 0x7f || isSpace(b) }
+
+// isSpace and isPunct are as in the kernel's ctype.c, whose characters are those of
+// Latin-1.
 
 func isSpace(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' || b == 0xa0 }
 

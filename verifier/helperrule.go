@@ -44,7 +44,7 @@ func (c *checker) checkSnprintf(*isa.Instruction, *callArgs) error {
 	if size%8 != 0 {
 		return c.failReg(CauseArgument, isa.R5, "R5 is no multiple of 8 bytes")
 	}
-	if format, _ := c.reg(isa.R3).constString(); !c.validFormat(format, int(size/8)) {
+	if format, _ := c.reg(isa.R3).constString(); !validFormat(format, int(size/8)) {
 		return c.failReg(CauseArgument, isa.R3, "Invalid format string")
 	}
 	return nil

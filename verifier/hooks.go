@@ -3,6 +3,8 @@ package verifier
 import (
 	"slices"
 	"strings"
+
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // What Linux knows of the kernel's functions that programs are attached to, by their
@@ -25,37 +27,42 @@ const disabledHooks = `vm_enough_memory inode_need_killpriv inode_getsecurity in
 	inode_copy_up_xattr getselfattr getprocattr setprocattr key_getsecurity audit_rule_match xfrm_decode_session
 	ismaclabel file_alloc_security`
 
-// sleepableHooks are those at which programs may sleep.
-const sleepableHooks = `bpf bpf_map bpf_map_create bpf_map_free bpf_prog bpf_prog_load bpf_token_create
-	bpf_token_free bpf_token_cmd bpf_token_capable bprm_check_security bprm_committed_creds
-	bprm_committing_creds bprm_creds_for_exec bprm_creds_from_file capget capset cred_prepare file_ioctl
-	file_lock file_open file_post_open file_receive inode_create inode_free_security inode_getattr
-	inode_getxattr inode_mknod inode_need_killpriv inode_post_setxattr inode_readlink
-	inode_rename inode_rmdir inode_setattr inode_setxattr inode_symlink inode_unlink
-	kernel_module_request kernel_read_file kernfs_init_security path_unlink path_mkdir path_rmdir
-	path_truncate path_symlink path_link path_rename path_chmod path_chown mmap_file netlink_send path_notify
-	release_secctx sb_alloc_security sb_eat_lsm_opts sb_kern_mount sb_mount sb_remount sb_set_mnt_opts
-	sb_show_options sb_statfs sb_umount settime socket_accept socket_bind socket_connect socket_create
-	socket_getpeername socket_getpeersec_dgram socket_getsockname socket_getsockopt socket_listen
-	socket_post_create socket_recvmsg socket_sendmsg socket_shutdown socket_socketpair syslog task_alloc
-	task_prctl task_setscheduler userns_create`
-
-// sleepableHooksLater and sleepableHooksBefore are those that are so since Linux 7.0,
-// and until then.
-const (
-	sleepableHooksLater  = `inode_post_removexattr inode_removexattr bdev_alloc_security bdev_setintegrity`
-	sleepableHooksBefore = `bpf_prog_free current_getsecid_subj task_getsecid_obj`
-)
+// sleepableHooks are those at which programs may sleep (sleepable_lsm_hooks), by the
+// versions of Linux that have them so; until 0: to this day.
+var sleepableHooks = []struct {
+	since, until kernels.Version
+	hooks        string
+}{
+	{hooks: "bprm_committed_creds"},
+	{since: kernels.V(5, 11), hooks: `bpf bpf_map bpf_map_create bpf_map_free bpf_prog bpf_prog_load bpf_token_create bpf_token_free
+		bpf_token_cmd bpf_token_capable bprm_check_security bprm_committing_creds bprm_creds_for_exec
+		bprm_creds_from_file capget capset cred_prepare file_ioctl file_lock file_open file_post_open
+		file_receive inode_create inode_free_security inode_getattr inode_getxattr inode_mknod
+		inode_need_killpriv inode_post_setxattr inode_readlink inode_rename inode_rmdir inode_setattr
+		inode_setxattr inode_symlink inode_unlink kernel_module_request kernel_read_file
+		kernfs_init_security mmap_file netlink_send path_notify release_secctx sb_alloc_security
+		sb_eat_lsm_opts sb_kern_mount sb_mount sb_remount sb_set_mnt_opts sb_show_options sb_statfs
+		sb_umount settime socket_accept socket_bind socket_connect socket_create socket_getpeername
+		socket_getpeersec_dgram socket_getsockname socket_getsockopt socket_listen socket_post_create
+		socket_recvmsg socket_sendmsg socket_shutdown socket_socketpair syslog task_alloc task_prctl
+		task_setscheduler userns_create`},
+	{since: kernels.V(6, 12), hooks: `path_unlink path_mkdir path_rmdir path_truncate path_symlink path_link path_rename path_chmod
+		path_chown`},
+	{since: kernels.V(6, 12), until: kernels.V(7, 0), hooks: "bpf_prog_free current_getsecid_subj task_getsecid_obj"},
+	{since: kernels.V(7, 0), hooks: "inode_post_removexattr inode_removexattr bdev_alloc_security bdev_setintegrity"},
+}
 
 func disabledHook(function string) bool { return hookIn(disabledHooks, function) }
 
-// sleepableHook reports whether programs at a hook may sleep (sleepable_lsm_hooks).
+// sleepableHook reports whether programs at a hook may sleep.
 func (c *checker) sleepableHook(function string) bool {
-	others := sleepableHooksBefore
-	if c.since(7, 0) {
-		others = sleepableHooksLater
+	v := c.kernel.Version()
+	for _, s := range sleepableHooks {
+		if v >= s.since && (s.until == 0 || v < s.until) && hookIn(s.hooks, function) {
+			return true
+		}
 	}
-	return hookIn(sleepableHooks, function) || hookIn(others, function)
+	return false
 }
 
 // deniedFunctions are those that tracing programs cannot be attached to.

@@ -5,6 +5,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // proto is what Linux says of a helper's signature (struct bpf_func_proto). Its name,
@@ -190,6 +192,7 @@ func (r ret) btf() objType { return objType(r >> retBTFShift) }
 type variant struct {
 	id    asm.BuiltinFunc
 	types []ebpf.ProgramType
+	until kernels.Version // the first Linux that does without; 0: none
 	proto
 }
 
@@ -202,7 +205,8 @@ func (c *checker) prototype(id asm.BuiltinFunc) *proto {
 	if protos[id].flags&varies != 0 {
 		typ := c.progType()
 		for i := range variants {
-			if v := &variants[i]; v.id == id && slices.Contains(v.types, typ) {
+			v := &variants[i]
+			if v.id == id && slices.Contains(v.types, typ) && (v.until == 0 || c.kernel.Version() < v.until) {
 				return &v.proto
 			}
 		}

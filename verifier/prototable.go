@@ -3,6 +3,8 @@ package verifier
 import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // protos are the prototypes of Linux's helpers by their numbers, as most program types
@@ -74,7 +76,7 @@ var protos = [...]proto{
 	64:  {"bind", [5]arg{argCtx, argReadMem, argSize}, retNumber, 0},
 	65:  {"xdp_adjust_tail", [5]arg{argCtx, argAny}, retNumber, shiftsPacket},
 	66:  {"skb_get_xfrm_state", [5]arg{argCtx, argAny, argUninitMem, argSize, argAny}, retNumber, 0},
-	67:  {"get_stack", [5]arg{argCtx, argUninitMem, argSizeOrZero, argAny}, retNumber, 0},
+	67:  {"get_stack", [5]arg{argCtx, argUninitMem, argSizeOrZero, argAny}, retNumber, varies},
 	68:  {"skb_load_bytes_relative", [5]arg{argCtx, argAny, argUninitMem, argSize, argAny}, retNumber, 0},
 	69:  {"fib_lookup", [5]arg{argCtx, argWriteMem, argSize, argAny}, retNumber, 0},
 	70:  {"sock_hash_update", [5]arg{argCtx, argMap, argKey, argAny}, retNumber, takesPacket},
@@ -236,24 +238,29 @@ var (
 
 // variants are the prototypes that some program types have instead.
 var variants = []variant{
-	{asm.FnGetSmpProcessorId, typesOfCPU,
+	{asm.FnGetSmpProcessorId, typesOfCPU, 0,
 		proto{"get_smp_processor_id", [5]arg{}, retNumber, fastcall}},
-	{asm.FnGetCgroupClassid, typesOfSKB,
+	{asm.FnGetCgroupClassid, typesOfSKB, 0,
 		proto{"get_cgroup_classid", [5]arg{argCtx}, retNumber, 0}},
-	{asm.FnGetSocketCookie, []ebpf.ProgramType{ebpf.Tracing, ebpf.LSM, ebpf.Syscall, ebpf.SkReuseport},
+	{asm.FnGetSocketCookie, []ebpf.ProgramType{ebpf.Tracing, ebpf.LSM, ebpf.Syscall, ebpf.SkReuseport}, 0,
 		proto{"get_socket_cookie", [5]arg{argBTFSock | argOrNull}, retNumber, 0}},
-	{asm.FnSetsockopt, []ebpf.ProgramType{ebpf.SockOps, ebpf.CGroupSockAddr, ebpf.CGroupSock},
+	{asm.FnSetsockopt, []ebpf.ProgramType{ebpf.SockOps, ebpf.CGroupSockAddr, ebpf.CGroupSock}, 0,
 		proto{"setsockopt", [5]arg{argCtx, argAny, argAny, argReadMem, argSize}, retNumber, 0}},
-	{asm.FnGetsockopt, []ebpf.ProgramType{ebpf.SockOps, ebpf.CGroupSockAddr, ebpf.CGroupSock},
+	{asm.FnGetsockopt, []ebpf.ProgramType{ebpf.SockOps, ebpf.CGroupSockAddr, ebpf.CGroupSock}, 0,
 		proto{"getsockopt", [5]arg{argCtx, argAny, argAny, argUninitMem, argSize}, retNumber, 0}},
-	{asm.FnSkStorageGet, []ebpf.ProgramType{ebpf.CGroupSock},
+	{asm.FnSkStorageGet, []ebpf.ProgramType{ebpf.CGroupSock}, 0,
 		proto{"sk_storage_get", [5]arg{argMap, argCtx, argValue | argOrNull, argAny}, retValueOrNull, 0}},
-	{asm.FnSkStorageGet, typesOfFunctions,
+	{asm.FnSkStorageGet, typesOfFunctions, 0,
 		proto{"sk_storage_get", [5]arg{argMap, argSkc | argOrNull, argValue | argOrNull, argAny}, retValueOrNull, 0}},
-	{asm.FnSkStorageDelete, typesOfFunctions,
+	{asm.FnSkStorageDelete, typesOfFunctions, 0,
 		proto{"sk_storage_delete", [5]arg{argMap, argSkc | argOrNull}, retNumber, 0}},
-	{asm.FnSkAssign, []ebpf.ProgramType{ebpf.SkLookup},
+	{asm.FnSkAssign, []ebpf.ProgramType{ebpf.SkLookup}, 0,
 		proto{"sk_assign", [5]arg{argCtx, argSocket | argOrNull, argAny}, retNumber, 0}},
-	{asm.FnXdpGetBuffLen, typesOfFunctions,
+	{asm.FnXdpGetBuffLen, typesOfFunctions, 0,
 		proto{"xdp_get_buff_len", [5]arg{argXDP}, retNumber, 0}},
+	// Linux took what it writes there for something to read.
+	{asm.FnGetStack, []ebpf.ProgramType{
+		ebpf.RawTracepoint, ebpf.RawTracepointWritable, ebpf.Tracing, ebpf.LSM, ebpf.Syscall,
+	}, kernels.V(6, 3),
+		proto{"get_stack", [5]arg{argCtx, argReadMem, argSizeOrZero, argAny}, retNumber, 0}},
 }

@@ -52,6 +52,9 @@ func (c *checker) walkStruct(t *Type, off, size int, flags RegFlags, flexible bo
 				return refused("access beyond struct %s at off %d size %d", t.Name, off, size)
 			}
 			if _, number := elem.(*btf.Int); number {
+				if !c.since(6, 6) {
+					return refused("access beyond struct %s at off %d size %d", t.Name, off, size)
+				}
 				return walkResult{kind: walkScalar, flags: flags}
 			}
 			t, off = c.typeOf(elem, t.Kernel), rest
@@ -138,7 +141,7 @@ func (c *checker) member(t *Type, ms []btf.Member, off, size int, flags RegFlags
 			}
 			return nil, c.pointerMember(mt, m.Name, t.Kernel, flags)
 		}
-		if off+size > end && flags&Untrusted == 0 {
+		if off+size > end && (flags&Untrusted == 0 || !c.since(6, 4)) {
 			return nil, refused("access beyond the end of member %s (mend:%d) in struct %s with off %d size %d",
 				m.Name, end, t.Name, off, size)
 		}
