@@ -68,7 +68,11 @@ func TestStorage(t *testing.T) {
 			l, err := link.AttachLSM(link.LSMOptions{Program: linux.Programs[c.prog]})
 			attach(t, l, err)
 			rnd := rand.New(rand.NewPCG(testenv.Seed(t), 0))
-			for range 300 {
+			steps := 300
+			if testing.Short() {
+				steps = 60
+			}
+			for range steps {
 				i := rnd.IntN(owners)
 				in := []uint64{rnd.Uint64N(3), []uint64{0, 0, 1, 1, 1, 2, 3, 1 << 32}[rnd.IntN(8)], rnd.Uint64N(1000)}
 				give(t, linux.Variables, in...)
