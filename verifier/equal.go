@@ -71,7 +71,7 @@ func (c *checker) equal(old, cur *state, how exactness) bool {
 		if f.callsite != g.callsite || !c.equalFrames(f, g, c.aux[c.frameInsn(old, n)].liveRegs, how) {
 			return false
 		}
-		if !c.equalStacks(f, g, c.strictSlots(old, n, how), how) {
+		if !c.equalStacks(f, g, c.sameKinds(old, how), how) {
 			return false
 		}
 	}
@@ -109,18 +109,13 @@ func (c *checker) equalFrames(old, cur *frame, live uint16, how exactness) bool 
 	return true
 }
 
-// strictSlots are the halves of slots that must be of the same kinds.
-func (c *checker) strictSlots(old *state, frame int, how exactness) halves {
-	switch {
-	case how == exact:
-		return allHalves
-	case how == rangeWithin && !c.since(7, 0):
-		return c.liveSlots(old, frame)
-	}
-	return halves{}
+// sameKinds reports whether bytes of the stack must be of the same kinds: in loops,
+// before Linux 7.0.
+func (c *checker) sameKinds(old *state, how exactness) bool {
+	return how == exact || how == rangeWithin && old.branches > 0 && !c.since(7, 0)
 }
 
-func (c *checker) equalStacks(old, cur *frame, strict halves, how exactness) bool {
+func (c *checker) equalStacks(old, cur *frame, sameKinds bool, how exactness) bool {
 	precise := old.preciseSlots
 	if !c.capable {
 		precise = ^uint64(0)
@@ -130,7 +125,7 @@ func (c *checker) equalStacks(old, cur *frame, strict halves, how exactness) boo
 		if !missing {
 			b = &cur.stack[i]
 		}
-		if !a.sameKinds(b, strict.has(2*i), strict.has(2*i+1)) || missing && !c.ignores(a) {
+		if sameKinds && a.kind != b.kind || missing && !c.ignores(a) {
 			return false
 		}
 		if !missing && !c.coversSlot(a, b, precise>>i&1 != 0, how) {
@@ -142,11 +137,6 @@ func (c *checker) equalStacks(old, cur *frame, strict halves, how exactness) boo
 
 // noSlot is a slot that nothing was stored to.
 var noSlot slot
-
-// sameKinds compares the kinds of the upper and lower halves.
-func (s *slot) sameKinds(t *slot, upper, lower bool) bool {
-	return (!upper || [4]slotKind(s.kind[4:]) == [4]slotKind(t.kind[4:])) && (!lower || [4]slotKind(s.kind[:4]) == [4]slotKind(t.kind[:4]))
-}
 
 // covers reports whether what was found safe with one register is safe with the
 // other (regsafe).

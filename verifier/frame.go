@@ -195,7 +195,7 @@ func (c *checker) leave() error {
 	c.recycleFrame(f)
 	if callback {
 		if prev := c.prevEntry(c.st, c.insn); prev != nil {
-			widen(prev, c.st)
+			c.widen(prev, c.st)
 		}
 	}
 	return errJumped

@@ -138,7 +138,7 @@ func (c *checker) iterNext(call *kfuncCall) error {
 		}
 		more.frames[call.iterFrame].stack[call.iter].object.depth++
 		if before := c.prevEntry(c.st.parent, c.insn); before != nil {
-			widen(before, more)
+			c.widen(before, more)
 		}
 		more.cur().regs[0].setNotNull()
 	}

@@ -281,7 +281,7 @@ func (c *checker) mayGoto(ins *isa.Instruction) error {
 	}
 	on.mayGotoDepth++
 	if prev != nil {
-		widen(prev, on)
+		c.widen(prev, on)
 	}
 	c.insn += 1 + int(ins.Off)
 	return errJumped

@@ -30,28 +30,29 @@ func sameCallsites(a, b *state) bool {
 
 // widen makes those numbers of a state any number that differ from those of an
 // earlier turn and on which nothing depended so far (widen_imprecise_scalars).
-func widen(old, s *state) {
+func (c *checker) widen(old, s *state) {
+	c.idMap.pairs = c.idMap.pairs[:0]
 	for n, fold := range old.frames {
 		f := s.frames[n]
 		for i := range f.regs {
-			if widens(&fold.regs[i], &f.regs[i], fold.precise>>i|f.precise>>i) {
+			if c.widens(&fold.regs[i], &f.regs[i], fold.precise>>i|f.precise>>i) {
 				f.regs[i].setUnknown()
 			}
 		}
 		for i := range min(len(f.stack), len(fold.stack)) {
 			a, b := &fold.stack[i], &f.stack[i]
-			if !a.isSpill() || !b.isSpill() {
-				continue
-			}
-			if widens(a.reg, b.reg, uint16(fold.preciseSlots>>i|f.preciseSlots>>i)) {
+			if a.isSpill() && b.isSpill() && c.widens(a.reg, b.reg, uint16(fold.preciseSlots>>i|f.preciseSlots>>i)) {
 				b.reg = &unknownReg
 			}
 		}
 	}
 }
 
-func widens(old, r *Reg, precise uint16) bool {
-	return old.Type == Scalar && r.Type == Scalar && precise&1 == 0 && !sameButIDs(old, r)
+// widens reports whether a number is to be widened. Before 7.0 one that is linked in
+// another way is, too.
+func (c *checker) widens(old, r *Reg, precise uint16) bool {
+	return old.Type == Scalar && r.Type == Scalar && precise&1 == 0 &&
+		(!sameButIDs(old, r) || !c.since(7, 0) && !c.idMap.same(old.ID, r.ID))
 }
 
 // unknownReg is a number of which nothing is known.

@@ -129,7 +129,7 @@ func (c *checker) keep(bucket int) {
 			f.precise, f.preciseSlots = 0, 0
 		}
 	}
-	if c.since(6, 17) {
+	if c.since(7, 0) {
 		c.clearSingleIDs(cur)
 	}
 	kept := c.clone(cur)
