@@ -124,7 +124,7 @@ func (k *attachKind) compare(t *testing.T, types *btf.Spec, typ btf.Type, target
 		return "unknown"
 	}
 	to := kernelrun.Target{Attach: k.attach, Type: id, Flags: k.flags}
-	kernel := loadFor(t, k.typ, to, insns, false)
+	kernel := loadFor(t, k.typ, to, insns, nil, false)
 	switch {
 	case kernel == nil && refusal == nil:
 		return "same: accepted"
@@ -138,13 +138,17 @@ func (k *attachKind) compare(t *testing.T, types *btf.Spec, typ btf.Type, target
 	case errors.Is(kernel, unix.ENOENT): // the function was inlined everywhere
 		return "without address"
 	}
-	t.Errorf("%s, argument at %d: falsely accepted: %s", typ.TypeName(), arg, lastWords(loadFor(t, k.typ, to, insns, true)))
+	t.Errorf("%s, argument at %d: falsely accepted: %s", typ.TypeName(), arg, lastWords(loadFor(t, k.typ, to, insns, nil, true)))
 	return "falsely accepted"
 }
 
-func loadFor(t *testing.T, typ ebpf.ProgramType, to kernelrun.Target, insns []isa.Instruction, log bool) error {
+// loadFor gives a program to the running kernel; nil: it takes it.
+func loadFor(
+	t *testing.T, typ ebpf.ProgramType, to kernelrun.Target, insns []isa.Instruction, maps []*kernelrun.Map, log bool,
+) error {
+	t.Helper()
 	for {
-		prog, err := kernelrun.LoadFor(typ, to, insns, nil, log)
+		prog, err := kernelrun.LoadFor(typ, to, insns, maps, log)
 		switch {
 		case err == nil:
 			if err := prog.Close(); err != nil {
@@ -153,6 +157,10 @@ func loadFor(t *testing.T, typ ebpf.ProgramType, to kernelrun.Target, insns []is
 			return nil
 		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM):
 			continue
+		}
+		var rejected *kernelrun.Rejected
+		if !errors.As(err, &rejected) {
+			t.Fatal(err)
 		}
 		return err
 	}

@@ -112,6 +112,5 @@ func loadFormat(t *testing.T, text string, insns []isa.Instruction) bool {
 	if err := m.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	accepted, _ := loadCall(t, ebpf.Kprobe, insns, []*kernelrun.Map{m}, false)
-	return accepted
+	return loadFor(t, ebpf.Kprobe, kernelrun.Target{}, insns, []*kernelrun.Map{m}, false) == nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/internal/kernelrun"
@@ -43,11 +44,63 @@ var callMaps = []*ebpf.MapSpec{
 	{Name: "percpuhash", Type: ebpf.PerCPUHash, KeySize: 8, ValueSize: 16, MaxEntries: 4},
 }
 
-// callTypes are the program types that load without saying where they are attached.
-var callTypes = []ebpf.ProgramType{
-	ebpf.SocketFilter, ebpf.Kprobe, ebpf.SchedCLS, ebpf.TracePoint, ebpf.XDP, ebpf.PerfEvent, ebpf.CGroupSKB,
-	ebpf.LWTIn, ebpf.LWTOut, ebpf.LWTXmit, ebpf.SockOps, ebpf.SkSKB, ebpf.CGroupDevice, ebpf.SkMsg, ebpf.RawTracepoint,
-	ebpf.LWTSeg6Local, ebpf.FlowDissector, ebpf.CGroupSysctl,
+// callKind is a kind of program that calls are tried from.
+type callKind struct {
+	typ    ebpf.ProgramType
+	attach ebpf.AttachType
+	flags  uint32
+	to     string // what programs say to be attached to
+	kernel string // and its name among the kernel's types
+	ret    int32  // what programs return
+}
+
+func (k *callKind) String() string { return fmt.Sprintf("%s %s %s", k.typ, k.attach, k.to) }
+
+var callKinds = []callKind{
+	{typ: ebpf.SocketFilter}, {typ: ebpf.Kprobe}, {typ: ebpf.SchedCLS}, {typ: ebpf.TracePoint}, {typ: ebpf.XDP},
+	{typ: ebpf.PerfEvent}, {typ: ebpf.CGroupSKB}, {typ: ebpf.LWTIn}, {typ: ebpf.LWTOut}, {typ: ebpf.LWTXmit},
+	{typ: ebpf.SkSKB}, {typ: ebpf.RawTracepoint}, {typ: ebpf.LWTSeg6Local}, {typ: ebpf.FlowDissector},
+	{typ: ebpf.CGroupSock, attach: ebpf.AttachCGroupInetSockCreate},
+	{typ: ebpf.CGroupSock, attach: ebpf.AttachCGroupInet4PostBind},
+	{typ: ebpf.SockOps, attach: ebpf.AttachCGroupSockOps},
+	{typ: ebpf.CGroupDevice, attach: ebpf.AttachCGroupDevice},
+	{typ: ebpf.SkMsg, attach: ebpf.AttachSkMsgVerdict},
+	{typ: ebpf.CGroupSysctl, attach: ebpf.AttachCGroupSysctl},
+	{typ: ebpf.CGroupSockAddr, attach: ebpf.AttachCGroupInet4Connect},
+	{typ: ebpf.CGroupSockAddr, attach: ebpf.AttachCGroupUDP6Recvmsg, ret: 1},
+	{typ: ebpf.CGroupSockopt, attach: ebpf.AttachCGroupSetsockopt},
+	{typ: ebpf.CGroupSockopt, attach: ebpf.AttachCGroupGetsockopt},
+	{typ: ebpf.SkLookup, attach: ebpf.AttachSkLookup},
+	{typ: ebpf.SkReuseport, attach: ebpf.AttachSkReuseportSelect},
+	{typ: ebpf.Syscall, flags: sleepable},
+	{typ: ebpf.Tracing, attach: ebpf.AttachTraceIter, to: "task", kernel: "bpf_iter_task"},
+	{typ: ebpf.Tracing, attach: ebpf.AttachTraceRawTp, to: "sched_switch", kernel: "btf_trace_sched_switch"},
+	{typ: ebpf.Tracing, attach: ebpf.AttachTraceFEntry, to: "do_unlinkat", kernel: "do_unlinkat"},
+	{typ: ebpf.Tracing, attach: ebpf.AttachTraceFExit, to: "filp_close", kernel: "filp_close"},
+	{typ: ebpf.LSM, attach: ebpf.AttachLSMMac, to: "file_open", kernel: "bpf_lsm_file_open"},
+	{typ: ebpf.LSM, attach: ebpf.AttachLSMMac, flags: sleepable, to: "file_open", kernel: "bpf_lsm_file_open"},
+	{typ: ebpf.LSM, attach: ebpf.AttachLSMCgroup, to: "socket_post_create", kernel: "bpf_lsm_socket_post_create"},
+}
+
+// target is what the kernel is told of where a program will be attached; false where
+// it does not have that.
+func (k *callKind) target(types *btf.Spec) (kernelrun.Target, bool) {
+	to := kernelrun.Target{Attach: k.attach, Flags: k.flags}
+	if k.kernel == "" {
+		return to, true
+	}
+	all, err := types.AnyTypesByName(k.kernel)
+	if err != nil {
+		return to, false
+	}
+	for _, typ := range all {
+		switch typ.(type) {
+		case *btf.Func, *btf.Typedef:
+			to.Type, err = types.TypeID(typ)
+			return to, err == nil
+		}
+	}
+	return to, false
 }
 
 // callMapsFor are the maps, of callMaps, that helpers are made for.
@@ -72,6 +125,7 @@ type callWriter struct {
 	*rand.Rand
 	insns []isa.Instruction
 	maps  []int // of callMaps, by the index in the program
+	ret   int32
 }
 
 func (w *callWriter) emit(op uint8, dst, src int, off int16, imm int32) {
@@ -110,7 +164,7 @@ func (w *callWriter) value(checked bool) {
 	w.call(1)
 	if checked {
 		w.emit(isa.ClassJMP|isa.JmpJNE, isa.R0, 0, 2, 0)
-		w.set(isa.R0, 0)
+		w.set(isa.R0, w.ret)
 		w.emit(isa.ClassJMP|isa.JmpEXIT, 0, 0, 0, 0)
 	}
 }
@@ -137,7 +191,7 @@ func (w *callWriter) write(h *helper.Helper) {
 	}
 	w.call(h.ID)
 	w.look(h)
-	w.set(isa.R0, 0)
+	w.set(isa.R0, w.ret)
 	w.emit(isa.ClassJMP|isa.JmpEXIT, 0, 0, 0, 0)
 }
 
@@ -237,31 +291,42 @@ func (w *callWriter) look(*helper.Helper) {
 	}
 }
 
-// TestHelpersAgainstKernel calls every helper from every program type with arguments of
-// all kinds, and holds the verdict against the running kernel's.
+// TestHelpersAgainstKernel calls every helper from every kind of program with arguments
+// of all kinds, and holds the verdict against the running kernel's.
 func TestHelpersAgainstKernel(t *testing.T) {
 	testenv.Kernel(t)
-	opts := &verifier.Options{Kernel: runningKernel(t)}
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
+		t.Skipf("the kernel tells no types: %v", err)
+	}
+	opts := &verifier.Options{Kernel: runningKernel(t), KernelTypes: types}
 	seed, rounds := testenv.Seed(t), max(edgePrograms(t)/3000, 1)
-	count := map[string]int{}
-	for _, typ := range callTypes {
-		maps := newCallMaps(t) // a map of programs belongs to the first program's type
-		for _, h := range helper.All() {
-			if !h.AllowedIn(typ) && typ != ebpf.SocketFilter || slices.Contains(configured, h.ID) {
-				continue
+	for i := range callKinds {
+		k := &callKinds[i]
+		t.Run(k.String(), func(t *testing.T) {
+			to, ok := k.target(types)
+			if !ok {
+				t.Skip("this kernel does not have it")
 			}
-			for i := range rounds {
-				w := &callWriter{Rand: rand.New(rand.NewPCG(seed, uint64(typ)<<32|uint64(h.ID)<<16|uint64(i)))}
-				w.write(h)
-				o := compareCall(t, typ, w, maps, opts)
-				count[strings.SplitN(o, "\n", 2)[0]]++
-				if strings.HasPrefix(o, "falsely") {
-					t.Errorf("%s from %s: %s\n%s", h.Name, typ, o, w.listing())
+			maps := newCallMaps(t) // a map of programs belongs to the first program's type
+			count := map[string]int{}
+			for _, h := range helper.All() {
+				if !h.AllowedIn(k.typ) && k.typ != ebpf.SocketFilter || slices.Contains(configured, h.ID) {
+					continue
+				}
+				for i := range rounds {
+					w := &callWriter{ret: k.ret, Rand: rand.New(rand.NewPCG(seed, uint64(k.typ)<<32|uint64(h.ID)<<16|uint64(i)))}
+					w.write(h)
+					o := compareCall(t, k, to, w, maps, opts)
+					count[strings.SplitN(o, "\n", 2)[0]]++
+					if strings.HasPrefix(o, "falsely") {
+						t.Errorf("%s: %s\n%s", h.Name, o, w.listing())
+					}
 				}
 			}
-		}
+			t.Log(count)
+		})
 	}
-	t.Log(count)
 }
 
 // newCallMaps makes callMaps; nil are those whose type the kernel does not have.
@@ -285,9 +350,12 @@ func newCallMaps(t *testing.T) []*kernelrun.Map {
 	return maps
 }
 
-func compareCall(t *testing.T, typ ebpf.ProgramType, w *callWriter, all []*kernelrun.Map, opts *verifier.Options) string {
+func compareCall(
+	t *testing.T, k *callKind, to kernelrun.Target, w *callWriter, all []*kernelrun.Map, opts *verifier.Options,
+) string {
 	img := &program.Image{
-		Name: "call", Type: typ, License: "GPL", Insns: w.insns, Funcs: []program.Function{{Name: "call"}},
+		Name: "call", Type: k.typ, Attach: k.attach, AttachTo: k.to, Flags: k.flags, License: "GPL", Insns: w.insns,
+		Funcs: []program.Function{{Name: "call"}}, KernelTypes: opts.KernelTypes,
 	}
 	specs := map[string]*ebpf.MapSpec{}
 	var maps []*kernelrun.Map
@@ -307,8 +375,11 @@ func compareCall(t *testing.T, typ ebpf.ProgramType, w *callWriter, all []*kerne
 	if refusal != nil && refusal.Cause == verifier.CauseUnsupported {
 		return "unknown"
 	}
-	accepted, _ := loadCall(t, typ, w.insns, maps, false)
+	kernel := loadFor(t, k.typ, to, w.insns, maps, false)
+	accepted := kernel == nil
 	switch {
+	case errors.Is(kernel, unix.EPERM):
+		return "not permitted"
 	case accepted && refusal == nil:
 		return "same: accepted"
 	case !accepted && refusal != nil:
@@ -317,28 +388,11 @@ func compareCall(t *testing.T, typ ebpf.ProgramType, w *callWriter, all []*kerne
 		return fmt.Sprintf("falsely refused\nskep: %v", ours)
 	}
 	var log strings.Builder
-	_, kernel := loadCall(t, typ, w.insns, maps, true)
+	kernel = loadFor(t, k.typ, to, w.insns, maps, true)
 	logged := *opts
 	logged.Log = &log
 	_, _ = verifier.CheckImage(img, specs, &logged) // said above
 	return fmt.Sprintf("falsely accepted\nkernel: %s\nskep: %s", lastWords(kernel), log.String())
-}
-
-func loadCall(t *testing.T, typ ebpf.ProgramType, insns []isa.Instruction, maps []*kernelrun.Map, log bool) (bool, error) {
-	for {
-		prog, err := kernelrun.Load(typ, insns, maps, log)
-		switch {
-		case err == nil:
-			return true, prog.Close()
-		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM):
-			continue
-		}
-		var rejected *kernelrun.Rejected
-		if !errors.As(err, &rejected) {
-			t.Fatal(err)
-		}
-		return false, err
-	}
 }
 
 func (w *callWriter) listing() string {
