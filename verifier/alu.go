@@ -210,10 +210,16 @@ func (c *checker) binary(ins *isa.Instruction) error {
 		if err := c.precise(ins.Dst); err != nil {
 			return err
 		}
+		if err := c.saneDelta(ins, src, dst); err != nil {
+			return err
+		}
 		off := dst.Value
 		return c.offset(ins, src, &off)
 	case src.Type == Scalar:
 		if err := c.precise(ins.Src); err != nil {
+			return err
+		}
+		if err := c.saneDelta(ins, dst, src); err != nil {
 			return err
 		}
 		return c.offset(ins, dst, &src.Value)

@@ -153,6 +153,15 @@ func (c *checker) saneOffset(ins *isa.Instruction, ptr *Reg, off *scalar.Value) 
 	return c.sanePointer(ins, ptr)
 }
 
+// saneDelta refuses a number that is linked to another at a large distance. Linux before
+// 7.2 keeps that where a pointer has its offset.
+func (c *checker) saneDelta(ins *isa.Instruction, ptr, off *Reg) error {
+	if d := off.Delta; (d >= maxOffset || d <= -maxOffset) && !c.since(7, 2) {
+		return c.failReg(CauseUnboundedOffset, int(ins.Dst), "%s pointer offset %d is not allowed", ptr.typeName(), d)
+	}
+	return nil
+}
+
 // sanePointer refuses pointers that are too far from their object.
 func (c *checker) sanePointer(ins *isa.Instruction, ptr *Reg) error {
 	off := ptr.SMin
