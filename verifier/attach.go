@@ -307,6 +307,16 @@ var sleepableOperations = map[string][]string{
 	"hid_bpf_ops": {"hid_rdesc_fixup", "hid_hw_request", "hid_hw_output_report"},
 }
 
+// supportedOperations are the operations that programs may be, of structures that have
+// others too.
+var supportedOperations = map[string][]string{
+	"Qdisc_ops": {"enqueue", "dequeue", "init", "reset", "destroy"},
+	"tcp_congestion_ops": {
+		"ssthresh", "cong_avoid", "set_state", "cwnd_event", "cwnd_event_tx_start", "in_ack_event", "pkts_acked",
+		"min_tso_segs", "cong_control", "undo_cwnd", "sndbuf_expand", "init", "release",
+	},
+}
+
 // attachOperation finds the arguments of an operation of a struct_ops structure
 // (check_struct_ops_btf_id).
 func (c *checker) attachOperation() error {
@@ -331,6 +341,9 @@ func (c *checker) attachOperation() error {
 	proto, ok := btf.UnderlyingType(to).(*btf.FuncProto)
 	if to == nil || !ok {
 		return c.fail(CauseAttach, "attach to invalid member %s(@idx %d) of struct %s", member, i, ops)
+	}
+	if may, some := supportedOperations[ops]; some && !slices.Contains(may, member) {
+		return c.fail(CauseAttach, "attach to unsupported member %s of struct %s", member, ops)
 	}
 	if may, some := sleepableOperations[ops]; c.sleepableProgram() && some && !slices.Contains(may, member) {
 		return c.fail(CauseSleepable, "attach to unsupported member %s of struct %s", member, ops)

@@ -68,7 +68,7 @@ func TestAttachAgainstKernel(t *testing.T) {
 					t.Fatal(err)
 				}
 				target, ok := k.target(typ)
-				if !ok || g.IntN(k.share) > 0 {
+				if !ok || g.IntN(k.share) > 0 || ambiguous(types, typ) {
 					continue
 				}
 				count[k.compare(t, types, typ, target, int16(8*g.IntN(4)), opts)]++
@@ -97,6 +97,13 @@ func (k *attachKind) target(typ btf.Type) (string, bool) {
 		name = typ.TypeName()
 	}
 	return name, ok
+}
+
+// ambiguous reports whether more than one type has a type's name: static functions in
+// different files.
+func ambiguous(types *btf.Spec, typ btf.Type) bool {
+	all, err := types.AnyTypesByName(typ.TypeName())
+	return err != nil || len(all) > 1
 }
 
 // compare loads a program that reads an argument and what it points to.

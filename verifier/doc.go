@@ -25,7 +25,11 @@
 //	stackdepth.go        how much stack functions use together
 //	alu.go jump.go pointer.go      arithmetic and comparisons
 //	access.go stack.go packet.go context.go btf.go   loads and stores
-//	helper.go argument.go kfunc.go dynptr.go iter.go graph.go   calls
+//	helper.go helperrule.go argument.go argtype.go format.go    calls of helpers
+//	proto.go prototable.go helperuse.go mapcompat.go   how they are called, and by whom
+//	kfunc.go dynptr.go iter.go graph.go   calls of kernel functions
+//	lock.go reference.go release.go section.go   what is held, and where nothing may sleep
+//	attach.go hooks.go target.go   what the program is attached to
 //	frame.go callback.go global.go   calls of the program's own functions
 //	explain.go log.go facts.go     what is told of it
 package verifier
