@@ -17,10 +17,13 @@
 //	state.go      registers, stack, references: the state of a path
 //	checker.go    one verification, and what the rules share
 //	walk.go       from instruction to instruction along all paths
-//	cfg.go fields.go     functions, jumps, reachability and fields before the walk
-//	constants.go live.go what is constant on every path, and what is read later
+//	cfg.go reach.go fields.go  functions, jumps, what is reached and loops, before the walk
+//	callinfo.go          what is known of a call before the walk
+//	constants.go live.go what is constant on every path, and which registers are read later
+//	where.go stackflow.go stackuse.go   pointers to the stack, and which slots are read later
 //	prune.go equal.go    when a path need not be followed further
 //	loop.go              loops that end for other reasons than a counter
+//	pool.go              states are copied often
 //	precision.go history.go    which numbers a path's safety depended on
 //	stackdepth.go        how much stack functions use together
 //	alu.go jump.go pointer.go      arithmetic and comparisons
