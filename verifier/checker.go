@@ -25,19 +25,19 @@ type Map struct {
 // function is one function of the program.
 type function struct {
 	program.Function
-	end                     int  // behind its last instruction
-	global                  bool // verified on its own, by its BTF
-	called                  bool
-	verified                bool // of global ones
-	stack                   int  // bytes of stack that it uses
-	exit                    int  // its last exit instruction; -1: none
-	tailCalls, ldAbs, arena bool
-	callback                bool // called by a helper or kernel function
-	async                   bool // later, on a stack of its own
-	exception               bool // the exception callback
-	effects                 effects
-	args                    []globalArg // of global ones, once they were asked for
-	postorder               []int32
+	end              int  // behind its last instruction
+	global           bool // verified on its own, by its BTF
+	called           bool
+	verified         bool // of global ones
+	stack            int  // bytes of stack that it uses
+	exit             int  // its last exit instruction; -1: none
+	tailCalls, ldAbs bool
+	callback         bool // called by a helper or kernel function
+	async            bool // later, on a stack of its own
+	exception        bool // the exception callback
+	effects          effects
+	args             []globalArg // of global ones, once they were asked for
+	postorder        []int32
 }
 
 // insnAux is what is noted of an instruction.

@@ -22,7 +22,6 @@ func span(low, high int) (s halves) {
 }
 
 func (s halves) or(t halves) halves     { return halves{s[0] | t[0], s[1] | t[1]} }
-func (s halves) and(t halves) halves    { return halves{s[0] & t[0], s[1] & t[1]} }
 func (s halves) andNot(t halves) halves { return halves{s[0] &^ t[0], s[1] &^ t[1]} }
 func (s halves) has(n int) bool         { return s[n/64]>>(n%64)&1 != 0 }
 
