@@ -42,10 +42,14 @@ func edgePrograms(t *testing.T) int {
 // accepted against the running kernel's.
 func TestAgainstKernel(t *testing.T) {
 	testenv.Kernel(t)
-	opts := &verifier.Options{Kernel: runningKernel(t)}
+	againstKernel(t, edgePrograms(t), &verifier.Options{Kernel: runningKernel(t)})
+}
+
+// againstKernel compares n programs.
+func againstKernel(t *testing.T, n int, opts *verifier.Options) {
 	seed := testenv.Seed(t)
 	count := map[string]int{}
-	for i := range edgePrograms(t) {
+	for i := range n {
 		p := generated(seed, i)
 		o := compareWithKernel(t, p, opts)
 		count[o]++
