@@ -91,8 +91,8 @@ func (c *checker) fillMemory(call *callArgs) error {
 	r := c.reg(call.fill)
 	for off := 0; off < call.fillSize; {
 		size := 1
-		if (r.fixedOffset()+int64(off))%8 == 0 && call.fillSize-off >= 8 {
-			size = 8 // a slot at once
+		if c.leaks && (r.fixedOffset()+int64(off))%8 == 0 && call.fillSize-off >= 8 {
+			size = 8 // a slot at once: the same, for who may overwrite parts of pointers
 		}
 		if err := c.access(r, call.fill, off, size, true, -1); err != nil {
 			return err
