@@ -34,10 +34,11 @@ func (c *checker) offset(ins *isa.Instruction, ptr *Reg, off *scalar.Value) erro
 		return c.failArith(ins, "R%d pointer arithmetic on %s prohibited", ins.Dst, ptr.typeName())
 	}
 	isDst := dst == ptr
-	if !isDst {
+	anywhere := ptr.is(PtrToMem, Untrusted) // loads through it cannot fault
+	if !isDst && (!anywhere || c.since(7, 2)) {
 		*dst = *ptr
 	}
-	if dst.is(PtrToMem, Untrusted) { // loads through it cannot fault
+	if anywhere {
 		return nil
 	}
 	if err := c.saneOffset(ins, dst, off); err != nil {

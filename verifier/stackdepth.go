@@ -149,7 +149,7 @@ func (s *stackCheck) calls(n, i, used, frame int) error {
 	if slices.Contains(s.chain, to) {
 		return s.fail(CauseControlFlow, "recursive call from %s() to %s()", s.funcs[n].Name, s.funcs[to].Name)
 	}
-	if frame++; s.funcs[to].global {
+	if frame++; s.funcs[to].global && s.since(7, 2) {
 		frame = 0
 	}
 	if frame >= isa.MaxFrames {
