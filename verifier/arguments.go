@@ -137,8 +137,8 @@ func (c *checker) typedArgument(index int, typ btf.Type, size int) (v ctxValue, 
 	if params := c.target.params(); index < len(params) && strings.HasSuffix(params[index].Name, "__nullable") {
 		v.flags |= MaybeNull
 	}
-	if c.isRawTracepoint() && c.since(6, 12) {
-		switch tracepointArgument(c.target, index) {
+	if c.isRawTracepoint() && c.since(6, 13) {
+		switch c.tracepointArgument(c.target, index) {
 		case argError:
 			return ctxNumber, true, ""
 		case argMayBeNull:

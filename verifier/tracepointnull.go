@@ -77,11 +77,13 @@ var nullMasks = sync.OnceValue(func() map[string]uint16 {
 
 // tracepointArgument is what a tracepoint's argument may be. Of one of a module that is
 // not listed each may be NULL.
-func tracepointArgument(t *target, index int) argNullness {
+func (c *checker) tracepointArgument(t *target, index int) argNullness {
 	name := strings.TrimPrefix(t.name, "btf_trace_")
 	mask, known := nullMasks()[name]
 	at, errs := errorArguments[name]
 	switch {
+	case errs && at == index && strings.HasPrefix(name, "signal_") && !c.since(7, 0):
+		return argMayBeNull
 	case errs && at == index:
 		return argError
 	case mask>>index&1 != 0, !known && t.module:
