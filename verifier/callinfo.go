@@ -97,25 +97,29 @@ const (
 )
 
 // noteEffects adds what an instruction may do to its function's effects.
-func (c *checker) noteEffects(f *function, i int) {
+func (c *checker) noteEffects(f *function, i int) { f.effects |= c.effectsAt(i) }
+
+// effectsAt are what the call at an instruction may do, of a helper or kernel function.
+func (c *checker) effectsAt(i int) (may effects) {
 	ins := &c.insns[i]
 	switch {
 	case ins.IsCall(isa.CallHelper):
 		p := c.prototype(asm.BuiltinFunc(ins.Imm))
 		if p == nil {
-			return
+			return 0
 		}
 		if p.flags&shiftsPacket != 0 {
-			f.effects |= movesPacket
+			may |= movesPacket
 		}
 		if p.flags&sleeps != 0 {
-			f.effects |= maySleep
+			may |= maySleep
 		}
 	case ins.IsCall(isa.CallKfunc):
 		if k := c.img.Kfuncs[i]; k != nil {
-			f.effects |= c.kfuncMay(k.Name)
+			may |= c.kfuncMay(k.Name)
 		}
 	}
+	return may
 }
 
 // params is how many arguments a helper takes.

@@ -110,6 +110,7 @@ func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 	if c.kernel, err = kernelOf(opts.Kernel); err != nil {
 		return nil, err
 	}
+	_, c.uninitReads = c.kernel.Has(kernels.UninitStackReads)
 	if !c.since(7, 2) {
 		c.rules = scalar.Before72
 	}

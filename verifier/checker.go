@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/cilium/ebpf"
 
@@ -80,8 +81,9 @@ type checker struct {
 	bypass  bool // needs no guards against speculation (CAP_PERFMON)
 	strict  bool // accesses must be aligned
 
-	everyState bool // keep each state (BPF_F_TEST_STATE_FREQ)
-	aluLimits  bool // what guards against speculation depends on exact numbers
+	uninitReads bool // those who may see addresses may read the stack as it is
+	everyState  bool // keep each state (BPF_F_TEST_STATE_FREQ)
+	aluLimits   bool // what guards against speculation depends on exact numbers
 
 	funcs     []function
 	order     []int // functions, callees before their callers
@@ -151,12 +153,37 @@ func (c *checker) refuse(e *Error) error {
 	if e.Insn >= 0 {
 		e.Where, e.Line, e.Text = c.img.Where(e.Insn), c.img.LineAt(e.Insn), c.text(e.Insn)
 	}
+	e.Reg = c.blamed(e)
 	if e.Reg >= 0 && c.st != nil {
 		if r := c.reg(uint8(e.Reg)); r.Type != NotInit {
 			e.Value = c.regText(r, len(c.st.frames)-1, false)
 		}
 	}
 	return e
+}
+
+// namedReg finds the register that words of Linux's log are about.
+var namedReg = regexp.MustCompile(`\bR(\d)\b`)
+
+// blamed is the register that a refusal is about: in arithmetic on a pointer the
+// number that has no bounds, otherwise the one that it or its words name; -1: none.
+func (c *checker) blamed(e *Error) int {
+	if e.Cause == CauseUnboundedOffset && e.Insn >= 0 {
+		ins := &c.insns[e.Insn]
+		if cl := ins.Class(); (cl == isa.ClassALU || cl == isa.ClassALU64) && ins.Op&isa.SrcX != 0 {
+			if c.reg(ins.Dst).Type == Scalar {
+				return int(ins.Dst)
+			}
+			return int(ins.Src)
+		}
+	}
+	if e.Reg >= 0 {
+		return e.Reg
+	}
+	if found := namedReg.FindStringSubmatch(e.Kernel); found != nil {
+		return int(found[1][0] - '0')
+	}
+	return -1
 }
 
 // read demands that a register was written (check_reg_arg, SRC_OP).

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/skep-ebpf/skep/isa"
 )
 
 // Explanation is how a program came to what it was refused for.
@@ -59,10 +57,12 @@ func (c *checker) explainBy(e *Error, x *Explanation) {
 	if err := c.run(); !errors.As(err, &again) || again.Insn != e.Insn || c.st == nil {
 		return
 	}
+	var origins []*trail
 	if e.Reg >= 0 {
-		for _, t := range c.slice(c.st.trail, len(c.st.frames)-1, uint8(e.Reg), maxOrigins) {
-			x.Origins = append(x.Origins, c.origin(t))
-		}
+		origins = c.slice(c.st.trail, len(c.st.frames)-1, uint8(e.Reg), maxOrigins)
+	}
+	for _, t := range origins {
+		x.Origins = append(x.Origins, c.origin(t))
 	}
 	next := e.Insn
 	for t := c.st.trail; t != nil && len(x.Branches) < maxBranches; t = t.before {
@@ -71,7 +71,7 @@ func (c *checker) explainBy(e *Error, x *Explanation) {
 		}
 		next = t.insn
 	}
-	if hint := c.hint(e, x); hint != "" {
+	if hint := c.hint(e, c.st.trail, origins); hint != "" {
 		x.Hint = hint
 	}
 }
@@ -91,23 +91,6 @@ func (c *checker) branch(insn, next int) (Branch, bool) {
 		return Branch{}, false
 	}
 	return Branch{Insn: insn, Where: c.img.Where(insn), Text: c.text(insn), Taken: next != insn+1}, true
-}
-
-// hint is what to try where the way to the refusal tells more than its cause does.
-func (c *checker) hint(e *Error, x *Explanation) string {
-	if e.Cause != CauseUnboundedOffset && e.Cause != CauseBounds {
-		return ""
-	}
-	for _, o := range x.Origins {
-		ins := &c.insns[o.Insn]
-		switch {
-		case ins.Class() == isa.ClassJMP32:
-			return fmt.Sprintf("the bound at instruction %d is of the lower 32 bits only, and all 64 are used: make the variable 64 bits wide, or mask it", o.Insn)
-		case ins.Class() == isa.ClassLDX && ins.Src == isa.R10 && ins.Op&isa.SizeDW != isa.SizeDW:
-			return fmt.Sprintf("the value was kept on the stack and loaded in part at instruction %d, which loses its bounds: compare it again after that", o.Insn)
-		}
-	}
-	return ""
 }
 
 // line is the refusal in one line, without the program's name, which callers give.

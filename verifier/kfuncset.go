@@ -257,7 +257,39 @@ func (c *checker) kernelFunc(name string) *btf.FuncProto {
 	if err != nil {
 		return nil
 	}
-	return protoOf(known, name)
+	return c.inKernelTypes(protoOf(known, name))
+}
+
+// inKernelTypes gives a prototype of the tables with the kernel's own structures in
+// place of those of the same names, which it would be held against.
+func (c *checker) inKernelTypes(proto *btf.FuncProto) *btf.FuncProto {
+	if proto == nil || c.kernelTypes() == nil {
+		return proto
+	}
+	own := func(t btf.Type) btf.Type {
+		target, ok := pointee(t)
+		if !ok {
+			return t
+		}
+		if _, _, ok := members(target); !ok {
+			return t
+		}
+		for _, k := range named(c.kernelTypes(), btf.UnderlyingType(target).TypeName()) {
+			if _, _, ok := members(k); !ok {
+				continue
+			}
+			if _, constant := target.(*btf.Const); constant {
+				k = &btf.Const{Type: k}
+			}
+			return &btf.Pointer{Target: k}
+		}
+		return t
+	}
+	mine := &btf.FuncProto{Return: own(proto.Return)}
+	for _, p := range proto.Params {
+		mine.Params = append(mine.Params, btf.FuncParam{Name: p.Name, Type: own(p.Type)})
+	}
+	return mine
 }
 
 // protoOf gives the prototype of a function, or nil.

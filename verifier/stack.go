@@ -30,7 +30,7 @@ func (c *checker) accessStack(a *memAccess) error {
 
 // uninitAllowed reports whether bytes of the stack may be read that nothing was
 // stored to.
-func (c *checker) uninitAllowed() bool { return c.leaks && c.since(6, 3) }
+func (c *checker) uninitAllowed() bool { return c.leaks && c.uninitReads }
 
 // stackBounds checks that an access lies within the stack that a register points
 // into, makes that reach down to it and gives its frame
@@ -51,12 +51,16 @@ func (c *checker) stackBounds(r *Reg, n uint8, off, size int, write bool) (*fram
 	if !write && !c.uninitAllowed() {
 		lowest = int64(-8 * len(f.stack))
 	}
+	cause := CauseStackBounds
+	if begin >= -isa.StackSize && begin < 0 && end <= 0 {
+		cause = CauseUninitStack // below what was written so far
+	}
 	switch {
 	case begin >= lowest && begin <= -1 && end <= 0 && size >= 0:
 	case r.fixed():
-		return nil, c.failReg(CauseStackBounds, int(n), "invalid%s stack R%d off=%d size=%d", access, n, begin, size)
+		return nil, c.failReg(cause, int(n), "invalid%s stack R%d off=%d size=%d", access, n, begin, size)
 	default:
-		return nil, c.failReg(CauseStackBounds, int(n), "invalid variable-offset%s stack R%d var_off=%s off=%d size=%d",
+		return nil, c.failReg(cause, int(n), "invalid variable-offset%s stack R%d var_off=%s off=%d size=%d",
 			access, n, r.offsetBits(), off, size)
 	}
 	f.grow(int(begin))
