@@ -107,14 +107,24 @@ func (c *checker) enterLoop(s *state) {
 	s.visit = v
 }
 
+// addBackEdge keeps a state that one of an unfinished loop covers.
+func (c *checker) addBackEdge(old, s *state) {
+	if old.visit == nil {
+		return
+	}
+	e := c.clone(s)
+	e.equal = old
+	old.visit.backEdges = append(old.visit.backEdges, e)
+}
+
 // maxBackEdgeRounds is MAX_BACKEDGE_ITERS.
 const maxBackEdgeRounds = 64
 
 // exitLoop ends the visit that a state began, all of whose paths were followed.
-func (c *checker) exitLoop(s *state) error {
+func (c *checker) exitLoop(s *state) {
 	v := s.visit
 	if v == nil || v.entry != s {
-		return nil
+		return
 	}
 	v.entry = nil
 	for round, changed := 0, true; changed; round++ {
@@ -135,7 +145,6 @@ func (c *checker) exitLoop(s *state) error {
 		c.recycle(e)
 	}
 	v.backEdges = v.backEdges[:0]
-	return nil
 }
 
 // unfinished reports whether precision is still to come to a kept state from the

@@ -21,64 +21,62 @@ func (c *checker) visited() (covered bool, err error) {
 	force := c.everyState || c.aux[c.insn].force || len(cur.history) > longHistory
 	jumps, insns := c.jumps-c.keptJumps, c.processed-c.keptInsns
 	keep := force || jumps >= 2 && insns >= 8
-	early := c.since(7, 0)
-	if early {
+	if c.cleansEarly() {
 		c.clean(cur)
 	}
-
 	b := c.bucketOf(c.insn, cur.cur().callsite)
 	n := 0
-	for link := &c.kept[b]; *link != nil; {
+	for link := &c.kept[b]; *link != nil; n++ {
 		old := *link
-		n++
-		if old.insn != c.insn {
-			link = &old.older
-			continue
-		}
-		if old.branches > 0 {
-			hit, err := c.turn(old, cur)
+		if old.insn == c.insn {
+			hit, loop, err := c.meet(old, cur)
 			if err != nil {
 				return false, err
 			}
 			if hit {
-				return true, c.covered(old, cur, true)
+				c.coveredBy(old, loop)
+				return true, nil
 			}
-			// In a loop, turns differ: most would not be of use later.
-			if !force && jumps < 20 && insns < 100 {
+			// Turns of a loop differ: most states would not be of use later.
+			if old.branches > 0 && !force && jumps < 20 && insns < 100 {
 				keep = false
 			}
-		} else {
-			loop := old.unfinished()
-			how := notExact
-			if loop {
-				how = rangeWithin
-			} else if !early && !old.cleaned {
-				c.clean(old)
-				old.cleaned = true
+			if keep {
+				old.misses++
 			}
-			if c.equal(old, cur, how) {
-				return true, c.covered(old, cur, loop)
+			if c.useless(old) {
+				*link = old.older
+				c.evict(old)
+				continue
 			}
-		}
-		if keep {
-			old.misses++
-		}
-		allowed := 3
-		if c.aux[c.insn].force && old.branches > 0 {
-			allowed = 64
-		}
-		if old.misses > old.hits*allowed+allowed {
-			*link = old.older
-			c.evict(old)
-			continue
 		}
 		link = &old.older
 	}
-	if !keep || !c.capable && n > maxKept {
-		return false, nil
+	if keep && (c.capable || n <= maxKept) {
+		c.keep(b)
 	}
-	c.keep(b)
 	return false, nil
+}
+
+// cleansEarly reports whether states forget on their way what is not read any more.
+// Before 7.0 Linux did so only with states all of whose paths were followed.
+func (c *checker) cleansEarly() bool { return c.since(7, 0) }
+
+// meet reports whether a kept state covers the current one, and whether that is so
+// because of a loop that ends, in which case not all is known yet of what is precise.
+func (c *checker) meet(old, cur *state) (hit, loop bool, err error) {
+	if old.branches > 0 {
+		hit, err = c.turn(old, cur)
+		return hit, true, err
+	}
+	if old.unfinished() {
+		return c.equal(old, cur, rangeWithin), true, nil
+	}
+	if !old.cleaned && !c.cleansEarly() {
+		c.clean(old)
+		old.cleaned = true
+	}
+	return c.equal(old, cur, notExact), false, nil
 }
 
 // turn compares with a state of the path itself, in a loop: it reports whether the
@@ -104,19 +102,26 @@ func (c *checker) turn(old, cur *state) (hit bool, err error) {
 	return false, nil
 }
 
-// covered ends the current path at a state that covers it.
-func (c *checker) covered(old, cur *state, loop bool) error {
+// coveredBy ends the current path at a state that covers it.
+func (c *checker) coveredBy(old *state, loop bool) {
 	old.hits++
 	if c.aux[c.insn].jump {
 		c.record(0, 0, 0, 0)
 	}
-	c.propagatePrecision(old, cur)
-	if loop && old.visit != nil {
-		e := c.clone(cur)
-		e.equal = old
-		old.visit.backEdges = append(old.visit.backEdges, e)
+	c.propagatePrecision(old, c.st)
+	if loop {
+		c.addBackEdge(old, c.st)
 	}
-	return nil
+}
+
+// useless reports whether a state is not worth comparing with any more. Loops need
+// theirs to converge.
+func (c *checker) useless(s *state) bool {
+	allowed := 3
+	if c.aux[c.insn].force && s.branches > 0 {
+		allowed = 64
+	}
+	return s.misses > s.hits*allowed+allowed
 }
 
 // keep keeps the current state, which then is the first of a new part of the path.
@@ -150,21 +155,18 @@ func (c *checker) evict(s *state) {
 }
 
 // pathDone counts the current path as followed to its end.
-func (c *checker) pathDone() error {
+func (c *checker) pathDone() {
 	for s := c.st; s != nil; {
 		if s.branches--; s.branches > 0 {
 			break
 		}
-		if err := c.exitLoop(s); err != nil {
-			return err
-		}
+		c.exitLoop(s)
 		parent := s.parent
 		if s == c.st || s.evicted && !s.unfinished() {
 			c.recycle(s)
 		}
 		s = parent
 	}
-	return nil
 }
 
 // bucketOf is where the states are kept that a function has at an instruction when
@@ -176,8 +178,7 @@ func (c *checker) bucketOf(insn, callsite int) int {
 // bucket gives the latest of these states.
 func (c *checker) bucket(insn, callsite int) *state { return c.kept[c.bucketOf(insn, callsite)] }
 
-// clean forgets of a state what is not read any more. Before 7.0 Linux did so only
-// with states all of whose paths were followed.
+// clean forgets of a state what is not read any more.
 func (c *checker) clean(s *state) {
 	for n, f := range s.frames {
 		live := c.aux[c.frameInsn(s, n)].liveRegs
