@@ -180,6 +180,7 @@ const (
 	codeTailCall
 	codeLdPacket
 	codeTrap
+	codeTraced
 )
 
 // codeOf gives the form of an opcode. The variant is Off of arithmetic and Imm

@@ -21,6 +21,9 @@ func Compile(in *Input) (*Program, error) {
 	if !c.checkedOnly && !keepsStrangers(in.Maps) {
 		c.prog.fast = c.convertContext()
 	}
+	if in.Trace != nil {
+		c.prog.trace()
+	}
 	return c.prog, nil
 }
 

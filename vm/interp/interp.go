@@ -48,6 +48,8 @@ type Input struct {
 	// Where describes an instruction's source position for a person, such as
 	// "firewall.bpf.c:42: if (ip + 1 > end)"; nil or "" where unknown.
 	Where func(insn int) string
+	// Trace is called before each instruction of a checked run; optional.
+	Trace func(Step)
 	// Proprietary says that the program's licence is not GPL compatible, and some
 	// helpers are not for it.
 	Proprietary bool

@@ -20,7 +20,9 @@ func (m *machine) runChecked(base int) {
 	for {
 		o := pc
 		pc = pc.skip()
-		switch o.code {
+		code := o.code
+	again:
+		switch code {
 		case codeAddK64:
 			reg[o.dst&15] = reg[o.dst&15] + o.imm
 
@@ -1693,6 +1695,11 @@ func (m *machine) runChecked(base int) {
 			m.pc, m.limit = pc, limit
 			m.trap(o)
 			return
+
+		case codeTraced:
+			m.pc, m.limit = pc, limit
+			code = m.traced(o)
+			goto again
 
 		}
 	jump:

@@ -32,7 +32,8 @@ type Program struct {
 	provs   []exec.Prov      // what LddwPointer's off is an index into
 	traps   []string         // why Trap's off must not be reached
 	arena   *arena
-	targets []bool // the instructions that jump tables lead to; nil without gotox
+	targets []bool  // the instructions that jump tables lead to; nil without gotox
+	codes   []uint8 // of ops, where those are Traced
 }
 
 // Name is the program's name.

@@ -296,5 +296,7 @@ func control() []form {
 		// The legacy packet loads end the function where they find no bytes.
 		{name: "LdPacket", prov: own, body: "$save\nif !m.loadPacket(o) {\nif m.err != nil || m.depth == base {\nreturn\n}\nm.ret()\n}\n$load"},
 		{name: "Trap", prov: own, body: "$save\nm.trap(o)\nreturn"},
+		// Stands for any form in a program whose steps somebody wants to see.
+		{name: "Traced", only: checked, prov: own, body: "$save\ncode = m.traced(o)\ngoto again"},
 	}
 }

@@ -100,14 +100,19 @@ func (m *machine) %s(base int) {
 	if m == checked {
 		b.WriteString("prov := &m.prov\nregions := m.state.Regions()\nstack := m.state.Stack()\n")
 	}
-	b.WriteString("for {\no := pc\npc = pc.skip()\nswitch o.code {\n")
+	b.WriteString("for {\no := pc\npc = pc.skip()\n")
+	if m == checked {
+		b.WriteString("code := o.code\nagain:\nswitch code {\n")
+	} else {
+		b.WriteString("switch o.code {\n")
+	}
 	for _, f := range all {
 		if f.only != both && f.only != m {
 			continue
 		}
 		fmt.Fprintf(&b, "case code%s:\n", f.name)
 		b.WriteString(expand(f, m) + "\n")
-		if !strings.HasSuffix(f.body, "goto jump") && !strings.HasSuffix(f.body, "return") {
+		if !leaves(f.body) {
 			b.WriteString("continue\n")
 		}
 	}
@@ -127,6 +132,16 @@ jump:
 }
 `)
 	return b.String()
+}
+
+// leaves reports whether a form's statements say themselves where to go on.
+func leaves(body string) bool {
+	for _, end := range []string{"goto jump", "goto again", "return"} {
+		if strings.HasSuffix(body, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // expand gives a form's statements in a loop.
