@@ -83,6 +83,7 @@ type checker struct {
 
 	uninitReads bool // those who may see addresses may read the stack as it is
 	everyState  bool // keep each state (BPF_F_TEST_STATE_FREQ)
+	everyNumber bool // compare numbers whether they are precise or not; of tests
 	aluLimits   bool // what guards against speculation depends on exact numbers
 
 	funcs     []function
@@ -107,7 +108,8 @@ type checker struct {
 	ids     uint32
 
 	log    *logger
-	trails bool // paths remember their instructions
+	trails bool    // paths remember their instructions
+	watch  watcher // of tests; nil: none
 
 	// What pruning and precision need.
 	kept                 []*state // the states kept, by bucketOf
@@ -123,6 +125,13 @@ type checker struct {
 
 	processed int
 	result    *Result
+}
+
+// watcher is told of the walk.
+type watcher interface {
+	step(c *checker)               // an instruction is about to be looked at
+	keep(kept *state)              // the state before it is kept
+	covered(c *checker, by *state) // a kept state ends the path
 }
 
 // branch is a path still to be followed.

@@ -174,7 +174,7 @@ func (c *checker) coversNumber(old, cur *Reg, precise bool, how exactness) bool 
 	if c.aluLimits {
 		return old.Value == cur.Value && old.Delta == cur.Delta && c.idMap.sameLinks(old.ID, cur.ID)
 	}
-	if !precise && how == notExact {
+	if !precise && how == notExact && !c.everyNumber {
 		return true
 	}
 	if old.ID != 0 && (old.ID&idAddConst != cur.ID&idAddConst || old.ID&idAddConst != 0 && old.Delta != cur.Delta) {

@@ -41,6 +41,9 @@ func (c *checker) cloneFrame(f *frame) *frame {
 
 // recycle takes back a state that nothing refers to any more.
 func (c *checker) recycle(s *state) {
+	if c.watch != nil {
+		return // the watcher may
+	}
 	for _, f := range s.frames {
 		c.recycleFrame(f)
 	}

@@ -105,6 +105,9 @@ func (c *checker) turn(old, cur *state) (hit bool, err error) {
 // coveredBy ends the current path at a state that covers it.
 func (c *checker) coveredBy(old *state, loop bool) {
 	old.hits++
+	if c.watch != nil {
+		c.watch.covered(c, old)
+	}
 	if c.aux[c.insn].jump {
 		c.record(0, 0, 0, 0)
 	}
@@ -141,6 +144,9 @@ func (c *checker) keep(bucket int) {
 	kept.older = c.kept[bucket]
 	c.kept[bucket] = kept
 	c.enterLoop(kept)
+	if c.watch != nil {
+		c.watch.keep(kept)
+	}
 
 	cur.parent, cur.first, cur.depth = kept, c.insn, kept.depth+1
 	cur.history = cur.history[:0]

@@ -81,6 +81,9 @@ func (c *checker) path() error {
 			return errPathEnds
 		}
 		c.log.before(c)
+		if c.watch != nil {
+			c.watch.step(c)
+		}
 		at, depth := c.insn, len(c.st.frames)-1
 		switch err := c.step(&c.insns[c.insn]); err {
 		case nil:
