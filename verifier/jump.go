@@ -137,8 +137,8 @@ func (c *checker) outcome(ins *isa.Instruction, dst, src *Reg, s *sides) scalar.
 	op, narrow := ins.Op&0xf0, ins.Op&7 == isa.ClassJMP32
 	switch {
 	case dst.Type != Scalar || src.Type != Scalar:
-		if narrow {
-			return scalar.Maybe
+		if narrow && (c.since(7, 2) || dst.inPacket() && src.inPacket()) {
+			return scalar.Maybe // the lower half of an address may well be 0
 		}
 		return c.pointerOutcome(op, dst, src)
 	case dst == src && c.since(7, 0):
@@ -201,19 +201,27 @@ func (c *checker) notNull(r *Reg) bool {
 	if r.maybeNull() {
 		return false
 	}
-	if lo, hi := r.SMin, r.SMax; lo <= -maxOffset || hi >= maxOffset ||
-		lo+int64(r.Off) <= -maxOffset || hi+int64(r.Off) >= maxOffset {
-		return false // the sum may be 0
+	if c.since(7, 2) && r.isFarOff() {
+		return false // it may have wrapped around to 0
 	}
 	switch r.Type {
-	case PtrToSocket, PtrToTCPSock, PtrToXDPSock, PtrToSockCommon, PtrToBuf, PtrToMapValue, PtrToMapKey, ConstPtrToMap:
+	case PtrToSocket, PtrToTCPSock, PtrToSockCommon, PtrToMapValue, PtrToMapKey, ConstPtrToMap:
 		return true
+	case PtrToXDPSock, PtrToBuf:
+		return c.since(7, 2)
 	case PtrToBTF:
 		return c.isTrusted(r)
 	case PtrToMem:
 		return r.Flags&Untrusted == 0
 	}
 	return false
+}
+
+// isFarOff reports whether a pointer's offset is as large as none that is added to one
+// may be.
+func (r *Reg) isFarOff() bool {
+	lo, hi, off := r.SMin, r.SMax, int64(r.Off)
+	return lo <= -maxOffset || hi >= maxOffset || lo+off <= -maxOffset || hi+off >= maxOffset
 }
 
 // comparable refuses comparisons of addresses that this loader must not see.
@@ -236,7 +244,8 @@ func (c *checker) branchPointers(ins *isa.Instruction, dst, src *Reg, taken *sta
 		}
 		c.equalPointers(ins, dst, src, regs)
 	}
-	if (equal || op == isa.JmpJNE) && dst.maybeNull() && src.isConst() && src.UMax == 0 {
+	if (equal || op == isa.JmpJNE) && dst.maybeNull() && src.isConst() && src.UMax == 0 &&
+		(!usesSource(ins) || c.since(7, 2)) {
 		if usesSource(ins) {
 			if err := c.precise(ins.Src); err != nil {
 				return err
@@ -260,6 +269,9 @@ func (c *checker) equalPointers(ins *isa.Instruction, dst, src *Reg, regs *[11]R
 		return
 	}
 	dstOK, srcOK := c.notNull(dst), c.notNull(src)
+	if !c.since(7, 2) {
+		dstOK, srcOK = !dst.maybeNull(), !src.maybeNull()
+	}
 	if dstOK && src.maybeNull() {
 		regs[ins.Src].setNotNull()
 	}

@@ -71,13 +71,15 @@ func againstKernel(t *testing.T, n int, opts *verifier.Options) {
 // generated is one of the programs of a seed.
 func generated(seed uint64, i int) *edgegen.Program {
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
-	switch i % 4 {
+	switch i % 5 {
 	case 0:
 		return edgegen.New(r)
 	case 1:
 		return edgegen.Numbers(r)
 	case 2:
 		return edgegen.Stack(r)
+	case 3:
+		return edgegen.Pointers(r)
 	}
 	return edgegen.Flow(r)
 }

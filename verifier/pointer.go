@@ -130,10 +130,8 @@ func (c *checker) movePacket(ptr *Reg, off *scalar.Value, forward bool) {
 			ptr.Range = 0
 		}
 	}
-	// What was beyond the end may be inside again. Before 7.2, Linux forgot about that;
-	// behind the end it stays there.
-	if ptr.Range < 0 && (c.since(7, 2) || !off.IsConst() || !forward || off.SMin < 0) {
-		ptr.Range = 0
+	if ptr.Range < 0 && c.since(7, 2) {
+		ptr.Range = 0 // what was beyond the end may be inside again
 	}
 }
 

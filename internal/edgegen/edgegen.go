@@ -30,6 +30,7 @@ const (
 	valueOrNull // the same, not compared with NULL yet
 	packet
 	packetEnd
+	packetMeta
 	stack
 )
 
