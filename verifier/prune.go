@@ -1,6 +1,10 @@
 package verifier
 
-import "github.com/skep-ebpf/skep/isa"
+import (
+	"slices"
+
+	"github.com/skep-ebpf/skep/isa"
+)
 
 // When a path need not be followed further: where a state was kept from which all
 // paths were followed to their ends, and that covers the current one. Which states
@@ -208,51 +212,63 @@ func (c *checker) frameInsn(s *state, n int) int {
 // clearSingleIDs unlinks numbers that no other is linked with.
 func (c *checker) clearSingleIDs(s *state) {
 	c.idCounts = c.idCounts[:0]
-	count := func(id uint32) *idCount {
-		for i := range c.idCounts {
-			if c.idCounts[i].id == id {
-				return &c.idCounts[i]
-			}
-		}
-		c.idCounts = append(c.idCounts, idCount{id: id})
-		return &c.idCounts[len(c.idCounts)-1]
-	}
-	linked := func(r *Reg) bool { return r.Type == Scalar && r.ID != 0 }
 	for _, f := range s.frames {
 		for i := range isa.R10 {
-			if r := &f.regs[i]; linked(r) {
-				count(r.ID&^idAddConst).n++
-			}
+			c.countLink(&f.regs[i])
 		}
 		for i := range f.stack {
-			if sl := &f.stack[i]; sl.isSpill() && linked(sl.reg) {
-				count(sl.reg.ID&^idAddConst).n++
+			if sl := &f.stack[i]; sl.isSpill() {
+				c.countLink(sl.reg)
 			}
 		}
 	}
 	if len(c.idCounts) == 0 {
 		return
 	}
-	single := func(r *Reg) bool { return linked(r) && count(r.ID&^idAddConst).n == 1 }
 	for _, f := range s.frames {
 		for i := range isa.R10 {
-			if r := &f.regs[i]; single(r) {
-				r.ID, r.Delta = 0, 0
+			if r := &f.regs[i]; c.single(r) {
+				r.unlink()
 			}
 		}
 		for i := range f.stack {
-			if sl := &f.stack[i]; sl.isSpill() && single(sl.reg) {
-				r := *sl.reg
-				r.ID, r.Delta = 0, 0
-				sl.reg = &r
+			if sl := &f.stack[i]; sl.isSpill() && c.single(sl.reg) {
+				alone := *sl.reg
+				alone.unlink()
+				sl.reg = &alone
 			}
 		}
 	}
 }
 
+// idCount is how many registers share an ID.
 type idCount struct {
 	id uint32
 	n  int
+}
+
+// countLink counts a register for its ID.
+func (c *checker) countLink(r *Reg) {
+	if r.Type != Scalar || r.ID == 0 {
+		return
+	}
+	id := r.ID &^ idAddConst
+	for i := range c.idCounts {
+		if c.idCounts[i].id == id {
+			c.idCounts[i].n++
+			return
+		}
+	}
+	c.idCounts = append(c.idCounts, idCount{id, 1})
+}
+
+// single reports whether a number's ID was counted once.
+func (c *checker) single(r *Reg) bool {
+	if r.Type != Scalar || r.ID == 0 {
+		return false
+	}
+	i := slices.IndexFunc(c.idCounts, func(n idCount) bool { return n.id == r.ID&^idAddConst })
+	return c.idCounts[i].n == 1
 }
 
 // iterating reports whether the iterator that R1 points to has elements left.
