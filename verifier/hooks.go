@@ -45,7 +45,8 @@ var sleepableHooks = []struct {
 		sb_umount settime socket_accept socket_bind socket_connect socket_create socket_getpeername
 		socket_getpeersec_dgram socket_getsockname socket_getsockopt socket_listen socket_post_create
 		socket_recvmsg socket_sendmsg socket_shutdown socket_socketpair syslog task_alloc task_prctl
-		task_setscheduler userns_create`},
+		task_setscheduler userns_create bpf_map_alloc_security bpf_map_free_security`},
+	{since: kernels.V(5, 11), until: kernels.V(6, 2), hooks: "inet_conn_established key_free"},
 	{since: kernels.V(6, 12), hooks: `path_unlink path_mkdir path_rmdir path_truncate path_symlink path_link path_rename path_chmod
 		path_chown`},
 	{since: kernels.V(6, 12), until: kernels.V(7, 0), hooks: "bpf_prog_free current_getsecid_subj task_getsecid_obj"},

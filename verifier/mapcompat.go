@@ -144,16 +144,27 @@ var tracingTypes = []ebpf.ProgramType{
 	ebpf.Kprobe, ebpf.TracePoint, ebpf.PerfEvent, ebpf.RawTracepoint, ebpf.RawTracepointWritable,
 }
 
-// sleepableMaps are the map types that programs which may sleep use.
-var sleepableMaps = []ebpf.MapType{
-	ebpf.Hash, ebpf.LRUHash, ebpf.Array, ebpf.PerCPUHash, ebpf.PerCPUArray, ebpf.LRUCPUHash, ebpf.ArrayOfMaps,
-	ebpf.HashOfMaps, ebpf.RingBuf, ebpf.UserRingbuf, ebpf.InodeStorage, ebpf.SkStorage, ebpf.TaskStorage,
-	ebpf.CgroupStorage, ebpf.Queue, ebpf.Stack, ebpf.Arena,
+// sleepableMaps are the map types that programs which may sleep use, and since when.
+var sleepableMaps = map[ebpf.MapType]kernels.Version{
+	ebpf.Hash: 0, ebpf.LRUHash: 0, ebpf.Array: 0,
+	ebpf.PerCPUHash: kernels.V(5, 12), ebpf.PerCPUArray: kernels.V(5, 12), ebpf.LRUCPUHash: kernels.V(5, 12),
+	ebpf.ArrayOfMaps: kernels.V(5, 12), ebpf.HashOfMaps: kernels.V(5, 12), ebpf.RingBuf: kernels.V(5, 12),
+	ebpf.InodeStorage: kernels.V(5, 17), ebpf.SkStorage: kernels.V(5, 17), ebpf.TaskStorage: kernels.V(5, 17),
+	ebpf.UserRingbuf: kernels.V(6, 1), ebpf.CgroupStorage: kernels.V(6, 2), ebpf.Arena: kernels.V(6, 9),
+	ebpf.Queue: kernels.V(6, 12), ebpf.Stack: kernels.V(6, 12), insnArray: kernels.V(6, 19),
+	ebpf.ProgramArray: kernels.V(7, 0), ebpf.LPMTrie: kernels.V(7, 0), rhash: kernels.V(7, 2),
 }
 
-// sleepableMapsSince are those that came later.
-var sleepableMapsSince = map[ebpf.MapType]kernels.Version{
-	insnArray: kernels.V(6, 19), ebpf.ProgramArray: kernels.V(7, 0), ebpf.LPMTrie: kernels.V(7, 0), rhash: kernels.V(7, 2),
+func (c *checker) sleepableMap(t ebpf.MapType) bool {
+	since, ok := sleepableMaps[t]
+	return ok && c.kernel.Version() >= since
+}
+
+// allocates reports whether a hash map takes memory when an element is added, which
+// Linux before 6.1 could not do anywhere.
+func (m *Map) allocates() bool {
+	hash := m.Type == ebpf.Hash || m.Type == ebpf.PerCPUHash || m.Type == ebpf.HashOfMaps
+	return hash && m.Flags&maps.FlagNoPrealloc != 0 || m.Inner != nil && m.Inner.allocates()
 }
 
 // checkMaps refuses maps that are not for this program (check_map_prog_compatibility).
@@ -199,6 +210,12 @@ func (c *checker) mapFitsProgram(m *Map) error {
 		return c.fail(CauseMap, "tracing progs cannot use bpf_timer yet")
 	case tracing && !c.since(7, 0) && m.Fields.Has(maps.FieldWorkqueue):
 		return c.fail(CauseMap, "tracing progs cannot use bpf_wq yet")
+	case c.sleepableProgram() && !c.since(6, 6) && m.Fields.Has(maps.FieldSpinLock):
+		return c.fail(CauseMap, "sleepable progs cannot use bpf_spin_lock yet")
+	case c.progType() == ebpf.PerfEvent && !c.since(6, 1) && m.allocates():
+		return c.fail(CauseMap, "perf_event programs can only use preallocated hash map")
+	case c.sleepableProgram() && !c.since(6, 1) && m.allocates():
+		return c.fail(CauseMap, "Sleepable programs can only use preallocated hash maps")
 	case m.Type == ebpf.StructOpsMap:
 		return c.fail(CauseMap, "bpf_struct_ops map cannot be used in prog")
 	case c.sleepableProgram() && !c.sleepableMap(m.Type):
@@ -207,9 +224,4 @@ func (c *checker) mapFitsProgram(m *Map) error {
 		return c.fail(CausePrivilege, "CAP_BPF and CAP_PERFMON are required to use arena")
 	}
 	return nil
-}
-
-func (c *checker) sleepableMap(t ebpf.MapType) bool {
-	since, late := sleepableMapsSince[t]
-	return slices.Contains(sleepableMaps, t) || late && c.kernel.Version() >= since
 }

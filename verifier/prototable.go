@@ -256,7 +256,7 @@ var variants = []variant{
 		proto{"sk_storage_delete", [5]arg{argMap, argSkc | argOrNull}, retNumber, 0}},
 	{asm.FnSkAssign, []ebpf.ProgramType{ebpf.SkLookup}, 0,
 		proto{"sk_assign", [5]arg{argCtx, argSocket | argOrNull, argAny}, retNumber, 0}},
-	{asm.FnXdpGetBuffLen, typesOfFunctions, 0,
+	{asm.FnXdpGetBuffLen, []ebpf.ProgramType{ebpf.Tracing, ebpf.LSM, ebpf.Syscall}, 0,
 		proto{"xdp_get_buff_len", [5]arg{argXDP}, retNumber, 0}},
 	// Linux took what it writes there for something to read.
 	{asm.FnGetStack, []ebpf.ProgramType{
