@@ -92,8 +92,8 @@ func (w *Writer) Check(c *Check) error {
 	if c.Refusal != nil {
 		return w.line("%-9s %s", c.Verdict(), harmlessLines(fmt.Sprintf("%+v", c.Refusal)))
 	}
-	return w.line("%-9s %s: %d instructions, %d looked at in %d states, %d bytes of stack",
-		c.Verdict(), harmless(c.Program), c.Insns, c.Result.Processed, c.Result.States, c.Result.Stack)
+	return w.line("%-9s %s: %d instructions, %d looked at, %d bytes of stack",
+		c.Verdict(), harmless(c.Program), c.Insns, c.Result.Processed, c.Result.Stack)
 }
 
 // Checks writes verdicts of several kernels: a table of programs by kernels, and

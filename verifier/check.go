@@ -30,7 +30,8 @@ type Options struct {
 	// Kernel is the version of Linux, such as "6.12"; "": the newest known; "any":
 	// what is safe, whether some Linux takes it or not.
 	Kernel string
-	// Lacks are the capabilities that the loader does not have.
+	// Lacks are the capabilities that the loader does not have, nor CAP_SYS_ADMIN in
+	// their place.
 	Lacks Caps
 	// KernelTypes are the kernel's types, for programs whose context or calls they
 	// describe. Nil: what the image was linked against, or the running kernel's.

@@ -120,7 +120,7 @@ func (e *Error) full() string {
 	if e.Cause == CauseUnsupported {
 		fmt.Fprintf(&b, "  not known    %s\n", e.Kernel)
 	} else {
-		fmt.Fprintf(&b, "  Linux says   %s\n", e.Kernel)
+		fmt.Fprintf(&b, "  Linux says   %s\n", strings.ReplaceAll(e.Kernel, "\n", "\n               "))
 	}
 	x := e.Explain()
 	if len(x.Origins) > 0 {

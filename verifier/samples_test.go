@@ -30,9 +30,10 @@ func TestSamples(t *testing.T) {
 	dir := testenv.Data(t, "ebpf-samples")
 	types := verifiersuite.KernelTypes(t, "6.18")
 	opts := &verifier.Options{Kernel: "6.18", KernelTypes: types, Link: program.LinkOptions{KernelTypes: types}}
-	var agree, of int
 	for _, s := range readSamples(t) {
-		of++
+		if strings.Contains(s.Err, "bpf_override_return") {
+			continue // that kernel is built without it, which no table of versions says
+		}
 		t.Run(s.Project+"/"+s.Obj+"/"+s.Fn, func(t *testing.T) {
 			p, err := program.Open(filepath.Join(dir, s.Project, s.Obj))
 			if err != nil {
@@ -45,16 +46,13 @@ func TestSamples(t *testing.T) {
 			var refusal *verifier.Error
 			switch {
 			case err == nil && s.OK:
-				agree++
 				t.Logf("%d instructions processed, %d by Linux", res.Processed, s.Verified)
 			case errors.As(err, &refusal) && !s.OK && refusal.Cause != verifier.CauseUnsupported:
-				agree++
 			default:
-				t.Logf("Linux accepts: %v %s; skep: %v", s.OK, s.Err, err)
+				t.Errorf("Linux accepts: %v %s; skep: %v", s.OK, s.Err, err)
 			}
 		})
 	}
-	t.Logf("%d of %d agree", agree, of)
 }
 
 // readSamples reads what Linux said of those programs that got as far as its

@@ -233,9 +233,9 @@ func writeChecks(stdout io.Writer, f *checkFlags, versions []string, checks []re
 	}
 	switch {
 	case refused > 0:
-		return fmt.Errorf("%d of %d verdicts are refusals", refused, len(checks))
+		return fmt.Errorf("refused: %d of %d", refused, len(checks))
 	case unknown > 0:
-		return fmt.Errorf("skep cannot tell %d of %d verdicts", unknown, len(checks))
+		return fmt.Errorf("unknown: %d of %d", unknown, len(checks))
 	}
 	return nil
 }
