@@ -51,6 +51,9 @@ func (c *checker) storeImm(ins *isa.Instruction) error {
 	}
 	dst := c.reg(ins.Dst)
 	typ, flags := dst.Type, dst.Flags
+	if typ == PtrToCtx && !c.since(6, 4) {
+		return c.failReg(CauseContext, int(ins.Dst), "BPF_ST stores into R%d %s is not allowed", ins.Dst, dst.typeName())
+	}
 	a := memAccess{reg: dst, n: ins.Dst, off: int(ins.Off), size: isa.SizeOf(ins.Op), write: true, value: -1}
 	if err := c.accessMemory(&a); err != nil {
 		return err

@@ -113,6 +113,8 @@ func (c *checker) walkObject(r *Reg, off, size int) (walkResult, error) {
 func (c *checker) pointerTrust(r *Reg, found *walkResult) RegFlags {
 	flags := found.flags
 	switch {
+	case !c.since(6, 2):
+		return flags&(UserMem|PerCPU) | r.Flags&Untrusted
 	case r.Flags&Untrusted != 0:
 		return Untrusted
 	case !c.isTrusted(r) && r.Flags&RCU == 0:

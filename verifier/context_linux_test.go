@@ -73,7 +73,7 @@ func TestContexts(t *testing.T) {
 				}
 				for off := from; off < ctx.size; off++ {
 					for _, insns := range contextAccesses(off) {
-						if !all && r.IntN(100) != 0 {
+						if !all && r.IntN(300) != 0 {
 							continue
 						}
 						sameVerdict(t, opts, &ebpf.ProgramSpec{

@@ -28,7 +28,8 @@ func (c *checker) memory(n uint8, size int, write, zeroOK bool) error {
 		}
 		return c.buffer(r, n, 0)
 	case PtrToStack:
-		return c.stackRange(r, n, 0, size, write, zeroOK)
+		// Linux took calls that only read for such as write until 6.14.
+		return c.stackRange(r, n, 0, size, write || !c.since(6, 14), zeroOK)
 	case PtrToBTF:
 		return c.accessBTF(&memAccess{reg: r, n: n, size: size, write: write, value: -1})
 	case PtrToCtx:
@@ -76,6 +77,7 @@ func (c *checker) stackRange(r *Reg, n uint8, off, size int, write, zeroOK bool)
 	if size == 0 && !zeroOK {
 		return c.failReg(CauseArgument, int(n), "invalid zero-sized read")
 	}
+	reached := -8 * len(c.st.frames[r.Frame].stack)
 	f, err := c.stackBounds(r, n, off, size, write)
 	if err != nil {
 		return err
@@ -84,6 +86,9 @@ func (c *checker) stackRange(r *Reg, n uint8, off, size int, write, zeroOK bool)
 		return c.failReg(CausePrivilege, int(n), "R%d variable offset stack access prohibited for !root, var_off=%s", n, r.offsetBits())
 	}
 	begin, end := int(r.minOffset())+off, int(r.maxOffset())+off+size
+	if begin < reached && size > 0 && !c.since(6, 8) {
+		return c.failReg(CauseUninitStack, int(n), "invalid read from stack R%d off %d+0 size %d", n, begin, size)
+	}
 	for at := begin; at < end; at++ {
 		s := &f.stack[slotAt(at)]
 		switch kind := s.kind[at&7]; {

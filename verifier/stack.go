@@ -48,7 +48,7 @@ func (c *checker) stackBounds(r *Reg, n uint8, off, size int, write bool) (*fram
 	begin += int64(off)
 	end += int64(off) + int64(size)
 	lowest := int64(-isa.StackSize)
-	if !write && !c.uninitAllowed() {
+	if !write && !(c.uninitAllowed() && c.since(6, 8)) {
 		lowest = int64(-8 * len(f.stack))
 	}
 	cause := CauseStackBounds
