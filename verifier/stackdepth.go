@@ -32,12 +32,24 @@ type stackCheck struct {
 	chain   []int       // functions, each called by the one before it
 	modes   []stackMode // of each function
 	private bool        // functions may have a stack of their own
+	seen    []stackSeen // of each function
+}
+
+// stackSeen is what a function was checked with: it need not be again with less.
+type stackSeen struct {
+	done, callback bool
+	used, frame    int
+}
+
+// covers reports whether that was enough.
+func (s *stackSeen) covers(used, frame int, callback bool) bool {
+	return s.done && used <= s.used && frame <= s.frame && (s.callback || !callback)
 }
 
 // checkStack refuses programs whose functions use more stack together than there
 // is, and calls that go too deep (check_max_stack_depth).
 func (c *checker) checkStack() error {
-	s := stackCheck{checker: c, modes: make([]stackMode, len(c.funcs))}
+	s := stackCheck{checker: c, modes: make([]stackMode, len(c.funcs)), seen: make([]stackSeen, len(c.funcs))}
 	c.insn = 0
 	// What runs asynchronously uses the kernel's stack. It goes first, so that what it
 	// calls does so too where the main program calls it.
@@ -49,6 +61,7 @@ func (c *checker) checkStack() error {
 		}
 	}
 	s.private = c.privateStack()
+	clear(s.seen)
 	return s.enter(0, 0, 0)
 }
 
@@ -87,7 +100,12 @@ func (s *stackCheck) enter(n, used, frame int) error {
 	f := &s.funcs[n]
 	s.chain = append(s.chain, n)
 	defer func() { s.chain = s.chain[:len(s.chain)-1] }()
-	if f.ldAbs && s.inCallback() {
+	callback := s.inCallback()
+	if s.seen[n].covers(used, frame, callback) {
+		return nil
+	}
+	s.seen[n] = stackSeen{true, callback, used, frame}
+	if f.ldAbs && callback {
 		return s.fail(CauseCallback, "cannot use BPF_LD_[ABS|IND] within callback")
 	}
 	if n != 0 && f.tailCalls && used >= tailCallStack {
@@ -111,13 +129,12 @@ func (s *stackCheck) enter(n, used, frame int) error {
 		}
 		s.result.Stack = max(s.result.Stack, used)
 	}
-	reachesTailCall := f.tailCalls
 	for i := f.Start; i < f.end; i++ {
 		if err := s.calls(n, i, used, frame); err != nil {
 			return err
 		}
 	}
-	if reachesTailCall && s.inException() {
+	if f.tailCalls && s.inException() {
 		return s.fail(CauseException, "cannot tail call within exception cb")
 	}
 	return nil
