@@ -342,7 +342,7 @@ func (c *checker) moduleType(name string) *Type {
 // kfuncUnderLock reports whether a kernel function may be called while a spin lock is
 // held (kfunc_spin_allowed).
 func (c *checker) kfuncUnderLock(name string) bool {
-	if strings.HasPrefix(name, "bpf_arena_") && !c.since(7, 0) {
+	if strings.HasPrefix(name, "bpf_arena_") && !c.since(7, 0) || strings.HasPrefix(name, "bpf_iter_num_") && !c.since(6, 14) {
 		return false
 	}
 	return specialKfuncs[strings.TrimSuffix(name, implSuffix)]&kfUnderLock != 0

@@ -145,7 +145,7 @@ func (c *checker) callAllowed(ins *isa.Instruction) error {
 	}
 	switch ins.Src {
 	case isa.CallHelper:
-		if id := asm.BuiltinFunc(ins.Imm); id == asm.FnSpinUnlock || id == asm.FnKptrXchg {
+		if id := asm.BuiltinFunc(ins.Imm); id == asm.FnSpinUnlock || id == asm.FnKptrXchg && c.since(7, 0) {
 			return nil
 		}
 	case isa.CallKfunc:
