@@ -77,10 +77,10 @@ func kernelTrace(t *testing.T, p *edgegen.Program) string {
 }
 
 // logState is an instruction of a log: the registers shown with it, and all that were
-// shown on the way to it and behind it.
+// shown on the way to it.
 type logState struct {
-	insn                int
-	shown, before, regs map[string]string
+	insn        int
+	shown, regs map[string]string
 }
 
 var (
@@ -111,10 +111,9 @@ func logStates(log string) []logState {
 	for line := range strings.Lines(log) {
 		line = strings.TrimSpace(line)
 		if m := logInsn.FindStringSubmatch(line); m != nil {
-			before := maps.Clone(regs)
 			shown := show(m[2])
 			insn, _ := strconv.Atoi(m[1])
-			states = append(states, logState{insn, shown, before, maps.Clone(regs)})
+			states = append(states, logState{insn, shown, maps.Clone(regs)})
 		} else if m := logFrom.FindStringSubmatch(line); m != nil {
 			clear(regs)
 			show(m[1])
