@@ -111,7 +111,7 @@ func (c *checker) contextField(off int, a *memAccess) (v ctxValue, err error) {
 	case ebpf.RawTracepoint:
 		ok = off >= 0 && off < c.typ.CtxSize && aligned && !a.write
 	case ebpf.Syscall:
-		ok = off >= 0 && off < maxSyscallCtx
+		ok = off >= 0 && off < maxSyscallCtx && (aligned || c.since(7, 0))
 	case ebpf.Netfilter:
 		return c.netfilterField(off, a)
 	case ebpf.Tracing, ebpf.LSM, ebpf.StructOps:

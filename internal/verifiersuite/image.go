@@ -180,7 +180,7 @@ func mapName(name string) string {
 
 // innerMap is what the object says that a map of maps holds.
 func (c *Case) innerMap(name string) (*ebpf.MapSpec, error) {
-	p, err := c.open()
+	p, err := c.Program()
 	if err != nil {
 		return nil, err
 	}

@@ -18,8 +18,9 @@ import (
 // offsets and ids of that kernel, and calls of functions that it lacked are poisoned.
 // Both are made anew from the object, as are jump tables, whose contents it does not say.
 
-// open reads the case's object once.
-func (c *Case) open() (*program.Program, error) {
+// Program is the case's object as libbpf was given it. It is read once: who changes it
+// changes a copy.
+func (c *Case) Program() (*program.Program, error) {
 	s := c.suite
 	if p := s.opened[c.File]; p != nil {
 		return p, nil
@@ -38,7 +39,7 @@ func (c *Case) open() (*program.Program, error) {
 // relink takes from the object what depends on the kernel's types. What cannot be
 // linked stays as it was loaded.
 func (c *Case) relink(img *program.Image, specs map[string]*ebpf.MapSpec) {
-	p, err := c.open()
+	p, err := c.Program()
 	if err != nil {
 		return
 	}
