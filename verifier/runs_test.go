@@ -114,7 +114,7 @@ func (p *soundCase) String() string {
 
 // wrong runs the program some times, if it is accepted, and gives what is wrong.
 func (p *soundCase) wrong(t *testing.T, state *exec.State, inputs *rand.Rand, count map[string]int) error {
-	const runsEach = 20
+	const runsEach = 10
 	s := &subject{soundCase: p}
 	if count["programs"]++; !s.walk() {
 		return nil
