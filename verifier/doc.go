@@ -30,7 +30,10 @@
 //	access.go stack.go packet.go context.go btf.go   loads and stores
 //	helper.go helperrule.go argument.go argtype.go format.go    calls of helpers
 //	proto.go prototable.go helperuse.go mapcompat.go   how they are called, and by whom
-//	kfunc.go dynptr.go iter.go graph.go   calls of kernel functions
+//	kfunc.go kfuncset.go kfuncops.go kfuncarg.go kfuncmem.go   calls of kernel functions
+//	dynptr.go iter.go irq.go     what they keep on the stack
+//	object.go graph.go           objects of the program's own types, lists and trees of them
+//	types.go structwalk.go ctxtype.go   types of BTF: which are the same, and what lies in them
 //	lock.go reference.go release.go section.go   what is held, and where nothing may sleep
 //	attach.go hooks.go target.go   what the program is attached to
 //	frame.go callback.go global.go   calls of the program's own functions

@@ -320,26 +320,31 @@ func (c *checker) checkArg(call *kfuncCall, kind kfuncArg, n uint8, i int, targe
 // to a special field.
 func (c *checker) mapValueArg(call *kfuncCall, kind kfuncArg, n uint8) error {
 	r := c.reg(n)
-	if r.Type != PtrToMapValue || r.Flags != 0 {
-		what := "map value"
-		if kind == kargString {
-			return c.failReg(CauseArgument, int(n), "R%d doesn't point to a const string", n)
-		}
-		return c.failReg(CauseArgument, int(n), "R%d doesn't point to a %s", n, what)
-	}
-	var err error
-	switch kind {
-	case kargString:
+	onValue := r.Type == PtrToMapValue && r.Flags == 0
+	switch {
+	case kind == kargString && onValue:
 		return c.stringArgument(n)
-	case kargWork:
-		err = c.mapField(n, maps.FieldWorkqueue, "bpf_wq")
-	case kargTimer:
-		err = c.mapField(n, maps.FieldTimer, "bpf_timer")
-	case kargTaskWork:
-		err = c.mapField(n, maps.FieldTaskWork, "bpf_task_work")
+	case kind == kargString:
+		return c.failReg(CauseArgument, int(n), "R%d doesn't point to a const string", n)
+	case !onValue:
+		return c.failReg(CauseArgument, int(n), "R%d doesn't point to a map value", n)
+	}
+	f := kargFields[kind]
+	if err := c.mapField(n, f.kind, f.name); err != nil {
+		return err
 	}
 	call.m, call.mapUID = r.Map, r.MapUID
-	return err
+	return nil
+}
+
+// kargFields are the special fields that arguments must point to.
+var kargFields = map[kfuncArg]struct {
+	kind maps.FieldKind
+	name string
+}{
+	kargWork:     {maps.FieldWorkqueue, "bpf_wq"},
+	kargTimer:    {maps.FieldTimer, "bpf_timer"},
+	kargTaskWork: {maps.FieldTaskWork, "bpf_task_work"},
 }
 
 // mapArg looks at an argument that is a map: the one that an earlier argument points
