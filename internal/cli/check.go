@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/spf13/cobra"
 
 	"github.com/skep-ebpf/skep/program"
@@ -138,6 +139,7 @@ func checkObject(cmd *cobra.Command, path string, f *checkFlags) error {
 	if f.log == 2 {
 		opts.Log = cmd.OutOrStdout()
 	}
+	names, untyped := typed(p.Spec, names)
 	checks, err := checkAll(p, names, versions, &opts)
 	if err != nil {
 		return prefix(p.Name, err)
@@ -147,7 +149,10 @@ func checkObject(cmd *cobra.Command, path string, f *checkFlags) error {
 			return err
 		}
 	}
-	return writeChecks(cmd.OutOrStdout(), f, versions, checks)
+	if err := writeChecks(cmd.OutOrStdout(), f, versions, checks); err != nil || untyped == nil {
+		return err
+	}
+	return prefix(p.Name, untyped)
 }
 
 // writeUnanswered tells what the running kernel was asked in vain.
@@ -160,6 +165,19 @@ func writeUnanswered(stderr io.Writer) error {
 		fmt.Fprintf(stderr, "skep: the running kernel did not answer, Linux %s's table does: %s\n", host.Version(), sentence)
 	}
 	return nil
+}
+
+// typed gives the programs whose type is known, and says of the first other one
+// that it is not.
+func typed(spec *ebpf.CollectionSpec, names []string) (known []string, untyped error) {
+	for _, name := range names {
+		if p := spec.Programs[name]; p.Type != ebpf.UnspecifiedProgram {
+			known = append(known, name)
+		} else if untyped == nil {
+			untyped = notRunnable(p)
+		}
+	}
+	return known, untyped
 }
 
 // checkAll verifies programs under the rules of kernels, as many at a time as

@@ -12,18 +12,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 // objectFlags say which program of an object is meant, and with what it is
 // linked.
 type objectFlags struct {
 	prog string
+	typ  string
 	set  []string
 	btf  string
 }
 
 func (f *objectFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.prog, "prog", "", "the program of this `name`, where the object has several")
+	cmd.Flags().StringVar(&f.typ, "type", "", "the programs' `type`, where the names of their sections do not tell it: xdp, tc, kprobe ...")
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "set a parameter (const volatile variable): `name=value`; may be repeated")
 	cmd.Flags().StringVar(&f.btf, "btf", "", "kernel types for CO-RE relocations: a BTF `file`, or none; default: the running kernel's")
 }
@@ -32,6 +35,9 @@ func (f *objectFlags) register(cmd *cobra.Command) {
 func (f *objectFlags) open(path string) (*program.Program, error) {
 	p, err := program.Open(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.setType(p.Spec); err != nil {
 		return nil, err
 	}
 	for _, s := range f.set {
@@ -44,6 +50,34 @@ func (f *objectFlags) open(path string) (*program.Program, error) {
 		}
 	}
 	return p, nil
+}
+
+// setType gives programs that have no type the one that --type names.
+func (f *objectFlags) setType(spec *ebpf.CollectionSpec) error {
+	if f.typ == "" {
+		return nil
+	}
+	typ, ok := typeNamed(f.typ)
+	if !ok {
+		return usagef("--type %s: there is no such program type; types are named as in sections (xdp, tc, kprobe, cgroup_skb/ingress) or by cilium/ebpf (XDP, SchedCLS)", f.typ)
+	}
+	for _, p := range spec.Programs {
+		if p.Type == ebpf.UnspecifiedProgram {
+			p.Type = typ
+		}
+	}
+	return nil
+}
+
+// typeNamed finds a program type by the name that sections or cilium/ebpf give it.
+func typeNamed(name string) (ebpf.ProgramType, bool) {
+	for t := ebpf.SocketFilter; t <= ebpf.Netfilter; t++ {
+		typ, err := progtype.Get(t)
+		if strings.EqualFold(t.String(), name) || err == nil && typ.Name == name {
+			return t, true
+		}
+	}
+	return ebpf.UnspecifiedProgram, false
 }
 
 // link gives what the flags say of linking.
@@ -100,7 +134,7 @@ func (f *objectFlags) choose(spec *ebpf.CollectionSpec) (string, error) {
 // notRunnable says why a program does not run.
 func notRunnable(p *ebpf.ProgramSpec) error {
 	if p.Type == ebpf.UnspecifiedProgram {
-		return fmt.Errorf(`program %s: its section %q tells no program type: name it after one, such as SEC("xdp")`, p.Name, p.SectionName)
+		return fmt.Errorf(`program %s: its section %q tells no program type: name it after one, such as SEC("xdp"), or say it with --type`, p.Name, p.SectionName)
 	}
 	_, err := describe(p)
 	return fmt.Errorf("program %s: %w", p.Name, err)
