@@ -48,7 +48,7 @@ func (c *checker) stackBounds(r *Reg, n uint8, off, size int, write bool) (*fram
 	begin += int64(off)
 	end += int64(off) + int64(size)
 	lowest := int64(-isa.StackSize)
-	if !write && !(c.uninitAllowed() && c.since(6, 8)) {
+	if !write && size > 0 && !(c.uninitAllowed() && c.since(6, 8)) {
 		lowest = int64(-8 * len(f.stack))
 	}
 	cause := CauseStackBounds
@@ -63,7 +63,9 @@ func (c *checker) stackBounds(r *Reg, n uint8, off, size int, write bool) (*fram
 		return nil, c.failReg(cause, int(n), "invalid variable-offset%s stack R%d var_off=%s off=%d size=%d",
 			access, n, r.offsetBits(), off, size)
 	}
-	f.grow(int(begin))
+	if size > 0 || c.since(6, 8) {
+		f.grow(int(begin))
+	}
 	if fn := &c.funcs[f.fn]; fn.stack < 8*len(f.stack) {
 		fn.stack = 8 * len(f.stack)
 	}
