@@ -104,7 +104,7 @@ func (c *checker) storeSlot(a *memAccess, f *frame, off int) error {
 	imm, isImm := c.storedImm(a)
 	aligned := off&7 == 0
 	switch {
-	case r != nil && aligned && r.Type == Scalar && c.capable && c.keepsSpill(r, a.size):
+	case r != nil && aligned && r.Type == Scalar && c.capable && c.keepsSpill(r):
 		fits := bits.Len64(r.UMax) <= 8*a.size
 		if fits {
 			c.link(r)
@@ -114,7 +114,7 @@ func (c *checker) storeSlot(a *memAccess, f *frame, off int) error {
 			spilled.unlink()
 		}
 		c.spill(s, &spilled, a.size)
-	case isImm && aligned && c.capable && c.since(6, 3):
+	case isImm && aligned && c.capable && (imm != 0 || c.keepsZeros()) && c.since(5, 10):
 		var spilled Reg
 		spilled.setConst(uint64(imm))
 		c.spill(s, &spilled, a.size)
@@ -134,9 +134,13 @@ func (c *checker) storeSlot(a *memAccess, f *frame, off int) error {
 }
 
 // keepsSpill reports whether Linux keeps what is known of a number that is spilled.
-func (c *checker) keepsSpill(r *Reg, size int) bool {
-	return c.since(6, 9) || !r.Value.IsUnknown() && (size == 8 || c.since(5, 16))
+func (c *checker) keepsSpill(r *Reg) bool {
+	return c.since(6, 9) || !r.Value.IsUnknown() && (!r.isZero() || c.keepsZeros())
 }
+
+// keepsZeros reports whether Linux tells a spilled 0 from bytes that are 0, and keeps
+// those beside a spill.
+func (c *checker) keepsZeros() bool { return c.since(6, 8) }
 
 // storedImm gives the immediate that the current instruction stores, where the access
 // is that store.
@@ -157,7 +161,7 @@ func (c *checker) spill(s *slot, r *Reg, size int) {
 		switch {
 		case i < size:
 			s.kind[i] = slotSpill
-		case s.kind[i] != slotInvalid && s.kind[i] != slotZero:
+		case s.kind[i] != slotInvalid && (s.kind[i] != slotZero || !c.keepsZeros()):
 			s.kind[i] = slotMisc
 		}
 	}
@@ -318,7 +322,7 @@ func (c *checker) loadPart(a *memAccess, s *slot, off int) (filled bool, err err
 	if err := c.written(s, off, a.size); err != nil {
 		return false, err
 	}
-	if s.reg.isZero() && s.all(off, a.size, slotSpill) {
+	if s.reg.isZero() && s.all(off, a.size, slotSpill) && c.keepsZeros() {
 		dst.setConst(0)
 		return true, nil
 	}
