@@ -184,12 +184,7 @@ func (c *checker) coversNumber(old, cur *Reg, precise bool, how exactness) bool 
 }
 
 // within reports whether the numbers of one register are all among the other's.
-func within(old, cur *Reg) bool {
-	a, b := &old.Value, &cur.Value
-	return a.UMin <= b.UMin && b.UMax <= a.UMax && a.SMin <= b.SMin && b.SMax <= a.SMax &&
-		a.U32Min <= b.U32Min && b.U32Max <= a.U32Max && a.S32Min <= b.S32Min && b.S32Max <= a.S32Max &&
-		b.Bits.Mask&^a.Bits.Mask == 0 && b.Bits.Value&^a.Bits.Mask == a.Bits.Value
-}
+func within(old, cur *Reg) bool { return cur.Value.Within(&old.Value) }
 
 // sameObject reports whether two pointers are into objects of the same kind, with
 // the same fixed offset.
