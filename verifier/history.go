@@ -23,12 +23,10 @@ const (
 // The low four bits count; each entry takes ten bits.
 type linkedRegs uint64
 
-const maxLinkedRegs = 5
-
 // add notes a register, or a spilled one by its slot; false where there is no room.
-func (l *linkedRegs) add(frame int, spilled bool, n int) bool {
+func (l *linkedRegs) add(frame int, spilled bool, n, room int) bool {
 	count := l.count()
-	if count == maxLinkedRegs {
+	if count == room {
 		return false
 	}
 	entry := linkedRegs(frame)<<7 | linkedRegs(n)

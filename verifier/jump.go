@@ -105,15 +105,11 @@ func (c *checker) compare(ins *isa.Instruction, dst, src *Reg) error {
 // linkedOperands finds the registers that learn from a comparison.
 func (c *checker) linkedOperands(ins *isa.Instruction, dst, src *Reg) linkedRegs {
 	var linked linkedRegs
-	dstID, dstDelta, srcID, srcDelta := dst.ID, dst.Delta, src.ID, src.Delta
 	if usesSource(ins) && src.Type == Scalar && src.ID != 0 {
 		c.linkedTo(src.ID, &linked)
 	}
 	if dst.Type == Scalar && dst.ID != 0 {
 		c.linkedTo(dst.ID, &linked)
-	}
-	if !c.since(7, 2) { // which has the operands themselves keep theirs
-		dst.ID, dst.Delta, src.ID, src.Delta = dstID, dstDelta, srcID, srcDelta
 	}
 	return linked
 }

@@ -75,17 +75,18 @@ func (c *checker) delta(ins *isa.Instruction, wasUMax uint64, by *scalar.Value) 
 // for which there is no room lose it.
 func (c *checker) linkedTo(id uint32, regs *linkedRegs) {
 	id &^= idAddConst
+	room := c.linkedRoom()
 	for n := len(c.st.frames) - 1; n >= 0; n-- {
 		f := c.st.frames[n]
 		live := c.aux[c.frameInsn(c.st, n)].liveRegs
 		for i := range isa.R10 {
-			if r := &f.regs[i]; live&(1<<i) != 0 && r.hasID(id) && !regs.add(n, false, i) {
+			if r := &f.regs[i]; live&(1<<i) != 0 && r.hasID(id) && !regs.add(n, false, i, room) {
 				r.unlink()
 			}
 		}
 		for i := range f.stack {
 			sl := &f.stack[i]
-			if !sl.isSpill() || !sl.reg.hasID(id) || regs.add(n, true, i) {
+			if !sl.isSpill() || !sl.reg.hasID(id) || regs.add(n, true, i, room) {
 				continue
 			}
 			alone := *sl.reg
@@ -93,6 +94,14 @@ func (c *checker) linkedTo(id uint32, regs *linkedRegs) {
 			sl.reg = &alone
 		}
 	}
+}
+
+// linkedRoom is how many registers may be linked (LINKED_REGS_MAX).
+func (c *checker) linkedRoom() int {
+	if c.since(7, 2) {
+		return 5
+	}
+	return 6
 }
 
 // hasID reports whether a register holds a number of the ID.
