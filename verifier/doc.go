@@ -26,7 +26,8 @@
 //	pool.go              states are copied often
 //	precision.go history.go    which numbers a path's safety depended on
 //	stackdepth.go        how much stack functions use together
-//	alu.go jump.go pointer.go      arithmetic and comparisons
+//	alu.go pointer.go speculation.go      arithmetic
+//	jump.go linked.go nullcheck.go packetjump.go   comparisons, and what they tell
 //	access.go stack.go packet.go context.go btf.go   loads and stores
 //	helper.go helperrule.go argument.go argtype.go format.go    calls of helpers
 //	proto.go prototable.go helperuse.go mapcompat.go   how they are called, and by whom
