@@ -233,7 +233,8 @@ func (c *checker) keyArgument(call *callArgs, n uint8) error {
 // memoryArgument checks size bytes of memory that a helper reads or writes. Bytes of the
 // stack that it only writes need not have been written before: it fills them.
 func (c *checker) memoryArgument(call *callArgs, n uint8, size int, a arg, zeroOK bool) error {
-	if a&argUninit == 0 {
+	// Before 6.12 numbers that are filled in had to be there (ARG_PTR_TO_LONG).
+	if a&argUninit == 0 || a&argAligned != 0 && !c.since(6, 12) {
 		return c.memory(n, size, a&argWrite != 0, zeroOK)
 	}
 	unwritten, err := c.memoryUninit(n, size, zeroOK)
