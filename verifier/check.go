@@ -138,6 +138,12 @@ func (c *checker) run() error {
 	if err := c.structure(); err != nil {
 		return err
 	}
+	if c.summarisable() {
+		if t := c.summarise(); t != nil {
+			*c = *t
+			return c.mixedTailCalls()
+		}
+	}
 	if err := c.walkAll(); err != nil {
 		return err
 	}

@@ -91,7 +91,6 @@ type checker struct {
 	exception int   // where the function begins that bpf_throw calls; 0: none
 	aux       []insnAux
 	constants []constants // before each instruction; only until the walk
-	loops     int32       // how many strongly connected parts there are
 	uses      stackUses
 	target    *target // what the program is attached to; nil where BTF does not describe it
 	types     types
@@ -123,12 +122,14 @@ type checker struct {
 	spareFrames          []*frame
 	spareRegs            []Reg // for registers on the stack
 
+	summary   *summary // of a walk that summarises loops; or nil
 	processed int
 	result    *Result
 }
 
 // watcher is told of the walk.
 type watcher interface {
+	begin()                        // it begins, perhaps again
 	step(c *checker)               // an instruction is about to be looked at
 	keep(kept *state)              // the state before it is kept
 	covered(c *checker, by *state) // a kept state ends the path

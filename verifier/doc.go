@@ -23,6 +23,7 @@
 //	where.go stackflow.go stackuse.go   pointers to the stack, and which slots are read later
 //	prune.go equal.go    when a path need not be followed further
 //	loop.go              loops that end for other reasons than a counter
+//	summarise.go terminate.go   loops that count, without following each turn
 //	pool.go              states are copied often
 //	precision.go history.go    which numbers a path's safety depended on
 //	stackdepth.go        how much stack functions use together

@@ -98,7 +98,7 @@ func (c *checker) equalFrames(old, cur *frame, live uint16, how exactness) bool 
 		return false
 	}
 	precise := old.precise
-	if !c.capable {
+	if c.allPrecise() {
 		precise = allRegs
 	}
 	for i := range old.regs {
@@ -117,7 +117,7 @@ func (c *checker) sameKinds(old *state, how exactness) bool {
 
 func (c *checker) equalStacks(old, cur *frame, sameKinds bool, how exactness) bool {
 	precise := old.preciseSlots
-	if !c.capable {
+	if c.allPrecise() {
 		precise = ^uint64(0)
 	}
 	for i := range old.stack {

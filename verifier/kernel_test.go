@@ -71,7 +71,7 @@ func againstKernel(t *testing.T, n int, opts *verifier.Options) {
 // generated is one of the programs of a seed.
 func generated(seed uint64, i int) *edgegen.Program {
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
-	switch i % 5 {
+	switch i % 6 {
 	case 0:
 		return edgegen.New(r)
 	case 1:
@@ -80,6 +80,8 @@ func generated(seed uint64, i int) *edgegen.Program {
 		return edgegen.Stack(r)
 	case 3:
 		return edgegen.Pointers(r)
+	case 4:
+		return edgegen.Loops(r)
 	}
 	return edgegen.Flow(r)
 }
@@ -121,7 +123,7 @@ func compareWithKernel(t *testing.T, p *edgegen.Program, opts *verifier.Options)
 }
 
 // kernelSays gives the program to the running kernel.
-func kernelSays(t *testing.T, p *edgegen.Program, withLog bool) (accepted bool, err error) {
+func kernelSays(t testing.TB, p *edgegen.Program, withLog bool) (accepted bool, err error) {
 	t.Helper()
 	var maps []*kernelrun.Map
 	for _, spec := range p.Maps {

@@ -50,6 +50,14 @@ func (l *logger) resume(c *checker) {
 	fmt.Fprintf(l.w, "\nfrom %d to %d%s:%s\n", c.prev, c.insn, speculation(c.st), c.stateText(c.st, nil))
 }
 
+// widened writes the state that stands for all turns of a loop.
+func (l *logger) widened(c *checker) {
+	if l == nil {
+		return
+	}
+	fmt.Fprintf(l.w, "\nfrom %d to %d (all turns):%s\n", c.prev, c.insn, c.stateText(c.st, nil))
+}
+
 // covered writes that a path need not be followed further.
 func (l *logger) covered(c *checker) {
 	if l == nil {

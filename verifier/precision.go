@@ -55,10 +55,13 @@ func (b *backtrack) leave() bool {
 	return true
 }
 
+// allPrecise reports whether each number counts as precise.
+func (c *checker) allPrecise() bool { return !c.capable || c.summary != nil }
+
 // precise marks a register's number as one that safety depends on, here and back
 // along the path to where it came from (mark_chain_precision).
 func (c *checker) precise(n uint8) error {
-	if !c.capable { // everything counts as precise
+	if c.allPrecise() {
 		return nil
 	}
 	c.bt.frame = len(c.st.frames) - 1
@@ -70,7 +73,7 @@ func (c *checker) precise(n uint8) error {
 // propagatePrecision makes precise in a state what is precise in the kept one that
 // covers it, and back along its path.
 func (c *checker) propagatePrecision(old, s *state) {
-	if !c.capable {
+	if c.allPrecise() {
 		return
 	}
 	c.bt.frame = len(s.frames) - 1

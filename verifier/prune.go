@@ -28,6 +28,10 @@ func (c *checker) visited() (covered bool, err error) {
 	if c.cleansEarly() {
 		c.clean(cur)
 	}
+	if c.summary != nil {
+		tighten(cur)
+	}
+
 	b := c.bucketOf(c.insn, cur.cur().callsite)
 	n := 0
 	for link := &c.kept[b]; *link != nil; n++ {
@@ -57,6 +61,9 @@ func (c *checker) visited() (covered bool, err error) {
 		link = &old.older
 	}
 	if keep && (c.capable || n <= maxKept) {
+		if c.summary != nil {
+			c.summary.widen(c)
+		}
 		c.keep(b)
 	}
 	return false, nil
@@ -92,6 +99,8 @@ func (c *checker) turn(old, cur *state) (hit bool, err error) {
 		return false, nil
 	}
 	switch {
+	case c.summary != nil:
+		return c.equal(old, cur, rangeWithin), nil
 	case aux.iterNext:
 		return c.equal(old, cur, rangeWithin) && iterating(cur), nil
 	case isMayGoto(&c.insns[c.insn]) && old.mayGotoDepth != cur.mayGotoDepth && c.equal(old, cur, rangeWithin):

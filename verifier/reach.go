@@ -116,9 +116,23 @@ func (c *checker) orderFunctions() error {
 	return nil
 }
 
-// findLoops numbers the strongly connected parts of the functions: aux.loop is 0
-// for instructions that no way leads back to. The algorithm is Tarjan's.
+// findLoops numbers the loops of the functions: aux.loop is 0 for instructions that no
+// way leads back to. A call of callbacks is one of its own.
 func (c *checker) findLoops() {
+	part, n := c.parts(make([]bool, len(c.insns)))
+	for i := range c.aux {
+		if part[i] == 0 && c.aux[i].callsCallback {
+			n++
+			part[i] = n
+		}
+		c.aux[i].loop = part[i]
+	}
+}
+
+// parts numbers the strongly connected parts of what is left of the functions without
+// some instructions, from 1 to n; 0 is for instructions that no way leads back to. The
+// algorithm is Tarjan's.
+func (c *checker) parts(without []bool) (part []int32, n int32) {
 	const off = 1<<31 - 1 // not on the stack (any more)
 	var (
 		pre, low = make([]int32, len(c.insns)), make([]int32, len(c.insns))
@@ -127,6 +141,12 @@ func (c *checker) findLoops() {
 		number   int32
 		buf      [2]int
 	)
+	part = make([]int32, len(c.insns))
+	for i := range without {
+		if without[i] {
+			pre[i], low[i] = off, off
+		}
+	}
 	visit := func(i int) bool { // whether all that follows was visited
 		if pre[i] == 0 {
 			number++
@@ -156,16 +176,16 @@ func (c *checker) findLoops() {
 			if low[i] < pre[i] {
 				continue
 			}
-			loop := stack[len(stack)-1] != i || c.aux[i].callsCallback || slices.Contains(c.successors(i, &buf), i)
+			loop := stack[len(stack)-1] != i || slices.Contains(c.successors(i, &buf), i)
 			if loop {
-				c.loops++
+				n++
 			}
 			for {
 				t := stack[len(stack)-1]
 				stack = stack[:len(stack)-1]
 				low[t] = off
 				if loop {
-					c.aux[t].loop = c.loops
+					part[t] = n
 				}
 				if t == i {
 					break
@@ -173,4 +193,5 @@ func (c *checker) findLoops() {
 			}
 		}
 	}
+	return part, n
 }

@@ -33,10 +33,16 @@ func Record(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Options, e
 	if err != nil {
 		return nil, err
 	}
-	w := &Walk{c: c, kept: map[*state]*node{}, everyNumber: everyNumber}
+	w := &Walk{c: c, everyNumber: everyNumber}
 	c.watch, c.everyNumber = w, everyNumber
 	return w, c.run()
 }
+
+// begin implements watcher.
+func (w *Walk) begin() { w.nodes, w.kept, w.last = nil, map[*state]*node{}, nil }
+
+// Summarised reports whether loops were summarised.
+func (w *Walk) Summarised() bool { return w.c.summary != nil }
 
 // step implements watcher. The number of a path's last node is in its trail, which
 // branches take along.

@@ -18,6 +18,9 @@ var errJumped = errors.New("jumped")
 
 // walkAll verifies the main program and the global functions that it reaches.
 func (c *checker) walkAll() error {
+	if c.watch != nil {
+		c.watch.begin()
+	}
 	if err := c.enter(0); err != nil {
 		return err
 	}
@@ -84,6 +87,9 @@ func (c *checker) path() error {
 		if c.watch != nil {
 			c.watch.step(c)
 		}
+		if c.summary != nil {
+			c.summary.note(c)
+		}
 		at, depth := c.insn, len(c.st.frames)-1
 		switch err := c.step(&c.insns[c.insn]); err {
 		case nil:
@@ -108,10 +114,14 @@ func (c *checker) path() error {
 }
 
 func (c *checker) budget() int {
+	most := maxProcessed
 	if c.opts.Budget > 0 {
-		return c.opts.Budget
+		most = c.opts.Budget
 	}
-	return maxProcessed
+	if c.summary != nil {
+		most = min(most, summaryBudget)
+	}
+	return most
 }
 
 // speculationMayStop reports whether a refusal on a speculative path is mended by
