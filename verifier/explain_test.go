@@ -100,6 +100,10 @@ func TestHints(t *testing.T) {
 			},
 			verifier.CauseUninitStack, "initialise the variable",
 		},
+		"another type's helper": {
+			asm.Instructions{asm.Mov.Imm(asm.R2, 0), asm.FnXdpAdjustHead.Call(), asm.Mov.Imm(asm.R0, 0), asm.Return()},
+			verifier.CauseHelper, "bpf_xdp_adjust_head is for programs of these types: XDP",
+		},
 		"not released": {
 			asm.Instructions{
 				asm.LoadMapPtr(asm.R1, 0).WithReference("ring"), asm.Mov.Imm(asm.R2, 8), asm.Mov.Imm(asm.R3, 0),

@@ -2,8 +2,10 @@ package verifier
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // hint is what to try where the way to a refusal tells more than its cause does; ""
@@ -14,6 +16,8 @@ func (c *checker) hint(e *Error, last *trail, origins []*trail) string {
 		return c.lostPointer(last, origins)
 	case CauseUninitRegister:
 		return c.clobbered(e, last)
+	case CauseHelper:
+		return c.whoHas(e)
 	case CauseUnboundedOffset, CauseBounds:
 		if hint := c.checkedCopy(last, origins); hint != "" {
 			return hint
@@ -21,6 +25,25 @@ func (c *checker) hint(e *Error, last *trail, origins []*trail) string {
 		return c.lostBounds(origins)
 	}
 	return ""
+}
+
+// whoHas names the program types that have a helper in this Linux.
+func (c *checker) whoHas(e *Error) string {
+	if e.Insn < 0 || !c.insns[e.Insn].IsCall(isa.CallHelper) {
+		return ""
+	}
+	h, ok := kernels.HelperByID(uint32(c.insns[e.Insn].Imm))
+	if !ok {
+		return ""
+	}
+	var names []string
+	for _, t := range h.Types(c.kernel.Version()) {
+		names = append(names, t.String())
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s is for programs of these types: %s", h.Name, strings.Join(names, ", "))
 }
 
 // lostPointer says where a pointer became a number.
