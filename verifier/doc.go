@@ -29,7 +29,11 @@
 //	stackdepth.go        how much stack functions use together
 //	alu.go pointer.go speculation.go      arithmetic
 //	jump.go linked.go nullcheck.go packetjump.go   comparisons, and what they tell
-//	access.go stack.go packet.go context.go btf.go   loads and stores
+//	access.go bounds.go atomic.go immediate.go   loads and stores: what they have in common
+//	stack.go packet.go mapvalue.go socket.go btfaccess.go   and by what they go to
+//	memory.go            the same where calls read and write
+//	context.go arguments.go targetargs.go tracepointnull.go   contexts, by type and by what a program is attached to
+//	returns.go           what programs may return
 //	helper.go helperrule.go argument.go argtype.go format.go    calls of helpers
 //	proto.go prototable.go helperuse.go mapcompat.go   how they are called, and by whom
 //	kfunc.go kfuncset.go kfuncops.go kfuncarg.go kfuncmem.go   calls of kernel functions
