@@ -63,7 +63,9 @@ func (c *checker) summarise() *checker {
 		t.log = newLogger(&log)
 	}
 	t.summary = newSummary(&t)
-	if t.walkAll() != nil || !t.terminates() {
+	err := t.walkAll()
+	c.types = t.types // what was found of types stays the same
+	if err != nil || !t.terminates() {
 		return nil
 	}
 	if c.log != nil {
