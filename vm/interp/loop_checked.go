@@ -1235,7 +1235,7 @@ func (m *machine) runChecked(base int) {
 				}
 			}
 			reg[o.src&15] = uint64(fetchAdd64((*uint64)(mem.At(a)), uint64(reg[o.src&15])))
-			prov[o.src&15] = 0
+			prov[o.src&15] = m.spilled(a)
 			if at := a - stack; at < stackBytes {
 				m.forget(at, 8)
 			}
@@ -1284,7 +1284,7 @@ func (m *machine) runChecked(base int) {
 				}
 			}
 			reg[o.src&15] = uint64(fetchOr64((*uint64)(mem.At(a)), uint64(reg[o.src&15])))
-			prov[o.src&15] = 0
+			prov[o.src&15] = m.spilled(a)
 			if at := a - stack; at < stackBytes {
 				m.forget(at, 8)
 			}
@@ -1333,7 +1333,7 @@ func (m *machine) runChecked(base int) {
 				}
 			}
 			reg[o.src&15] = uint64(fetchAnd64((*uint64)(mem.At(a)), uint64(reg[o.src&15])))
-			prov[o.src&15] = 0
+			prov[o.src&15] = m.spilled(a)
 			if at := a - stack; at < stackBytes {
 				m.forget(at, 8)
 			}
@@ -1382,7 +1382,7 @@ func (m *machine) runChecked(base int) {
 				}
 			}
 			reg[o.src&15] = uint64(fetchXor64((*uint64)(mem.At(a)), uint64(reg[o.src&15])))
-			prov[o.src&15] = 0
+			prov[o.src&15] = m.spilled(a)
 			if at := a - stack; at < stackBytes {
 				m.forget(at, 8)
 			}
@@ -1407,7 +1407,7 @@ func (m *machine) runChecked(base int) {
 				}
 			}
 			reg[o.src&15] = uint64(atomic.SwapUint64((*uint64)(mem.At(a)), uint64(reg[o.src&15])))
-			prov[o.src&15] = 0
+			prov[o.src&15] = m.spilled(a)
 			if at := a - stack; at < stackBytes {
 				m.forget(at, 8)
 			}
@@ -1432,7 +1432,7 @@ func (m *machine) runChecked(base int) {
 				}
 			}
 			reg[0] = uint64(cmpxchg64((*uint64)(mem.At(a)), uint64(reg[0]), uint64(reg[o.src&15])))
-			prov[0] = 0
+			prov[0] = m.spilled(a)
 			if at := a - stack; at < stackBytes {
 				m.forget(at, 8)
 			}

@@ -62,6 +62,15 @@ func TestRun(t *testing.T) {
 			ldxdw %r3, [%r10-8]
 			ldxdw %r0, [%r3]
 			exit`, want: 42},
+		"spilled pointer, exchanged": {text: `
+			stdw [%r10-16], 42
+			mov %r2, %r10
+			add %r2, -16
+			stxdw [%r10-8], %r2
+			mov %r3, 0
+			lock xchg [%r10-8], %r3
+			ldxdw %r0, [%r3]
+			exit`, want: 42},
 		"stack of the caller": {text: `
 			mov %r1, %r10
 			add %r1, -8

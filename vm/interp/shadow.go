@@ -21,6 +21,14 @@ func (m *machine) spill(at uintptr, from exec.Prov) {
 	m.soil(at / isa.StackSize)
 }
 
+// spilled is where the 8 bytes at an address came from, which is a multiple of 8.
+func (m *machine) spilled(a uintptr) exec.Prov {
+	if at := a - m.state.Stack(); at < stackBytes {
+		return m.shadow[at/8]
+	}
+	return 0
+}
+
 // forget notes that n bytes, at most 8, were overwritten by numbers.
 func (m *machine) forget(at, n uintptr) {
 	m.shadow[at/8%uintptr(len(m.shadow))] = 0

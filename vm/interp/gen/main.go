@@ -165,7 +165,11 @@ func expand(f form, m mode) string {
 	}
 	text = strings.NewReplacer("$save", "m.pc, m.limit = pc, limit", "$load", load).Replace(text)
 	if m == checked {
-		replace = []string{"$A", address, "$Z0", "prov[0] = 0", "$Z", "prov[o.src&15] = 0",
+		was := "0" // where what an atomic instruction found came from
+		if f.size == 8 {
+			was = "m.spilled(a)"
+		}
+		replace = []string{"$A", address, "$Z0", "prov[0] = " + was, "$Z", "prov[o.src&15] = " + was,
 			"$P", "prov[o.dst&15] = m.prog.provs[o.off]", "$C", "prov[o.dst&15] = m.prog.arena.from"}
 	}
 	text = strings.NewReplacer(replace...).Replace(text)
