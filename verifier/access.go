@@ -196,7 +196,9 @@ func (c *checker) noteType(typ RegType, flags RegFlags, trust bool) error {
 	switch {
 	case aux.access == NotInit:
 		aux.access, aux.accessFlags = typ, flags
-	case aux.access == typ && aux.accessFlags == flags || mixes(typ) && mixes(aux.access):
+	case aux.access == typ && aux.accessFlags == flags:
+	case mixes(typ) && mixes(aux.access):
+		aux.accessMany = true
 	case trust && typed(typ) && typed(aux.access):
 		if typ == PtrToMem {
 			aux.access = PtrToMem

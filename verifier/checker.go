@@ -54,6 +54,7 @@ type insnAux struct {
 	iterNext      bool
 	access        RegType // of loads and stores: through what; NotInit: none yet
 	accessFlags   RegFlags
+	accessMany    bool // through others too
 	mapPtr        *Map // of calls with a map: which
 	mapMany       bool // more than one
 	constKey      uint64

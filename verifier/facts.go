@@ -17,7 +17,7 @@ type Fact struct {
 	// on behind it.
 	Jumps, Passes bool
 	// Access is what a load or store goes through; NotInit where it is none, or
-	// not reached.
+	// not reached, or through different things on different paths.
 	Access RegType
 	Flags  RegFlags
 	// Map is the index in the image's Maps of the one map that a helper is called
@@ -36,7 +36,10 @@ func (c *checker) facts() []Fact {
 		aux, f := &c.aux[i], &facts[i]
 		*f = Fact{
 			Reached: aux.seen, Jumps: aux.went&wentJump != 0, Passes: aux.went&wentOn != 0,
-			Access: aux.access, Flags: aux.accessFlags, Map: -1,
+			Map: -1,
+		}
+		if !aux.accessMany {
+			f.Access, f.Flags = aux.access, aux.accessFlags
 		}
 		if at, ok := index[aux.mapPtr]; ok && !aux.mapMany {
 			f.Map = at

@@ -96,6 +96,9 @@ func (p *followed) goOn(ahead []*node, s interp.Step) error {
 	if len(p.at) > 0 {
 		was = p.at[0].insn
 	}
+	if why := p.walk.refuted(was, s); why != "" {
+		return fmt.Errorf("before instruction %d, which follows %d: %s", s.Insn, was, why)
+	}
 	p.at = p.at[:0]
 	var reasons []string
 	for _, n := range ahead {

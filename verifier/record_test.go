@@ -15,6 +15,7 @@ type Walk struct {
 	last  *state // the one that was kept just now
 	// everyNumber says that nothing was forgotten because no safety depended on it.
 	everyNumber bool
+	facts       []Fact // once they were asked for
 }
 
 // node is the moment before an instruction on a path.

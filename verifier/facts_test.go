@@ -1,0 +1,106 @@
+package verifier
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+// refuted says which fact a run refutes that is about to execute an instruction, last
+// after another of the same program (-1: none); "" where it refutes none.
+func (w *Walk) refuted(last int, s interp.Step) string {
+	if w.facts == nil {
+		w.facts = w.c.facts()
+	}
+	f, ins := &w.facts[s.Insn], &w.c.insns[s.Insn]
+	if !f.Reached {
+		return "no path should reach it"
+	}
+	if last >= 0 && isCondition(w.c.insns[last]) {
+		before, next := &w.facts[last], last+1
+		target := next + int(w.c.insns[last].Off)
+		if !(before.Passes && s.Insn == next || before.Jumps && s.Insn == target) {
+			return fmt.Sprintf("instruction %d should not lead there", last)
+		}
+	}
+	if reg, ok := addressOf(ins); ok {
+		if _, from := s.Reg(s.Depth, reg); !leadsTo(from.Region(), f.Access) {
+			return fmt.Sprintf("the access should be through %s, not %#x", typeName(f.Access, f.Flags), uint64(from))
+		}
+	}
+	if !ins.IsCall(isa.CallHelper) || f.Map < 0 {
+		return ""
+	}
+	for reg := isa.R1; reg <= isa.R5; reg++ {
+		_, from := s.Reg(s.Depth, uint8(reg))
+		if h := maps.Handle(from.Elem()); from.Region() == exec.RegionMap && maps.Get(h).Info().Name == w.c.maps[f.Map].Name {
+			return ""
+		}
+	}
+	return fmt.Sprintf("the call should be of map %s", w.c.maps[f.Map].Name)
+}
+
+// addressOf is the register that a load or store has its address from.
+func addressOf(ins *isa.Instruction) (reg uint8, ok bool) {
+	switch {
+	case ins.Class() == isa.ClassLDX, ins.Class() == isa.ClassSTX && ins.Op&0xe0 == isa.ModeATOMIC && ins.Imm == isa.AtomicLoadAcq:
+		return ins.Src, true
+	case ins.Class() == isa.ClassST, ins.Class() == isa.ClassSTX:
+		return ins.Dst, true
+	}
+	return 0, false
+}
+
+// leadsTo reports whether a region is what pointers of a type lead to, as far as that
+// is told.
+func leadsTo(region exec.RegionID, t RegType) bool {
+	switch t {
+	case PtrToCtx:
+		return region == exec.RegionCtx
+	case PtrToPacket:
+		return region == exec.RegionPacket
+	case PtrToPacketMeta:
+		return region == exec.RegionMeta
+	case PtrToMapValue:
+		return region.Handle() != 0
+	case PtrToStack:
+		return region >= exec.RegionStack && region.Handle() == 0
+	}
+	return true
+}
+
+// TestFactAccess: an instruction that may load through different pointers is told of
+// none.
+func TestFactAccess(t *testing.T) {
+	insns := []isa.Instruction{
+		{Op: isa.ClassST | isa.ModeMEM | isa.SizeDW, Dst: isa.R10, Off: -8},
+		{Op: isa.ClassALU64 | isa.AluMOV | isa.SrcX, Dst: isa.R2, Src: isa.R10},
+		{Op: isa.ClassALU64 | isa.AluADD, Dst: isa.R2, Imm: -8},
+		{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeW, Dst: isa.R1, Src: isa.R1, Off: 8}, // mark
+		{Op: isa.ClassJMP | isa.JmpJEQ, Dst: isa.R1, Off: 2},
+		{Op: isa.OpLDDW, Dst: isa.R2, Src: isa.PseudoMapValue},
+		{},
+		{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeB, Dst: isa.R0, Src: isa.R2},
+		{Op: isa.ClassALU64 | isa.AluMOV, Dst: isa.R0},
+		{Op: isa.ClassJMP | isa.JmpEXIT},
+	}
+	img := &program.Image{Name: "f", Type: ebpf.SchedCLS, License: "GPL", Insns: insns, Maps: []string{"m"}}
+	img.Funcs = []program.Function{{Name: "f"}}
+	m := &ebpf.MapSpec{Name: "m", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}
+	result, err := CheckImage(img, map[string]*ebpf.MapSpec{"m": m}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for insn, want := range map[int]RegType{0: PtrToStack, 3: PtrToCtx, 7: NotInit} {
+		if got := result.Facts[insn].Access; got != want {
+			t.Errorf("instruction %d goes through %s, not %s", insn, typeName(got, 0), typeName(want, 0))
+		}
+	}
+}
