@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/internal/edgegen"
 	"github.com/skep-ebpf/skep/internal/progen"
@@ -173,6 +175,10 @@ func (s *subject) walk() bool {
 	return true
 }
 
+// kernelTypes describe the structures behind maps. Where they are not known, no
+// program that reads one is accepted.
+var kernelTypes = sync.OnceValues(btf.LoadKernelSpec)
+
 // make makes the maps and compiles the programs.
 func (s *subject) make() error {
 	for _, spec := range s.progs[0].Maps {
@@ -189,7 +195,8 @@ func (s *subject) make() error {
 	for n, p := range s.progs {
 		c, err := interp.Compile(&interp.Input{
 			Name: fmt.Sprint("program ", n), Type: typ, Insns: p.Insns, Maps: s.open,
-			Trace: func(step interp.Step) { s.follow(n, step) },
+			KernelTypes: kernelTypes,
+			Trace:       func(step interp.Step) { s.follow(n, step) },
 		})
 		if err != nil {
 			return err
