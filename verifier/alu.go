@@ -129,7 +129,7 @@ func (c *checker) move32(ins *isa.Instruction) error {
 		return nil
 	}
 	if ins.Off == 0 {
-		c.copyNumber(dst, src, src.UMax <= math.MaxUint32)
+		c.copyNumber(dst, src, src.UMax <= math.MaxUint32 && c.since(6, 5))
 		dst.ZeroExtend(c.rules)
 		return nil
 	}

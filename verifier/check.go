@@ -112,8 +112,10 @@ func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 		return nil, err
 	}
 	_, c.uninitReads = c.kernel.Has(kernels.UninitStackReads)
-	if !c.since(7, 2) {
-		c.rules = scalar.Before72
+	for _, was := range scalarRules {
+		if c.kernel.Version() < was.before {
+			c.rules = was.rules
+		}
 	}
 	return c, nil
 }
@@ -148,6 +150,18 @@ func (c *checker) run() error {
 		return err
 	}
 	return c.mixedTailCalls()
+}
+
+// scalarRules are what versions know of numbers, from the newest to the oldest.
+var scalarRules = [...]struct {
+	before kernels.Version
+	rules  scalar.Rules
+}{
+	{kernels.V(7, 2), scalar.Before72},
+	{kernels.V(6, 17), scalar.Before617},
+	{kernels.V(6, 10), scalar.Before610},
+	{kernels.V(6, 8), scalar.Before68},
+	{kernels.V(5, 15), scalar.Before515},
 }
 
 // since reports whether the kernel is at least of a version.

@@ -142,7 +142,7 @@ func (c *checker) outcome(ins *isa.Instruction, dst, src *Reg, s *sides) scalar.
 			return o
 		}
 	default:
-		if o := dst.Compare(op, narrow, &src.Value); o != scalar.Maybe {
+		if o := dst.Compare(c.rules, op, narrow, &src.Value); o != scalar.Maybe {
 			return o
 		}
 	}
@@ -163,6 +163,9 @@ func (c *checker) outcome(ins *isa.Instruction, dst, src *Reg, s *sides) scalar.
 			return scalar.Never
 		}
 	}
+	if !c.since(6, 8) {
+		return scalar.Maybe // and goes on with no number at all
+	}
 	for _, v := range [...]*scalar.Value{&s.dst, &s.src, &s.notDst, &s.notSrc} {
 		if v.IsEmpty() {
 			v.ForgetRanges()
@@ -176,7 +179,7 @@ func (c *checker) pointerOutcome(op uint8, dst, src *Reg) scalar.Outcome {
 	if dst.inPacket() && src.inPacket() {
 		return packetOutcome(op, dst, src)
 	}
-	if !src.isConst() {
+	if !src.isConst() && c.since(6, 8) {
 		dst, src = src, dst
 	}
 	if !src.isConst() || src.UMax != 0 || !c.notNull(dst) {
@@ -261,7 +264,7 @@ func (c *checker) branchPointers(ins *isa.Instruction, dst, src *Reg, taken *sta
 // other is not. regs are those of that side. Pointers to the kernel's objects may be
 // NULL though they are not marked so.
 func (c *checker) equalPointers(ins *isa.Instruction, dst, src *Reg, regs *[11]Reg) {
-	if dst.Type == PtrToBTF || src.Type == PtrToBTF {
+	if dst.Type == PtrToBTF || src.Type == PtrToBTF || !c.since(6, 2) {
 		return
 	}
 	dstOK, srcOK := c.notNull(dst), c.notNull(src)

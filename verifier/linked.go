@@ -62,7 +62,7 @@ func (c *checker) delta(ins *isa.Instruction, wasUMax uint64, by *scalar.Value) 
 		}
 		k = int32(v)
 	}
-	if !c.since(6, 18) && (is32(ins) || ins.Op&0xf0 == isa.AluSUB || k < 0) {
+	if !c.since(6, 11) || !c.since(6, 18) && (is32(ins) || ins.Op&0xf0 == isa.AluSUB || k < 0) {
 		return 0, false
 	}
 	if ins.Op&0xf0 == isa.AluSUB {

@@ -106,7 +106,7 @@ func (c *checker) storeSlot(a *memAccess, f *frame, off int) error {
 	switch {
 	case r != nil && aligned && r.Type == Scalar && c.capable && c.keepsSpill(r):
 		fits := bits.Len64(r.UMax) <= 8*a.size
-		if fits {
+		if fits && c.since(6, 9) {
 			c.link(r)
 		}
 		spilled := *r
@@ -380,7 +380,7 @@ func (c *checker) loadSomewhere(a *memAccess, f *frame) error {
 // linkSlot is link of a spilled number.
 func (c *checker) linkSlot(s *slot) {
 	r := s.reg
-	if !c.capable || r.Type != Scalar || r.ID&idAddConst == 0 && (r.ID != 0 || r.Value.IsConst()) {
+	if !c.since(6, 9) || !c.capable || r.Type != Scalar || r.ID&idAddConst == 0 && (r.ID != 0 || r.Value.IsConst()) {
 		return
 	}
 	linked := *r

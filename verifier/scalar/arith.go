@@ -18,18 +18,22 @@ func (v *Value) Op(by Rules, op uint8, signed bool, w *Value) {
 			return
 		}
 	}
+	if by >= Before610 && lacksOperand(op, w, w.IsConst()) {
+		*v = unknown
+		return
+	}
 	b := *w // may be v
 	wide, narrow := v.wide(), v.narrow()
 	bw, bn := b.wide(), b.narrow()
 	switch op {
 	case isa.AluADD:
 		v.Bits = v.Bits.Add(b.Bits)
-		v.setWide(wide.add(&bw))
-		v.setNarrow(narrow.add(&bn))
+		v.setWide(add(by, &wide, &bw))
+		v.setNarrow(add(by, &narrow, &bn))
 	case isa.AluSUB:
 		v.Bits = v.Bits.Sub(b.Bits)
-		v.setWide(wide.sub(&bw))
-		v.setNarrow(narrow.sub(&bn))
+		v.setWide(sub(by, &wide, &bw))
+		v.setNarrow(sub(by, &narrow, &bn))
 	case isa.AluNEG:
 		b = Const(0)
 		bw, bn = b.wide(), b.narrow()
@@ -37,9 +41,9 @@ func (v *Value) Op(by Rules, op uint8, signed bool, w *Value) {
 		v.setWide(bw.sub(&wide))
 		v.setNarrow(bn.sub(&narrow))
 	case isa.AluMUL:
-		v.Bits = v.Bits.Mul(b.Bits)
-		v.setWide(wide.mul(&bw))
-		v.setNarrow(narrow.mul(&bn))
+		v.Bits = mulBits(by, v.Bits, b.Bits)
+		v.setWide(mul(by, &wide, &bw))
+		v.setNarrow(mul(by, &narrow, &bn))
 	case isa.AluAND:
 		v.Bits = v.Bits.And(b.Bits)
 		v.setWide(wide.and(&bw, v.Bits))
@@ -57,7 +61,7 @@ func (v *Value) Op(by Rules, op uint8, signed bool, w *Value) {
 			*v = unknown
 			return
 		}
-		v.shift(op, uint(b.UMax))
+		v.shift(by, op, uint(b.UMax))
 	case isa.AluDIV, isa.AluMOD:
 		if !b.IsConst() {
 			*v = unknown
@@ -72,13 +76,19 @@ func (v *Value) Op(by Rules, op uint8, signed bool, w *Value) {
 }
 
 // shift shifts by n bits, less than 64.
-func (v *Value) shift(op uint8, n uint) {
+func (v *Value) shift(by Rules, op uint8, n uint) {
 	wide, narrow := v.wide(), v.narrow()
 	v.setNarrow(all[int32, uint32]())
 	switch op {
 	case isa.AluLSH:
 		v.Bits = v.Bits.Lsh(n)
 		v.setWide(wide.lsh(n))
+		if n == 32 && by >= Before515 && narrow.smin < 0 {
+			narrow.smin = math.MinInt32
+			if narrow.smax < 0 {
+				narrow.smax = math.MaxInt32
+			}
+		}
 		if n == 32 { // as compilers begin to extend a sign: it becomes that of the whole
 			v.SMin, v.SMax = max(v.SMin, int64(narrow.smin)<<32), min(v.SMax, int64(narrow.smax)<<32)
 		}
@@ -131,23 +141,27 @@ func (v *Value) Op32(by Rules, op uint8, signed bool, w *Value) {
 			return
 		}
 	}
+	if by >= Before610 && lacksOperand(op, w, yok) {
+		*v = unknown
+		return
+	}
 	b := w.narrow()
 	narrow := v.narrow()
 	low, bl := v.Bits.Low(4), w.Bits.Low(4)
 	switch op {
 	case isa.AluADD:
 		low = low.Add(bl)
-		narrow = narrow.add(&b)
+		narrow = add(by, &narrow, &b)
 	case isa.AluSUB:
 		low = low.Sub(bl)
-		narrow = narrow.sub(&b)
+		narrow = sub(by, &narrow, &b)
 	case isa.AluNEG:
 		low = Tnum{}.Sub(low)
 		zero := span[int32, uint32]{}
 		narrow = zero.sub(&narrow)
 	case isa.AluMUL:
-		low = low.Mul(bl)
-		narrow = narrow.mul(&b)
+		low = mulBits(by, low, bl)
+		narrow = mul(by, &narrow, &b)
 	case isa.AluAND:
 		low = low.And(bl)
 		narrow = narrow.and(&b, low)
@@ -212,12 +226,59 @@ func (v *Value) divide32(op uint8, signed bool, d uint32) {
 	}
 }
 
+// lacksOperand reports whether Linux before 6.10 gives up for want of a known operand, or
+// because it is none at all, as behind a condition that cannot hold.
+func lacksOperand(op uint8, w *Value, known bool) bool {
+	switch op {
+	case isa.AluNEG:
+		return false
+	case isa.AluADD, isa.AluSUB, isa.AluAND:
+		return w.IsEmpty()
+	}
+	return !known || w.IsEmpty()
+}
+
+func add[S signedWord, U word](by Rules, a, b *span[S, U]) span[S, U] {
+	if by >= Before617 {
+		return a.addEarly(b)
+	}
+	return a.add(b)
+}
+
+func sub[S signedWord, U word](by Rules, a, b *span[S, U]) span[S, U] {
+	if by >= Before617 {
+		return a.subEarly(b)
+	}
+	return a.sub(b)
+}
+
+func mul[S signedWord, U word](by Rules, a, b *span[S, U]) span[S, U] {
+	if by >= Before617 {
+		return a.mulEarly(b)
+	}
+	return a.mul(b)
+}
+
+func mulBits(by Rules, a, b Tnum) Tnum {
+	switch {
+	case by >= Before515:
+		return a.mulEarliest(b)
+	case by >= Before617:
+		return a.mulEarly(b)
+	}
+	return a.Mul(b)
+}
+
 func isShift(op uint8) bool { return op == isa.AluLSH || op == isa.AluRSH || op == isa.AluARSH }
 
 // ZeroExtend clears the upper half.
 func (v *Value) ZeroExtend(by Rules) {
 	v.Bits = v.Bits.Low(4)
-	v.setWide(arc[int64](uint64(v.U32Min), uint64(v.U32Max)))
+	if by >= Before68 {
+		v.fromZeroExtended()
+	} else {
+		v.setWide(arc[int64](uint64(v.U32Min), uint64(v.U32Max)))
+	}
 	v.Sync(by)
 }
 
@@ -230,7 +291,10 @@ func (v *Value) Truncate(by Rules, size int) {
 	}
 	v.Bits = v.Bits.Low(size)
 	v.setWide(arc[int64](lo, hi))
-	if size < 4 {
+	switch {
+	case size < 4 && by >= Before68:
+		v.spreadWhole()
+	case size < 4:
 		v.setNarrow(all[int32, uint32]())
 	}
 	v.Sync(by)

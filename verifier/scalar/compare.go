@@ -14,7 +14,10 @@ const (
 
 // Compare tells whether the condition of a jump holds between v and w: one of
 // isa.JmpX, of the lower halves where narrow.
-func (v *Value) Compare(op uint8, narrow bool, w *Value) Outcome {
+func (v *Value) Compare(by Rules, op uint8, narrow bool, w *Value) Outcome {
+	if by >= Before68 {
+		return v.compareEarly(op, narrow, w)
+	}
 	switch op {
 	case isa.JmpJNE:
 		return -v.equal(narrow, w)
@@ -125,6 +128,10 @@ func Refine(by Rules, op uint8, narrow, holds bool, v, w *Value) {
 	if !holds {
 		op = inverse[op>>4&15]
 	}
+	if by >= Before68 {
+		refineEarly(by, op, narrow, v, w)
+		return
+	}
 	switch op {
 	case isa.JmpJGE, isa.JmpJGT, isa.JmpJSGE, isa.JmpJSGT:
 		op = Flip(op)
@@ -142,7 +149,7 @@ func Refine(by Rules, op uint8, narrow, holds bool, v, w *Value) {
 	case isa.JmpJEQ:
 		equate(narrow, v, w)
 	case isa.JmpJSET, noneSet:
-		v.refineBits(narrow, op == isa.JmpJSET, w.Bits.Value)
+		v.refineBits(by, narrow, op == isa.JmpJSET, w.Bits.Value)
 	default:
 		if narrow {
 			a, b := v.narrow(), w.narrow()
@@ -166,7 +173,7 @@ func RefineSelf(by Rules, op uint8, narrow, holds bool, v *Value) {
 	if !holds {
 		op = inverse[op>>4&15]
 	}
-	if op == isa.JmpJNE {
+	if op == isa.JmpJNE || by >= Before68 {
 		return
 	}
 	for _, op := range [...]uint8{op, Flip(op)} {
@@ -238,7 +245,7 @@ func (a *span[S, U]) intersect(b *span[S, U]) {
 }
 
 // refineBits learns that v has some, or none, of the bits of mask.
-func (v *Value) refineBits(narrow, some bool, mask uint64) {
+func (v *Value) refineBits(by Rules, narrow, some bool, mask uint64) {
 	if narrow {
 		mask &= 1<<32 - 1
 	}
@@ -248,10 +255,10 @@ func (v *Value) refineBits(narrow, some bool, mask uint64) {
 		}
 		return
 	}
-	// Linux forgets the intervals here.
-	bits := v.Bits.And(Tnum{Value: ^mask})
-	*v = unknown
-	v.Bits = bits
+	v.Bits = v.Bits.And(Tnum{Value: ^mask})
+	if by < Before515 {
+		v.ForgetRanges() // as Linux does here
+	}
 }
 
 // refineOrder learns from a condition that holds between a and b; b is known where

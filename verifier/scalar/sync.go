@@ -2,22 +2,32 @@ package scalar
 
 import "math"
 
-// Rules say by which version's rules the parts of a set learn from each other. What
-// Linux cannot deduce decides verdicts at the edge.
+// Rules say by which version's rules a set learns: the later in the list, the older, with
+// all that distinguishes those before it. What Linux cannot deduce decides verdicts at
+// the edge.
 type Rules uint8
 
 // The rules.
 const (
-	Newest Rules = iota // of Linux 7.2
-	Before72
+	Newest    Rules = iota // of Linux 7.2
+	Before72               // also of Linux 6.18
+	Before617              // also of Linux 6.12: sums and products are less precise
+	Before610              // an operand of *, | and ^ must be known
+	Before68               // also of Linux 6.6 and 6.1: see early.go
+	Before515              // of Linux 5.10
+	numRules
 )
 
 // Sync lets the parts of a set learn from each other, after one has changed.
 func (v *Value) Sync(by Rules) {
-	if by != Before72 && v.IsEmpty() || v.IsConst() && *v == Const(v.Bits.Value) {
+	if by == Newest && v.IsEmpty() || v.IsConst() && *v == Const(v.Bits.Value) {
 		return
 	}
-	v.fromBits()
+	if by >= Before68 {
+		v.syncEarly(by)
+		return
+	}
+	v.fromBits(by)
 	// What one step learns, the next may use. Linux takes as many.
 	for range 3 {
 		before := *v
@@ -26,8 +36,8 @@ func (v *Value) Sync(by Rules) {
 			break
 		}
 	}
-	v.toBits()
-	v.fromBits()
+	v.toBits(by)
+	v.fromBits(by)
 }
 
 func (v *Value) wide() span[int64, uint64] {
@@ -47,12 +57,15 @@ func (v *Value) setNarrow(s span[int32, uint32]) {
 }
 
 // fromBits narrows the intervals by the known bits.
-func (v *Value) fromBits() {
+func (v *Value) fromBits(by Rules) {
 	n, w := v.narrow(), v.wide()
 	n.bits(v.Bits)
 	w.bits(v.Bits)
 	v.setNarrow(n)
 	v.setWide(w)
+	if by >= Before617 {
+		return
+	}
 
 	// Of the numbers that the bits allow, only one may lie in the interval.
 	only := v.UMin
@@ -67,9 +80,13 @@ func (v *Value) fromBits() {
 }
 
 // toBits learns the bits that the unsigned intervals' bounds have in common.
-func (v *Value) toBits() {
+func (v *Value) toBits(by Rules) {
+	low := v.Bits.Low(4)
 	v.Bits = v.Bits.Intersect(tnumRange(v.UMin, v.UMax))
-	low := v.Bits.Low(4).Intersect(tnumRange(uint64(v.U32Min), uint64(v.U32Max)))
+	if by < Before515 {
+		low = v.Bits.Low(4)
+	}
+	low = low.Intersect(tnumRange(uint64(v.U32Min), uint64(v.U32Max)))
 	v.Bits = v.Bits.withLow32(low)
 }
 
@@ -87,7 +104,7 @@ func (v *Value) deduce(by Rules) {
 	w.deduce()
 	v.setNarrow(n)
 	v.setWide(w)
-	if by == Before72 {
+	if by >= Before72 {
 		v.fromHalfBefore72()
 		return
 	}

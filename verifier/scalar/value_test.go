@@ -53,7 +53,7 @@ func sample(r *rand.Rand) (uint64, Value) {
 				v.S32Max = min(v.S32Max, hi)
 			}
 		}
-		v.Sync(Rules(r.IntN(2)))
+		v.Sync(Rules(r.IntN(int(numRules))))
 	}
 	return x, v
 }
@@ -170,7 +170,7 @@ func check(t *testing.T, by Rules, x uint64, v Value, y uint64, w Value) {
 	for _, op := range jumpOps {
 		for _, narrow := range []bool{false, true} {
 			is := holds(op, narrow, x, y)
-			if o := v.Compare(op, narrow, &w); o == Always && !is || o == Never && is {
+			if o := v.Compare(by, op, narrow, &w); o == Always && !is || o == Never && is {
 				t.Fatalf("Compare(%#x, %t) of\n%#x in %+v and\n%#x in %+v\nis %d", op, narrow, x, v, y, w, o)
 			}
 			a, b := v, w
@@ -198,7 +198,7 @@ func TestSound(t *testing.T) {
 	for range n {
 		x, v := sample(r)
 		y, w := sample(r)
-		check(t, Rules(r.IntN(2)), x, v, y, w)
+		check(t, Rules(r.IntN(int(numRules))), x, v, y, w)
 	}
 }
 
@@ -208,7 +208,7 @@ func FuzzSound(f *testing.F) {
 		r := rand.New(rand.NewPCG(a, b))
 		x, v := sample(r)
 		y, w := sample(r)
-		check(t, Rules(r.IntN(2)), x, v, y, w)
+		check(t, Rules(r.IntN(int(numRules))), x, v, y, w)
 	})
 }
 
@@ -265,6 +265,7 @@ func TestTnums(t *testing.T) {
 					}
 					for what, ok := range map[string]bool{
 						"Add": a.Add(b).Has(x + y), "Sub": a.Sub(b).Has(x - y), "Mul": a.Mul(b).Has(x * y),
+						"mulEarly": a.mulEarly(b).Has(x * y), "mulEarliest": a.mulEarliest(b).Has(x * y),
 						"And": a.And(b).Has(x & y), "Or": a.Or(b).Has(x | y), "Xor": a.Xor(b).Has(x ^ y),
 						"Union": a.Union(b).Has(x) && a.Union(b).Has(y), "Overlaps": a.Overlaps(b) || x != y,
 						"Intersect": x != y || a.Intersect(b).Has(x),
