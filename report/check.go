@@ -31,7 +31,7 @@ func (c *Check) Verdict() string {
 }
 
 type jsonCheck struct {
-	Kind      string       `json:"kind"`
+	Type      string       `json:"type"`
 	Program   string       `json:"program"`
 	Kernel    string       `json:"kernel"`
 	Verdict   string       `json:"verdict"`
@@ -60,7 +60,7 @@ type jsonRefusal struct {
 
 func (c *Check) json() *jsonCheck {
 	j := &jsonCheck{
-		Kind: "check", Program: c.Program, Kernel: c.Kernel, Verdict: c.Verdict(),
+		Type: "check", Program: c.Program, Kernel: c.Kernel, Verdict: c.Verdict(),
 		Insns: c.Insns, TookUs: c.Took.Microseconds(),
 	}
 	if c.Result != nil {
