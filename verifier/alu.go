@@ -12,6 +12,11 @@ import (
 
 // alu looks at an arithmetic instruction of 32 or 64 bits.
 func (c *checker) alu(ins *isa.Instruction) error {
+	if isForm(ins) && !c.since(6, 9) { // which has all of them
+		if err := c.supported(ins); err != nil {
+			return err
+		}
+	}
 	switch ins.Op & 0xf0 {
 	case isa.AluEND, isa.AluNEG:
 		return c.unary(ins)

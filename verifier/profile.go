@@ -12,7 +12,7 @@ import (
 
 // profile refuses what the kernel does not know at all, before the walk: its
 // program and map types, and instructions, reached or not. Helpers and kernel
-// functions are looked up where they are called.
+// functions are looked up where they are called, as are the forms of an instruction.
 func (c *checker) profile() error {
 	c.insn = -1
 	if since, ok := c.kernel.ProgType(c.img.Type); !ok {
@@ -35,13 +35,30 @@ func (c *checker) profile() error {
 		if i > 0 && c.insns[i-1].IsWide() {
 			continue
 		}
-		for _, f := range features(&c.insns[i]) {
-			if err := c.need(f); err != nil {
-				return err
-			}
+		if isForm(&c.insns[i]) {
+			continue
+		}
+		if err := c.supported(&c.insns[i]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// supported refuses an instruction that the kernel does not have.
+func (c *checker) supported(ins *isa.Instruction) error {
+	for _, f := range features(ins) {
+		if err := c.need(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isForm reports whether an arithmetic instruction is of a form that its offset tells,
+// which Linux looks at only where a path leads to it.
+func isForm(ins *isa.Instruction) bool {
+	return (ins.Class() == isa.ClassALU || ins.Class() == isa.ClassALU64) && ins.Off != 0
 }
 
 // permitted refuses a program whose type this loader may not load. Socket filters
