@@ -258,7 +258,7 @@ func (s *subject) run(state *exec.State, r *rand.Rand) (outcome string, err erro
 	state.Env = &exec.Env{Rand: in.number32}
 	state.Budget, s.left = 5000, 5000
 	if s.walks[0][0].Summarised() { // whose loops are known to end, be it late
-		state.Budget = 20_000_000
+		state.Budget = 1 << 27 // a loop may turn 1<<23 times
 	}
 	s.followers, s.wrong = [2]verifier.Follower{}, nil
 	_, err = s.run0.Run(state, interp.Checked)
