@@ -60,3 +60,31 @@ func Encode(insns []Instruction) []byte {
 	}
 	return b
 }
+
+// Writes is the register that the instruction writes; of those that a call leaves: R0.
+func (i Instruction) Writes() (reg uint8, ok bool) {
+	switch i.Class() {
+	case ClassALU, ClassALU64, ClassLDX:
+		return i.Dst, true
+	case ClassLD:
+		if i.Op == OpLDDW {
+			return i.Dst, true
+		}
+		return R0, true
+	case ClassSTX:
+		switch {
+		case i.Op&0xe0 != ModeATOMIC:
+		case i.Imm == AtomicCMPXCHG:
+			return R0, true
+		case i.Imm == AtomicLoadAcq:
+			return i.Dst, true
+		case i.Imm&AtomicFetch != 0:
+			return i.Src, true
+		}
+	case ClassJMP:
+		if i.Op == ClassJMP|JmpCALL {
+			return R0, true
+		}
+	}
+	return 0, false
+}

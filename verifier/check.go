@@ -41,6 +41,8 @@ type Options struct {
 	Kfuncs map[string]Kfunc
 	// Budget is how many instructions are looked at; 0: as many as Linux does.
 	Budget int
+	// Numbers asks for Fact.Number, which takes another walk.
+	Numbers bool
 	// Log is written to: the state at each instruction, in the notation of Linux's
 	// log at level 2. Optional.
 	Log io.Writer
@@ -122,6 +124,23 @@ func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 
 // run verifies the program.
 func (c *checker) run() error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	if c.summarisable() {
+		if t := c.summarise(); t != nil {
+			*c = *t
+			return c.mixedTailCalls()
+		}
+	}
+	if err := c.walkAll(); err != nil {
+		return err
+	}
+	return c.mixedTailCalls()
+}
+
+// prepare checks what needs no walk.
+func (c *checker) prepare() error {
 	if err := c.resolve(c.specs); err != nil {
 		return err
 	}
@@ -137,19 +156,7 @@ func (c *checker) run() error {
 	if err := c.checkAttach(); err != nil {
 		return err
 	}
-	if err := c.structure(); err != nil {
-		return err
-	}
-	if c.summarisable() {
-		if t := c.summarise(); t != nil {
-			*c = *t
-			return c.mixedTailCalls()
-		}
-	}
-	if err := c.walkAll(); err != nil {
-		return err
-	}
-	return c.mixedTailCalls()
+	return c.structure()
 }
 
 // scalarRules are what versions know of numbers, from the newest to the oldest.

@@ -123,6 +123,7 @@ type checker struct {
 	spareFrames          []*frame
 	spareRegs            []Reg // for registers on the stack
 
+	results   []result // what instructions leave, where it is asked for
 	summary   *summary // of a walk that summarises loops; or nil
 	processed int
 	result    *Result

@@ -5,11 +5,11 @@ import (
 	"strings"
 
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier/scalar"
 )
 
 // Fact is what was proved of an instruction of an accepted program, whichever way
-// it is reached. Numbers are not among it: a path that was not followed further
-// because nothing depends on a number may have another there.
+// it is reached.
 type Fact struct {
 	// Reached says that some path reaches it. What is not reached is dead.
 	Reached bool
@@ -20,6 +20,10 @@ type Fact struct {
 	// not reached, or through different things on different paths.
 	Access RegType
 	Flags  RegFlags
+	// Number is what a number can be that the instruction leaves in the register that
+	// it writes; nil where it is no number, or that is not known. Only with
+	// [Options].Numbers.
+	Number *scalar.Value
 	// Map is the index in the image's Maps of the one map that a helper is called
 	// with; -1 where it is none, or several, or one that another map holds.
 	Map int
@@ -30,6 +34,10 @@ func (c *checker) facts() []Fact {
 	index := make(map[*Map]int, len(c.maps))
 	for i, m := range c.maps {
 		index[m] = i
+	}
+	var results []result
+	if c.opts.Numbers {
+		results = c.numbers()
 	}
 	facts := make([]Fact, len(c.insns))
 	for i := range facts {
@@ -43,6 +51,9 @@ func (c *checker) facts() []Fact {
 		}
 		if at, ok := index[aux.mapPtr]; ok && !aux.mapMany {
 			f.Map = at
+		}
+		if results != nil && results[i].seen && !results[i].other {
+			f.Number = &results[i].Value
 		}
 	}
 	return facts
@@ -84,7 +95,20 @@ func (f *Fact) Describe(ins isa.Instruction, maps []string) string {
 	if f.Map >= 0 {
 		said = append(said, fmt.Sprintf("always map %s", maps[f.Map]))
 	}
+	if f.Number != nil {
+		if n := numberText(f.Number); n != "" {
+			said = append(said, n)
+		}
+	}
 	return strings.Join(said, ", ")
+}
+
+// numberText is a number that says something; "" where it may be any.
+func numberText(v *scalar.Value) string {
+	if v.IsConst() {
+		return "always " + signedText(int64(v.Bits.Value))
+	}
+	return strings.Join(rangesText(v), " ")
 }
 
 // isCondition reports whether an instruction is a conditional jump.

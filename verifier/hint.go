@@ -89,7 +89,7 @@ func (c *checker) clobbered(e *Error, last *trail) string {
 		if ins.Op == isa.ClassJMP|isa.JmpCALL {
 			return fmt.Sprintf("the call at instruction %d used up R1 to R5: keep the value in a variable, which the compiler puts elsewhere", t.insn)
 		}
-		if reg, ok := written(ins); ok && int(reg) == e.Reg {
+		if reg, ok := ins.Writes(); ok && int(reg) == e.Reg {
 			return ""
 		}
 	}
@@ -126,7 +126,7 @@ func (c *checker) comparedAfter(last, from *trail, reg uint8) (insn int, ok bool
 		if t.frame == from.frame && isCondition(*ins) && ins.Dst == reg {
 			insn, ok = t.insn, true
 		}
-		if made, writes := written(ins); writes && made == reg && t.frame == from.frame {
+		if made, writes := ins.Writes(); writes && made == reg && t.frame == from.frame {
 			ok = false // that was of something else
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/progen"
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/interp"
@@ -150,6 +151,10 @@ type subject struct {
 	run0  *interp.Program
 	ids   []uint32 // of the programs, as maps hold them
 
+	facts [][]verifier.Fact // of each program; nil: they take too long
+	last  struct {          // the instruction before
+		prog, insn, depth int
+	}
 	followers [2]verifier.Follower
 	wrong     error // what is wrong with the run
 	steps     int
@@ -167,12 +172,45 @@ func (s *subject) walk() bool {
 			return false
 		}
 		s.walks[0] = append(s.walks[0], w)
+		if err := s.prove(img, p, opts); err != nil {
+			return false
+		}
 		if w, err = verifier.Record(img, specs(p), opts, true); err != nil {
 			w = nil // it takes too long
 		}
 		s.walks[1] = append(s.walks[1], w)
 	}
 	return true
+}
+
+// prove asks what each instruction leaves.
+func (s *subject) prove(img *program.Image, p *edgegen.Program, opts *verifier.Options) error {
+	with := *opts
+	with.Numbers = true
+	res, err := verifier.CheckImage(img, specs(p), &with)
+	if err != nil {
+		return err
+	}
+	s.facts = append(s.facts, res.Facts)
+	return nil
+}
+
+// holdsTo says what of the last instruction's result is not as it was proved.
+func (s *subject) holdsTo(n int, step interp.Step) error {
+	last := s.last
+	s.last.prog, s.last.insn, s.last.depth = n, step.Insn, step.Depth
+	if last.prog != n || last.depth != step.Depth || last.insn < 0 {
+		return nil // another frame
+	}
+	fact := s.facts[n][last.insn]
+	reg, ok := s.progs[n].Insns[last.insn].Writes()
+	if !ok || fact.Number == nil {
+		return nil
+	}
+	if v, _ := step.Reg(step.Depth, reg); !fact.Number.Has(v) {
+		return fmt.Errorf("instruction %d leaves %#x in R%d, and was proved to leave %+v", last.insn, v, reg, *fact.Number)
+	}
+	return nil
 }
 
 // kernelTypes describe the structures behind maps. Where they are not known, no
@@ -225,6 +263,9 @@ func (s *subject) follow(n int, step interp.Step) {
 	if s.left--; s.left < 0 {
 		return
 	}
+	if err := s.holdsTo(n, step); err != nil && s.wrong == nil {
+		s.wrong = err
+	}
 	for k := range s.followers {
 		if w := s.walks[k][n]; w != nil && s.wrong == nil {
 			if err := s.followers[k].Step(w, step); err != nil {
@@ -260,7 +301,7 @@ func (s *subject) run(state *exec.State, r *rand.Rand) (outcome string, err erro
 	if s.walks[0][0].Summarised() { // whose loops are known to end, be it late
 		state.Budget = 1 << 27 // a loop may turn 1<<23 times
 	}
-	s.followers, s.wrong = [2]verifier.Follower{}, nil
+	s.followers, s.wrong, s.last.insn = [2]verifier.Follower{}, nil, -1
 	_, err = s.run0.Run(state, interp.Checked)
 	switch {
 	case s.wrong != nil:

@@ -19,38 +19,10 @@ const trailLimit = 300_000
 // follow adds an instruction that was looked at to the path's trail.
 func (c *checker) follow(insn, frame int) {
 	t := &trail{before: c.st.trail, insn: insn, frame: frame}
-	if reg, ok := written(&c.insns[insn]); ok && frame < len(c.st.frames) {
+	if reg, ok := c.insns[insn].Writes(); ok && frame < len(c.st.frames) {
 		t.result = c.st.frames[frame].regs[reg]
 	}
 	c.st.trail = t
-}
-
-// written is the register that an instruction writes, of those that calls leave: R0.
-func written(ins *isa.Instruction) (reg uint8, ok bool) {
-	switch ins.Class() {
-	case isa.ClassALU, isa.ClassALU64, isa.ClassLDX:
-		return ins.Dst, true
-	case isa.ClassLD:
-		if ins.Op == isa.OpLDDW {
-			return ins.Dst, true
-		}
-		return isa.R0, true
-	case isa.ClassSTX:
-		switch {
-		case ins.Op&0xe0 != isa.ModeATOMIC:
-		case ins.Imm == isa.AtomicCMPXCHG:
-			return isa.R0, true
-		case ins.Imm == isa.AtomicLoadAcq:
-			return ins.Dst, true
-		case ins.Imm&isa.AtomicFetch != 0:
-			return ins.Src, true
-		}
-	case isa.ClassJMP:
-		if ins.Op == isa.ClassJMP|isa.JmpCALL {
-			return isa.R0, true
-		}
-	}
-	return 0, false
 }
 
 // slice goes back along a trail and gives the instructions that made a register of
@@ -97,7 +69,7 @@ func (w *wanted) back(ins *isa.Instruction, frame int) bool {
 			return true
 		}
 	}
-	reg, ok := written(ins)
+	reg, ok := ins.Writes()
 	if !ok {
 		return w.compared(ins)
 	}

@@ -50,6 +50,9 @@ func (c *checker) walk() error {
 		c.pending = c.pending[:len(c.pending)-1]
 		c.st, c.insn, c.prev = b.st, b.insn, b.prev
 		c.log.resume(c)
+		if c.results != nil { // of an instruction with several results
+			c.noteResult(c.prev, len(c.st.frames)-1)
+		}
 	}
 }
 
@@ -103,6 +106,9 @@ func (c *checker) path() error {
 			return err
 		}
 		c.log.after(c)
+		if c.results != nil {
+			c.noteResult(at, depth)
+		}
 		if c.trails {
 			c.follow(at, depth)
 		}

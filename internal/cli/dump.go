@@ -62,7 +62,7 @@ func prove(l *report.Listing, p *program.Program, f *objectFlags) error {
 		return err
 	}
 	for _, img := range l.Programs {
-		res, err := verifier.CheckImage(img, p.Spec.Maps, &verifier.Options{KernelTypes: link.KernelTypes})
+		res, err := verifier.CheckImage(img, p.Spec.Maps, &verifier.Options{KernelTypes: link.KernelTypes, Numbers: true})
 		if err != nil {
 			return err
 		}
