@@ -169,6 +169,7 @@ var scalarRules = [...]struct {
 	{kernels.V(6, 10), scalar.Before610},
 	{kernels.V(6, 8), scalar.Before68},
 	{kernels.V(5, 15), scalar.Before515},
+	{kernels.V(5, 7), scalar.Before57},
 }
 
 // since reports whether the kernel is at least of a version.

@@ -13,9 +13,9 @@ import (
 // unlink makes what is learnt of other registers no longer hold for this one.
 func (r *Reg) unlink() { r.ID, r.Delta = 0, 0 }
 
-// link gives a number that is about to be copied an ID to share.
+// link gives a number that is about to be copied an ID to share, as Linux does from 5.10 on.
 func (c *checker) link(r *Reg) {
-	if r.Type != Scalar {
+	if r.Type != Scalar || !c.since(5, 10) {
 		return
 	}
 	if r.ID&idAddConst != 0 { // differences are not added up
@@ -141,10 +141,9 @@ func (r *Reg) learn(by scalar.Rules, known *Reg) bool {
 		return true
 	}
 	id, delta := r.ID, r.Delta
-	distance := scalar.Const(uint64(int64(delta) - int64(known.Delta)))
 	*r = *known
 	r.ID, r.Delta = id, delta
-	r.Value.Op(by, isa.AluADD, false, &distance)
+	r.Value.Move(by, int64(delta)-int64(known.Delta))
 	if (id|known.ID)&idAddConst32 != 0 {
 		r.ZeroExtend(by)
 	}

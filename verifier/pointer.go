@@ -14,7 +14,7 @@ const maxOffset = 1 << 29
 // register, or the source, when the number is in the destination.
 func (c *checker) offset(ins *isa.Instruction, ptr *Reg, off *scalar.Value) error {
 	dst := c.reg(ins.Dst)
-	if off.IsEmpty() {
+	if off.IsEmpty() || off.IsConst() && (off.SMin != off.SMax || off.UMin != off.UMax) {
 		dst.setUnknown()
 		return nil
 	}

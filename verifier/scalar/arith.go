@@ -75,6 +75,21 @@ func (v *Value) Op(by Rules, op uint8, signed bool, w *Value) {
 	v.Sync(by)
 }
 
+// Move adds the distance to a linked number. Linux before 6.18 does not let the parts of
+// the sum learn from each other.
+func (v *Value) Move(by Rules, distance int64) {
+	d := Const(uint64(distance))
+	if by < Before617 {
+		v.Op(by, isa.AluADD, false, &d)
+		return
+	}
+	wide, narrow := v.wide(), v.narrow()
+	dw, dn := d.wide(), d.narrow()
+	v.Bits = v.Bits.Add(d.Bits)
+	v.setWide(add(by, &wide, &dw))
+	v.setNarrow(add(by, &narrow, &dn))
+}
+
 // shift shifts by n bits, less than 64.
 func (v *Value) shift(by Rules, op uint8, n uint) {
 	wide, narrow := v.wide(), v.narrow()

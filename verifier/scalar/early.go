@@ -19,6 +19,9 @@ func (v *Value) syncEarly(by Rules) {
 	v.setNarrow(n)
 	v.setWide(w)
 	v.toBits(by)
+	if by >= Before57 {
+		v.spreadWhole()
+	}
 	v.fromBits(by)
 }
 
@@ -101,6 +104,7 @@ func refineEarly(by Rules, op uint8, narrow bool, v, w *Value) {
 	case op == isa.JmpJSET || op == noneSet:
 		v.refineBits(by, narrow, op == isa.JmpJSET, k.Bits.Value)
 	case op == isa.JmpJNE:
+	case narrow && by >= Before57 && isSigned(op) && !(v.SMin >= 0 && v.SMax <= math.MaxInt32):
 	case narrow:
 		a, b := v.narrow(), k.narrow()
 		refineTo(op, &a, &b)
@@ -116,6 +120,11 @@ func refineEarly(by Rules, op uint8, narrow bool, v, w *Value) {
 		v.spreadWhole()
 	}
 	v.Sync(by)
+}
+
+// isSigned reports whether a condition is of the order of signed numbers.
+func isSigned(op uint8) bool {
+	return op == isa.JmpJSGT || op == isa.JmpJSGE || op == isa.JmpJSLT || op == isa.JmpJSLE
 }
 
 // refineTo learns of a from a condition that holds between it and a known word.

@@ -15,6 +15,7 @@ const (
 	Before610              // an operand of *, | and ^ must be known
 	Before68               // also of Linux 6.6 and 6.1: see early.go
 	Before515              // of Linux 5.10
+	Before57               // of Linux 5.4, which has no intervals of the lower half
 	numRules
 )
 

@@ -147,6 +147,9 @@ func check(t *testing.T, by Rules, x uint64, v Value, y uint64, w Value) {
 			has(fmt.Sprintf("Op(%#x) on itself", op), got, want)
 		}
 	}
+	moved := v
+	moved.Move(by, int64(y))
+	has("Move", moved, x+y)
 	for _, size := range []int{1, 2, 4, 8} {
 		if size < 8 {
 			got := v
