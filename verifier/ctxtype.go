@@ -5,6 +5,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
 // contextType is the struct that programs of a type know their context by, and the
@@ -65,22 +67,8 @@ func (c *checker) isContext(target btf.Type) bool {
 
 // isTypedef reports whether a type is a typedef of a name, behind qualifiers.
 func isTypedef(t btf.Type, name string) bool {
-	for {
-		switch q := t.(type) {
-		case *btf.Const:
-			t = q.Type
-		case *btf.Volatile:
-			t = q.Type
-		case *btf.Restrict:
-			t = q.Type
-		case *btf.TypeTag:
-			t = q.Type
-		case *btf.Typedef:
-			return q.Name == name
-		default:
-			return false
-		}
-	}
+	def, ok := ctype.Unqualified(t).(*btf.Typedef)
+	return ok && def.Name == name
 }
 
 // contextTag refuses a parameter tagged as the context that is not of its type; i is

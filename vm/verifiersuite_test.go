@@ -1,32 +1,19 @@
 package vm_test
 
 import (
-	"bufio"
-	"compress/gzip"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
 
-	"github.com/skep-ebpf/skep/internal/testenv"
-	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/internal/verifiersuite"
 	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm"
 )
-
-// suiteCase is what the test needs of a line of cases-VER.jsonl.gz.
-type suiteCase struct {
-	File, Func, Mode, Type, Verdict string
-	Retval                          *int32
-}
 
 // suitePassing is how many cases gave Linux's result when this was written.
 const suitePassing = 478
@@ -49,18 +36,10 @@ var suiteRefused = []string{
 // accepted and say what they return, on the packet that Linux's runner takes.
 // What the machine does not have is counted, and what it has must be right.
 func TestVerifierSuite(t *testing.T) {
-	dir := testenv.Data(t, "linux-verifier")
-	if _, err := exec.LookPath("xz"); err != nil {
-		t.Skip("the objects are compressed, and there is no xz here")
-	}
-	objects := t.TempDir()
-	if out, err := exec.Command("tar", "-C", objects, "-xJf", filepath.Join(dir, "objects-7.2.tar.xz")).CombinedOutput(); err != nil {
-		t.Fatalf("unpack the objects: %v: %s", err, out)
-	}
 	var passed, failed int
 	refused := map[string]int{}
-	for _, c := range suiteCases(t, filepath.Join(dir, "cases-7.2.jsonl.gz")) {
-		got, err := runSuiteCase(filepath.Join(objects, c.File+".bpf.o"), c)
+	for _, c := range suiteCases(t) {
+		got, err := runSuiteCase(c)
 		switch {
 		case err == nil && (int32(got) == *c.Retval || *c.Retval == suitePointer):
 			passed++
@@ -85,43 +64,25 @@ func TestVerifierSuite(t *testing.T) {
 	}
 }
 
-func suiteCases(t *testing.T, path string) []suiteCase {
+// suiteCases are those cases that are accepted and say what they return.
+func suiteCases(t *testing.T) (cases []*verifiersuite.Case) {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cases []suiteCase
-	lines := bufio.NewScanner(z)
-	lines.Buffer(nil, 1<<24)
-	for lines.Scan() {
-		var c suiteCase
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			t.Fatal(err)
-		}
+	for _, c := range verifiersuite.Read(t, "7.2").Cases {
 		if c.Verdict == "accept" && c.Mode == "priv" && c.Retval != nil {
 			cases = append(cases, c)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 	return cases
 }
 
 // runSuiteCase loads one program with its object's maps, and runs it as Linux's
 // runner does.
-func runSuiteCase(object string, c suiteCase) (uint32, error) {
-	p, err := program.Open(object)
+func runSuiteCase(c *verifiersuite.Case) (uint32, error) {
+	p, err := c.Program()
 	if err != nil {
 		return 0, err
 	}
-	spec := p.Spec
+	spec := p.Spec.Copy()
 	prog := spec.Programs[c.Func]
 	if prog == nil {
 		return 0, errors.New("the object does not have the program")
