@@ -38,6 +38,7 @@ deep:
 	$(GO) test ./vm/maps -run LikeTheKernel -sequences 2000
 	$(GO) test ./hook/netdev -run LikeTheKernel -networks 20
 	SKEP_EDGE=50000 $(GO) test ./verifier -run '^TestAgainstKernel$$' -timeout 30m
+	SKEP_EDGE=20000 $(GO) test ./verifier -run '^TestStates$$' -timeout 30m
 
 # The same comparisons in virtual machines with these kernels. VM says which, as
 # arguments of go test; all packages that compare, if it is empty.
