@@ -7,13 +7,15 @@
 // pointer, of which the object and the offset are ([Reg]). A path ends where an
 // earlier one went on from a state that covers this one. Nothing is executed.
 //
-// Which version of Linux is followed is a table (package kernels), not code.
+// What a version of Linux has is a table (package kernels); where versions differ
+// in rules, the rule asks which one is followed.
 //
 // A file is one subject:
 //
 //	check.go      what a caller sees: Check, Options, Result
-//	error.go      Error and the causes of a refusal
-//	reg.go        what a register holds
+//	error.go cause.go   Error and the causes of a refusal
+//	profile.go    what a kernel or a loader does not have at all
+//	reg.go typename.go map.go   what a register holds
 //	state.go      registers, stack, references: the state of a path
 //	checker.go    one verification, and what the rules share
 //	walk.go       from instruction to instruction along all paths
@@ -42,6 +44,7 @@
 //	types.go structwalk.go ctxtype.go   types of BTF: which are the same, and what lies in them
 //	lock.go reference.go release.go section.go   what is held, and where nothing may sleep
 //	attach.go hooks.go target.go   what the program is attached to
-//	frame.go callback.go global.go   calls of the program's own functions
-//	explain.go log.go facts.go     what is told of it
+//	frame.go callback.go global.go gotox.go   the program's own functions, and indirect jumps
+//	explain.go trail.go hint.go log.go   what is told of a refusal, and of the walk
+//	facts.go numbers.go   what was proved, for others
 package verifier
