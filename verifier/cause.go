@@ -3,7 +3,7 @@ package verifier
 // causes says of each Cause what it is called in machine-readable output, what was
 // wrong, and what usually helps.
 var causes = [...]struct{ name, what, hint string }{
-	CauseUnsupported: {"unsupported", "skep cannot tell whether this is safe", "the program may be fine: ask the kernel itself, and report this"},
+	CauseUnsupported: {"unsupported", "skep cannot tell whether this is safe", "the program may be fine: verify it with the types of the kernel that it is for (--btf, a copy of its /sys/kernel/btf/vmlinux), or ask that kernel"},
 	CauseInstruction: {"instruction", "this instruction does not exist, or has reserved fields set", "build with clang, and with -mcpu=v3 for kernels that do not know newer instructions"},
 	CauseControlFlow: {"control-flow", "the program leaves its instructions, or has some that nothing reaches", "every path must end in a return, and code that is never reached must go"},
 	CauseLoop:        {"loop", "this loop may never end", "give it a bound that the verifier sees, as for (i = 0; i < 100; i++), or use bpf_loop, bpf_for or can_loop"},
