@@ -3,6 +3,7 @@ package isa
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Size is the size of one instruction slot in bytes.
@@ -59,6 +60,23 @@ func Encode(insns []Instruction) []byte {
 		b = binary.LittleEndian.AppendUint32(b, uint32(i.Imm))
 	}
 	return b
+}
+
+// Functions gives the first instruction of each function that the program begins with,
+// calls or takes the address of, in their order.
+func Functions(insns []Instruction) []int {
+	starts := []int{0}
+	for i := 0; i < len(insns); i++ {
+		ins := insns[i]
+		if ins.IsCall(CallLocal) || ins.IsWide() && ins.Src == PseudoFunc {
+			starts = append(starts, i+1+int(ins.Imm))
+		}
+		if ins.IsWide() {
+			i++
+		}
+	}
+	slices.Sort(starts)
+	return slices.Compact(starts)
 }
 
 // Writes is the register that the instruction writes; of those that a call leaves: R0.

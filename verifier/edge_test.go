@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +32,7 @@ func edgePrograms(t *testing.T) int {
 	return n
 }
 
+// generated is one of the programs of a seed.
 func generated(seed uint64, i int) *edgegen.Program {
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
 	switch i % 6 {
@@ -50,31 +50,17 @@ func generated(seed uint64, i int) *edgegen.Program {
 	return edgegen.Flow(r)
 }
 
+// image is the program as the verifier takes it, each function with a type.
 func image(p *edgegen.Program) *program.Image {
 	img := &program.Image{Name: "edge", Type: ebpf.SchedCLS, License: "GPL", Insns: p.Insns}
 	fn := &btf.Func{Name: "f", Type: &btf.FuncProto{Return: &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}}}
-	for _, at := range functionsOf(p.Insns) {
+	for _, at := range isa.Functions(p.Insns) {
 		img.Funcs = append(img.Funcs, program.Function{Name: fn.Name, Start: at, Type: fn})
 	}
 	for _, m := range p.Maps {
 		img.Maps = append(img.Maps, m.Name)
 	}
 	return img
-}
-
-func functionsOf(insns []isa.Instruction) []int {
-	starts := []int{0}
-	for i := 0; i < len(insns); i++ {
-		ins := insns[i]
-		if ins.IsCall(isa.CallLocal) || ins.IsWide() && ins.Src == isa.PseudoFunc {
-			starts = append(starts, i+1+int(ins.Imm))
-		}
-		if ins.IsWide() {
-			i++
-		}
-	}
-	slices.Sort(starts)
-	return slices.Compact(starts)
 }
 
 func specs(p *edgegen.Program) map[string]*ebpf.MapSpec {
@@ -85,6 +71,7 @@ func specs(p *edgegen.Program) map[string]*ebpf.MapSpec {
 	return specs
 }
 
+// minimise replaces instructions by jumps to the next while a property holds.
 func minimise(p *edgegen.Program, holds func(*edgegen.Program) bool) *edgegen.Program {
 	nop := isa.Instruction{Op: isa.ClassJMP | isa.JmpJA}
 	small := &edgegen.Program{Insns: append([]isa.Instruction(nil), p.Insns...), Maps: p.Maps}
@@ -106,6 +93,7 @@ func minimise(p *edgegen.Program, holds func(*edgegen.Program) bool) *edgegen.Pr
 	return small
 }
 
+// listing is the program without what was made empty.
 func listing(p *edgegen.Program) string {
 	var b strings.Builder
 	for i, ins := range p.Insns {

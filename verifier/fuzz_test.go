@@ -28,7 +28,7 @@ func FuzzCheck(f *testing.F) {
 			t.Fatal(err)
 		}
 		p := &edgegen.Program{Insns: insns, Maps: maps}
-		for _, at := range functionsOf(insns) {
+		for _, at := range isa.Functions(insns) {
 			if at < 0 || at >= max(len(insns), 1) {
 				return // loaders describe functions that are there
 			}

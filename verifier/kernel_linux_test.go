@@ -44,7 +44,6 @@ func againstKernel(t *testing.T, n int, opts *verifier.Options) {
 	t.Log(count)
 }
 
-// generated is one of the programs of a seed.
 // runningKernel is the running kernel's version, as the tables name it.
 func runningKernel(t *testing.T) string {
 	var u unix.Utsname
@@ -109,8 +108,6 @@ func kernelSays(t testing.TB, p *edgegen.Program, withLog bool) (accepted bool, 
 	}
 }
 
-// functionsOf gives where functions begin.
-// minimise replaces instructions by jumps to the next while a property holds.
 // lastWords are the end of a kernel's log.
 func lastWords(err error) string {
 	var rejected *kernelrun.Rejected
@@ -120,5 +117,3 @@ func lastWords(err error) string {
 	lines := strings.Split(strings.TrimSpace(rejected.Log), "\n")
 	return strings.Join(lines[max(0, len(lines)-12):], "\n")
 }
-
-// listing is the program without what was made empty.

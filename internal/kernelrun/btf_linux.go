@@ -4,13 +4,10 @@ package kernelrun
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"unsafe"
 
 	"github.com/cilium/ebpf/btf"
-
-	"github.com/skep-ebpf/skep/isa"
 )
 
 // funcInfo is struct bpf_func_info.
@@ -32,22 +29,6 @@ func (a *progLoadAttr) describe(starts []int) error {
 	a.btf, a.funcInfo = uint32(types.handle.FD()), pointer(infos)
 	a.funcInfoSize, a.funcInfoCount = uint32(unsafe.Sizeof(funcInfo{})), uint32(len(infos))
 	return nil
-}
-
-// functions gives the first instruction of each function, in their order.
-func functions(insns []isa.Instruction) []int {
-	starts := []int{0}
-	for i := 0; i < len(insns); i++ {
-		ins := insns[i]
-		if ins.IsCall(isa.CallLocal) || ins.IsWide() && ins.Src == isa.PseudoFunc {
-			starts = append(starts, i+1+int(ins.Imm))
-		}
-		if ins.IsWide() {
-			i++
-		}
-	}
-	slices.Sort(starts)
-	return slices.Compact(starts)
 }
 
 type loadedType struct {

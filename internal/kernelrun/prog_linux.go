@@ -103,7 +103,7 @@ func load(typ ebpf.ProgramType, to Target, insns []isa.Instruction, maps []*Map,
 		flags: to.Flags, attach: uint32(to.Attach), attachBTF: uint32(to.Type),
 		insns: pointer(isa.Encode(insns)), license: pointer([]byte("GPL\x00")),
 	}
-	if starts := functions(insns); len(starts) > 1 {
+	if starts := isa.Functions(insns); len(starts) > 1 {
 		if err := attr.describe(starts); err != nil {
 			return nil, "", err
 		}

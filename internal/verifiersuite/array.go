@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -189,21 +188,12 @@ var attachTypes = map[string]ebpf.AttachType{
 // functions are the program's functions, with types where one's address is taken: the
 // kernel wants them described then.
 func functions(insns []isa.Instruction) []program.Function {
-	starts := map[int]bool{0: true}
-	described := false
-	for i, ins := range insns {
-		pointer := ins.IsWide() && ins.Src == isa.PseudoFunc
-		if pointer || ins.IsCall(isa.CallLocal) {
-			starts[i+1+int(ins.Imm)] = true
-		}
-		described = described || pointer
-	}
-	if !described {
+	if !slices.ContainsFunc(insns, func(ins isa.Instruction) bool { return ins.IsWide() && ins.Src == isa.PseudoFunc }) {
 		return []program.Function{{Name: "main"}}
 	}
 	integer := &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
 	var fns []program.Function
-	for _, at := range slices.Sorted(maps.Keys(starts)) {
+	for _, at := range isa.Functions(insns) {
 		fn := &btf.Func{Name: fmt.Sprintf("f%d", at), Type: &btf.FuncProto{Return: integer}}
 		fns = append(fns, program.Function{Name: fn.Name, Start: at, Type: fn})
 	}

@@ -121,10 +121,6 @@ func KfuncByName(name string) (*Kfunc, bool) {
 // Users are the kinds of programs that may call the function in some version.
 func (f *Kfunc) Users() []User { return f.uses }
 
-// Types are the program types whose programs may call the function in some way
-// in a version.
-func (f *Kfunc) Types(v Version) []ebpf.ProgramType { return f.uses.types(v) }
-
 // Flags are the function's flags in a version; false where that has it not.
 func (f *Kfunc) Flags(v Version) (KfuncFlags, bool) {
 	for _, form := range f.forms {

@@ -122,27 +122,35 @@ func (v *Value) shift(by Rules, op uint8, n uint) {
 // divide divides by d or takes the remainder. By 0 the quotient is 0 and the
 // remainder the number.
 func (v *Value) divide(op uint8, signed bool, d uint64) {
-	wide := v.wide()
-	same := false
-	switch {
-	case d == 0 && op == isa.AluDIV:
-		*v = Const(0)
+	if d == 0 {
+		v.divideByZero(op)
 		return
-	case d == 0:
-		return
-	case op == isa.AluDIV && signed:
-		wide = wide.sdiv(int64(d))
-	case op == isa.AluDIV:
-		wide = wide.div(d)
-	case signed:
-		wide, same = wide.smod(int64(d))
-	default:
-		wide, same = wide.mod(d)
 	}
-	if !same {
+	wide := v.wide()
+	if wide, same := wide.divided(op, signed, int64(d), d); !same {
 		*v = unknown
 		v.setWide(wide)
 	}
+}
+
+func (v *Value) divideByZero(op uint8) {
+	if op == isa.AluDIV {
+		*v = Const(0)
+	}
+}
+
+// divided is the quotient by a number that is not 0, given as signed and unsigned, or
+// the remainder; same says that the remainder is the word itself.
+func (s *span[S, U]) divided(op uint8, signed bool, sd S, d U) (r span[S, U], same bool) {
+	switch {
+	case op == isa.AluDIV && signed:
+		return s.sdiv(sd), false
+	case op == isa.AluDIV:
+		return s.div(d), false
+	case signed:
+		return s.smod(sd)
+	}
+	return s.mod(d)
 }
 
 // Op32 is [Value.Op] on the lower halves; the upper half of the result is 0. Only
@@ -218,24 +226,12 @@ func (v *Value) Op32(by Rules, op uint8, signed bool, w *Value) {
 }
 
 func (v *Value) divide32(op uint8, signed bool, d uint32) {
-	narrow := v.narrow()
-	same := false
-	switch {
-	case d == 0 && op == isa.AluDIV:
-		*v = Const(0)
+	if d == 0 {
+		v.divideByZero(op)
 		return
-	case d == 0:
-		return
-	case op == isa.AluDIV && signed:
-		narrow = narrow.sdiv(int32(d))
-	case op == isa.AluDIV:
-		narrow = narrow.div(d)
-	case signed:
-		narrow, same = narrow.smod(int32(d))
-	default:
-		narrow, same = narrow.mod(d)
 	}
-	if !same {
+	narrow := v.narrow()
+	if narrow, same := narrow.divided(op, signed, int32(d), d); !same {
 		*v = unknown
 		v.setNarrow(narrow)
 	}
