@@ -1,0 +1,73 @@
+// Package abi is what native code and Go agree on: the context through which they
+// talk, why native code is left, and what the stubs at the front of each program's
+// code do.
+//
+// Native code runs on a stack of its own, [StackBytes] bytes at an address that is
+// a multiple of that; the context is its first bytes, so that native code finds it
+// by masking the stack pointer.
+//
+// A program's code begins with three stubs:
+//
+//   - enter: loads R1 to R5 and the budget register from the context, calls the
+//     function at Context.Func, stores R0 and the budget, and leaves with [ExitDone].
+//   - resume: loads the budget register and R0 from the context and jumps to
+//     Context.Resume.
+//   - leave: is called (so that its return address is where to resume) with the exit's
+//     code in the first and its argument in the second scratch register. It stores
+//     R1 to R5 into Context.Args, the budget, the return address in Context.Resume, the
+//     stack pointer as it was before the call in Context.SP, code and argument, takes
+//     Go's stack pointer, frame pointer (and link register) and returns to Go.
+//
+// All registers may be changed when native code goes on behind a leave, but for the
+// stack pointer, the budget register, and R0, which has the result. It is for the
+// caller to have saved what it still needs.
+package abi
+
+import "unsafe"
+
+// StackBytes is the size and alignment of a native stack in bytes, context included.
+const StackBytes = 512 << 10
+
+// Context is how native code and Go talk. It lies outside the Go heap and holds
+// no Go pointers.
+type Context struct {
+	GoSP, GoBP, GoLR uintptr // Go's registers while native code runs
+	SP               uintptr // the native stack pointer, where native code goes on
+	Resume           uintptr // the address at which it goes on
+	Func             uintptr // the function that the enter stub calls
+	Budget           int64   // what is left of the slice, in instructions
+	Exit             uint32  // why native code was left
+	_                uint32
+	Arg              uint64    // what the exit is about
+	Args             [5]uint64 // R1 to R5
+	R0               uint64
+	CPU              uint64 // number of the CPU
+}
+
+// Offsets into the context.
+const (
+	OffGoSP   = unsafe.Offsetof(Context{}.GoSP)
+	OffGoBP   = unsafe.Offsetof(Context{}.GoBP)
+	OffGoLR   = unsafe.Offsetof(Context{}.GoLR)
+	OffSP     = unsafe.Offsetof(Context{}.SP)
+	OffResume = unsafe.Offsetof(Context{}.Resume)
+	OffFunc   = unsafe.Offsetof(Context{}.Func)
+	OffBudget = unsafe.Offsetof(Context{}.Budget)
+	OffExit   = unsafe.Offsetof(Context{}.Exit)
+	OffArg    = unsafe.Offsetof(Context{}.Arg)
+	OffArgs   = unsafe.Offsetof(Context{}.Args)
+	OffR0     = unsafe.Offsetof(Context{}.R0)
+	OffCPU    = unsafe.Offsetof(Context{}.CPU)
+)
+
+// Why native code was left. Arg says more.
+const (
+	ExitDone     = iota // the function that was entered has returned R0
+	ExitHelper          // the helper number Arg wants R1 to R5
+	ExitCallX           // the helper whose number is Arg does
+	ExitTailCall        // Arg: bytes from SP to the stack pointer at the function's beginning
+	ExitSlow            // what instruction Arg does: Args has address, value, and what is expected
+	ExitPacket          // the packet load at instruction Arg: Args has R6 and the index
+	ExitFuel            // the budget is below zero
+	ExitTrap            // instruction Arg must not be reached
+)

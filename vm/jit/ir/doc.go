@@ -1,0 +1,22 @@
+// Package ir is the form in which the JIT compiles programs: functions of blocks
+// of three-address instructions on at most 64 variables.
+//
+// A variable is a register of the bytecode, a stack slot that was promoted, a
+// register of a function that was inlined, or a temporary. It is one storage place
+// for the whole function, not a single assignment: bytecode comes from a compiler
+// that has already allocated registers, so that sets of variables fit into one word
+// and every pass is linear.
+//
+// The stages, each in its file:
+//
+//	lift.go     bytecode and the verifier's facts in, functions out
+//	expand.go   operations on maps that are known become instructions
+//	inline.go   small functions go where they are called
+//	fold.go     constants and frame addresses, dead branches
+//	combine.go  several instructions become one
+//	promote.go  stack slots become variables
+//	live.go     which variables live where
+//	colour.go   variables become machine registers
+//
+// What comes out is for a backend ([Target]) to turn into bytes.
+package ir
