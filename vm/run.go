@@ -136,6 +136,8 @@ type Output struct {
 	Ctx      []byte        // filled as far as it is long
 	Redirect exec.Redirect // where the program sent the packet, if Ret says so
 	Took     time.Duration // of one run, where they were timed
+	// Executed is how many instructions the last run executed.
+	Executed int64
 	// SKB is made what the run left of the socket buffer, where it is not nil.
 	SKB *progtype.SKBContext
 	// Effects is what the program did to the world around it, and Seq what an
@@ -191,6 +193,7 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	c.out = progtype.Output{Data: out.Data[:0], Ctx: out.Ctx, SKB: out.SKB}
 	p.obj.typ.Finish(s, &c.out)
 	out.Ret, out.Data, out.Meta, out.VLAN, out.Redirect = uint32(ret), c.out.Data, c.out.Meta, c.out.VLAN, s.Redirect
+	out.Executed = p.obj.budget - s.Budget
 	out.Effects, out.Seq = append(out.Effects[:0], s.Effects...), append(out.Seq[:0], s.Seq...)
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
 	_, err := s.Env.Timers.Run(s, p.obj.budget)

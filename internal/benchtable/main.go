@@ -1,23 +1,28 @@
 // Command benchtable turns the output of go test -bench into tables of ratios.
 //
-// The last element of a benchmark's name is who did the work ("fast", "linux"),
-// what stands before it the work. Each work is a row, each worker a column, and
-// beside a worker stands how many times Linux's time it took in the same run.
-// A benchmark that ran several times (-count) counts with its best time.
+// Each work is a row, each worker a column, and beside a worker stands how many
+// times a peer's time (Linux's, that of native code) it took in the same run. A
+// benchmark either names its workers in the units of what it reports
+// ("fast-ns/run", "linux-ns/run"), or is one worker's, which the last element of
+// its name is ("Lookup/fast", "Lookup/linux"). One that ran several times (-count)
+// counts with its best time. Below a table stand the geometric means of its ratios,
+// and below all tables what the benchmarks said, such as why a column is missing.
 package main
 
 import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// peer is the worker that others are held against.
-const peer = "linux"
+// peers are the workers that others are held against.
+var peers = []string{"linux", "native"}
 
 func main() {
 	if err := run(os.Stdin, os.Stdout); err != nil {
@@ -27,12 +32,17 @@ func main() {
 }
 
 func run(in io.Reader, out io.Writer) error {
-	tables, err := read(in, out)
+	tables, notes, err := read(in, out)
 	if err != nil {
 		return err
 	}
 	for _, t := range tables {
 		if err := t.write(out); err != nil {
+			return err
+		}
+	}
+	for _, note := range notes {
+		if _, err := fmt.Fprintf(out, "\n%s\n", note); err != nil {
 			return err
 		}
 	}
@@ -47,10 +57,12 @@ type table struct {
 	best       map[[2]string]float64 // by work and worker
 }
 
-// read gathers the tables. What is neither a result nor go test's frame, such as
-// a failure, is passed on.
-func read(in io.Reader, out io.Writer) ([]*table, error) {
-	var tables []*table
+// logged is a line that a benchmark logged.
+var logged = regexp.MustCompile(`^    \w+_test\.go:\d+: (.*)`)
+
+// read gathers the tables, and what the benchmarks said, once each. Failures are
+// passed on.
+func read(in io.Reader, out io.Writer) (tables []*table, notes []string, err error) {
 	lines := bufio.NewScanner(in)
 	failed, on := false, ""
 	for lines.Scan() {
@@ -58,7 +70,7 @@ func read(in io.Reader, out io.Writer) ([]*table, error) {
 		fields := strings.Fields(line)
 		if len(fields) >= 4 && strings.HasPrefix(line, "Benchmark") {
 			if err := add(&tables, fields); err != nil {
-				return nil, fmt.Errorf("%q: %w", line, err)
+				return nil, nil, fmt.Errorf("%q: %w", line, err)
 			}
 			continue
 		}
@@ -67,6 +79,8 @@ func read(in io.Reader, out io.Writer) ([]*table, error) {
 		}
 		if failed {
 			fmt.Fprintln(out, line)
+		} else if m := logged.FindStringSubmatch(line); m != nil && !slices.Contains(notes, m[1]) {
+			notes = append(notes, m[1])
 		}
 		if cpu, ok := strings.CutPrefix(line, "cpu: "); ok && cpu != on {
 			on = cpu
@@ -74,35 +88,52 @@ func read(in io.Reader, out io.Writer) ([]*table, error) {
 		}
 	}
 	if failed {
-		return nil, fmt.Errorf("a benchmark failed")
+		return nil, nil, fmt.Errorf("a benchmark failed")
 	}
-	return tables, lines.Err()
+	return tables, notes, lines.Err()
 }
 
-// add adds a result: a name, a count, and pairs of a number and its unit. A unit
-// of the benchmark's own comes before ns/op.
+// add adds a result: a name, a count, and pairs of a number and its unit.
 func add(tables *[]*table, fields []string) error {
-	value, unit := fields[2], fields[3]
-	for i := 2; i+1 < len(fields); i += 2 {
-		if u := fields[i+1]; strings.HasPrefix(u, "ns/") && u != "ns/op" {
-			value, unit = fields[i], u
-		}
-	}
-	n, err := strconv.ParseFloat(value, 64)
-	if err != nil {
-		return err
-	}
 	name := strings.TrimPrefix(fields[0], "Benchmark")
 	if i := strings.LastIndexByte(name, '-'); i > 0 { // the number of CPUs
 		name = name[:i]
 	}
-	parts := strings.Split(name, "/")
-	work, worker := strings.Join(parts[1:], "/"), ""
-	if len(parts) > 1 {
-		work, worker = strings.Join(parts[1:len(parts)-1], "/"), parts[len(parts)-1]
+	name, work, _ := strings.Cut(name, "/")
+	var time, unit string // of the one worker
+	shared := false
+	for i := 2; i+1 < len(fields); i += 2 {
+		worker, own, ok := strings.Cut(fields[i+1], "-")
+		switch {
+		case ok && strings.HasPrefix(own, "ns/"):
+			if err := set(tables, name, own, work, worker, fields[i]); err != nil {
+				return err
+			}
+			shared = true
+		case !strings.HasPrefix(fields[i+1], "ns/"):
+		case unit == "" || unit == "ns/op": // a unit of the benchmark's own says more
+			time, unit = fields[i], fields[i+1]
+		}
 	}
-	find(tables, parts[0], unit).set(work, worker, n)
-	return nil
+	if shared || unit == "" {
+		return nil
+	}
+	worker := ""
+	if i := strings.LastIndexByte(work, '/'); i >= 0 {
+		work, worker = work[:i], work[i+1:]
+	} else if work != "" {
+		work, worker = "", work
+	}
+	return set(tables, name, unit, work, worker, time)
+}
+
+// set notes what a worker took.
+func set(tables *[]*table, name, unit, work, worker, time string) error {
+	n, err := strconv.ParseFloat(time, 64)
+	if err == nil {
+		find(tables, name, unit).set(work, worker, n)
+	}
+	return err
 }
 
 func find(tables *[]*table, name, unit string) *table {
@@ -131,22 +162,32 @@ func (t *table) set(work, worker string, n float64) {
 
 func (t *table) write(out io.Writer) error {
 	rows := [][]string{{t.name + ", " + t.unit}}
+	means := []string{"geometric mean"}
 	for _, worker := range t.workers {
-		rows[0] = append(rows[0], worker)
-		if t.hasRatio(worker) {
-			rows[0] = append(rows[0], "/"+peer)
+		rows[0], means = append(rows[0], worker), append(means, "")
+		for _, peer := range t.heldAgainst(worker) {
+			rows[0], means = append(rows[0], "/"+peer), append(means, t.mean(worker, peer))
 		}
 	}
 	for _, work := range t.works {
 		row := []string{work}
 		for _, worker := range t.workers {
 			row = append(row, t.time(work, worker))
-			if t.hasRatio(worker) {
-				row = append(row, t.ratio(work, worker))
+			for _, peer := range t.heldAgainst(worker) {
+				row = append(row, t.ratioText(work, worker, peer))
 			}
 		}
 		rows = append(rows, row)
 	}
+	if len(t.works) > 1 && slices.ContainsFunc(means[1:], func(s string) bool { return s != "" }) {
+		rows = append(rows, means)
+	}
+	return writeColumns(out, rows)
+}
+
+// writeColumns writes rows behind an empty line, the first column to the left and
+// the others to the right.
+func writeColumns(out io.Writer, rows [][]string) error {
 	var b strings.Builder
 	b.WriteByte('\n')
 	for _, row := range rows {
@@ -168,8 +209,16 @@ func (t *table) write(out io.Writer) error {
 	return err
 }
 
-func (t *table) hasRatio(worker string) bool {
-	return worker != peer && slices.Contains(t.workers, peer)
+// heldAgainst are the peers of a worker in this table.
+func (t *table) heldAgainst(worker string) []string {
+	var all []string
+	for i, peer := range peers {
+		if !slices.Contains(t.workers, peer) || slices.Contains(peers[i:], worker) {
+			continue
+		}
+		all = append(all, peer)
+	}
+	return all
 }
 
 // time is what a worker took, to three digits.
@@ -188,12 +237,32 @@ func (t *table) time(work, worker string) string {
 	return strconv.FormatFloat(n, 'f', 0, 64)
 }
 
-// ratio is a time in times of Linux's for the same work.
-func (t *table) ratio(work, worker string) string {
+// ratio is a time in times of a peer's for the same work.
+func (t *table) ratio(work, worker, peer string) (float64, bool) {
 	ours, ok := t.best[[2]string{work, worker}]
 	theirs := t.best[[2]string{work, peer}]
-	if !ok || theirs == 0 {
+	return ours / theirs, ok && theirs > 0
+}
+
+func (t *table) ratioText(work, worker, peer string) string {
+	r, ok := t.ratio(work, worker, peer)
+	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%.2fx", ours/theirs)
+	return fmt.Sprintf("%.2fx", r)
+}
+
+// mean is the geometric mean of a worker's ratios; "" where there are none.
+func (t *table) mean(worker, peer string) string {
+	sum, n := 0.0, 0
+	for _, work := range t.works {
+		if r, ok := t.ratio(work, worker, peer); ok && r > 0 {
+			sum += math.Log(r)
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2fx", math.Exp(sum/float64(n)))
 }
