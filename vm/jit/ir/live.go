@@ -1,0 +1,138 @@
+package ir
+
+import "iter"
+
+// maxDepth is the deepest nesting of loops that is told from a deeper one.
+const maxDepth = 6
+
+// Liveness finds out which variables live where: In and Out of each block, and Live
+// of each instruction that leaves native code or calls. It also counts the loops that
+// each block is in.
+//
+// A variable that nothing wrote on some path lives at the function's beginning.
+func (f *Func) Liveness() {
+	f.loops()
+	n := len(f.Blocks)
+	type summary struct{ uses, kills Set } // of a whole block
+	blocks := make([]summary, n)
+	edges := f.edges()
+	todo := make([]int32, n) // the last ones first, as most edges lead on
+	for at := range f.Blocks {
+		b := &f.Blocks[at]
+		s := &blocks[at]
+		for k := len(b.Ins) - 1; k >= 0; k-- {
+			uses, kills := b.Ins[k].Uses(), b.Ins[k].Kills()
+			s.uses = s.uses&^kills | uses
+			s.kills |= kills
+		}
+		b.In, b.Out = s.uses, 0
+		todo[at] = int32(at)
+	}
+	waits := make([]bool, n)
+	for at := range waits {
+		waits[at] = true
+	}
+	for len(todo) > 0 {
+		at := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		waits[at] = false
+		b, s := &f.Blocks[at], &blocks[at]
+		out := f.liveIn(b.Succ[0]) | f.liveIn(b.Succ[1])
+		in := out&^s.kills | s.uses
+		b.Out = out
+		if in == b.In {
+			continue
+		}
+		b.In = in
+		for e := edges.first[at]; e != 0; e = edges.next[e-1] {
+			if from := (e - 1) / 2; !waits[from] {
+				waits[from] = true
+				todo = append(todo, from)
+			}
+		}
+	}
+	for at := range f.Blocks {
+		b := &f.Blocks[at]
+		for i, live := range b.Backwards() {
+			if i.Leaves() {
+				i.Live = live &^ i.Kills()
+			}
+		}
+	}
+}
+
+// liveIn are the variables that live before a block; none where there is no block.
+func (f *Func) liveIn(at int32) Set {
+	if at < 0 {
+		return 0
+	}
+	return f.Blocks[at].In
+}
+
+// Backwards gives the block's instructions from the last one to the first, each with
+// the variables that live behind it. The loop's body may change the instruction that it
+// is given: what lives before that is found out afterwards.
+func (b *Block) Backwards() iter.Seq2[*Ins, Set] {
+	return func(yield func(*Ins, Set) bool) {
+		live := b.Out
+		for k := len(b.Ins) - 1; k >= 0; k-- {
+			i := &b.Ins[k]
+			if !yield(i, live) {
+				return
+			}
+			live = live&^i.Kills() | i.Uses()
+		}
+	}
+}
+
+// edges are the blocks that lead to each block, as lists of edges: edge 2*at+side is
+// the one along Succ[side] of a block.
+type edges struct {
+	first []int32 // by block: 1 more than the number of an edge to it, or 0
+	next  []int32 // by edge: the next one to the same block, alike
+}
+
+// edges finds out which blocks lead to which.
+func (f *Func) edges() edges {
+	n := len(f.Blocks)
+	lists := make([]int32, 3*n)
+	e := edges{lists[:n], lists[n:]}
+	for at := range f.Blocks {
+		for side, to := range f.Blocks[at].Succ {
+			if to >= 0 {
+				edge := 2*at + side
+				e.next[edge] = e.first[to]
+				e.first[to] = int32(edge) + 1
+			}
+		}
+	}
+	return e
+}
+
+// loops counts the loops that each block is in. A loop is taken to be all blocks from
+// the one that an edge leads back to, to the last one that such an edge comes from: so
+// compilers lay loops out, and only weights depend on it.
+func (f *Func) loops() {
+	n := len(f.Blocks)
+	marks := make([]int32, 2*n)
+	last, ends := marks[:n], marks[n:] // a loop's last block by its first; how many end with a block
+	for i := range last {
+		last[i] = -1
+	}
+	for at := range f.Blocks {
+		for _, to := range f.Blocks[at].Succ {
+			if to >= 0 && int(to) <= at {
+				last[to] = int32(at)
+			}
+		}
+	}
+	depth := int32(0)
+	for at := range f.Blocks {
+		if last[at] >= 0 {
+			depth++
+			ends[last[at]]++
+		}
+		f.Blocks[at].Depth = uint8(min(depth, maxDepth))
+		depth -= ends[at]
+	}
+}
