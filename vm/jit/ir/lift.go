@@ -1,0 +1,451 @@
+package ir
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier"
+)
+
+// Source is a program to be compiled.
+type Source struct {
+	Name  string
+	Insns []isa.Instruction
+	// Facts are what the verifier proved of each instruction; nil: nothing.
+	Facts []verifier.Fact
+	// Call gives the helper or kernel function that an instruction calls, by its index
+	// in the program's table, and how many arguments it takes.
+	Call func(at int) (index int, args uint8)
+	// Constant is what a wide load gives.
+	Constant func(at int) uint64
+	// Access says how a load, store or atomic accesses memory.
+	Access func(at int) Access
+	// Trapped reports whether an instruction must not be reached.
+	Trapped func(at int) bool
+	// Exception is the function that an exception goes on in; 0: none.
+	Exception int
+	// Targets are where an indirect jump may lead, as the address that its register
+	// has then and the instruction.
+	Targets func(at int) []JumpTarget
+}
+
+// Access is how an instruction accesses memory.
+type Access struct {
+	Slow bool // through Go
+	// Width bytes at Off from the base register instead of what the instruction
+	// says, shifted by Shift bits to the right, and of these the bits of Mask: a
+	// field of the context. Width is 0 for a plain access.
+	Width, Shift uint8
+	Off          int32
+	Mask         uint64
+}
+
+// JumpTarget is where an indirect jump leads.
+type JumpTarget struct {
+	Address uint64
+	At      int
+}
+
+const (
+	// helperWeight is what a call of a helper takes of the budget: as much time as
+	// so many instructions.
+	helperWeight = 20
+	// maxWeight bounds what a call of a function takes.
+	maxWeight = 1 << 24
+	// maxStraight is how much of the budget a function may use without looking.
+	maxStraight = 50_000
+	// mayGotoLimit is how often a function may fall through may_goto (BPF_MAX_LOOPS).
+	mayGotoLimit = 8 << 20
+)
+
+// Lift makes a program's functions of its bytecode. It fails where functions call
+// each other in a circle, or leads out of their function.
+func Lift(src *Source) (*Program, error) {
+	l := &lifter{
+		src: src, starts: isa.Functions(src.Insns),
+		block:  make([]int32, len(src.Insns)+1),
+		weight: make([]int32, len(src.Insns)+1),
+	}
+	if src.Exception != 0 {
+		l.starts = append(l.starts, src.Exception)
+		slices.Sort(l.starts)
+		l.starts = slices.Compact(l.starts)
+	}
+	l.index = make([]int32, len(l.starts))
+	l.prog = &Program{}
+	for i := len(l.starts) - 1; i >= 0; i-- {
+		if err := l.function(i); err != nil {
+			return nil, err
+		}
+	}
+	return l.prog, nil
+}
+
+// lifter lifts a program.
+type lifter struct {
+	src    *Source
+	prog   *Program
+	starts []int   // of functions
+	index  []int32 // of functions, in prog.Funcs and from 1; -1 while they are being lifted
+	block  []int32 // of the instruction that begins one, from 1
+	weight []int32 // of all instructions up to each one of its function
+
+	// The function that is being lifted.
+	fn      *Func
+	frame   Var      // holds Frame where an instruction takes none; None: nowhere
+	counter Var      // of what is left of may_goto; None: there is none
+	spent   int32    // of the budget, when it was last looked at in straight code
+	room    []Ins    // all instructions so far
+	began   int      // where the block in room begins
+	blocks  int32    // how many there are without those in queue
+	queue   []func() // lift blocks that were put off
+	one     [1]int   // memory for targets
+}
+
+// new is an instruction without operands, of 8 bytes.
+func (l *lifter) new(op Op, at int) Ins {
+	return Ins{Op: op, Size: 8, Dst: None, A: None, B: None, C: None, At: int32(at)}
+}
+
+// function lifts a function behind those that it calls.
+func (l *lifter) function(i int) error {
+	switch {
+	case l.index[i] > 0:
+		return nil
+	case l.index[i] < 0:
+		return fmt.Errorf("compile %s: the function at instruction %d calls itself", l.src.Name, l.starts[i])
+	}
+	l.index[i] = -1
+	start, end := l.starts[i], l.endOf(i)
+	if start > 0 && !l.reached(start) {
+		return nil
+	}
+	total := int32(0)
+	for at := start; at < end; at++ {
+		ins := l.src.Insns[at]
+		switch {
+		case ins.IsCall(isa.CallLocal) && l.reached(at):
+			callee := l.startOf(at, ins)
+			if err := l.function(callee); err != nil {
+				return err
+			}
+			total = min(total+l.weight[l.endOf(callee)-1], maxWeight)
+		case ins.Op == isa.ClassJMP|isa.JmpCALL:
+			total += helperWeight
+		}
+		total++
+		l.weight[at] = total
+	}
+	if err := l.lift(start, end); err != nil {
+		return err
+	}
+	l.prog.Funcs = append(l.prog.Funcs, l.fn)
+	l.index[i] = int32(len(l.prog.Funcs))
+	return nil
+}
+
+// startOf is which function a call of a function calls, callee its index in the
+// program, from 1.
+func (l *lifter) startOf(at int, ins isa.Instruction) int {
+	i, _ := slices.BinarySearch(l.starts, at+1+int(ins.Imm))
+	return i
+}
+
+func (l *lifter) callee(at int, ins isa.Instruction) int32 { return l.index[l.startOf(at, ins)] }
+
+// endOf is the instruction behind a function.
+func (l *lifter) endOf(i int) int {
+	if i+1 < len(l.starts) {
+		return l.starts[i+1]
+	}
+	return len(l.src.Insns)
+}
+
+func (l *lifter) reached(at int) bool { return l.src.Facts == nil || l.src.Facts[at].Reached }
+
+// lift makes l.fn of instructions start to end: a block of its own where it begins,
+// so that nothing jumps there, one for each run of instructions, and behind these
+// what jumps and packet loads need besides.
+func (l *lifter) lift(start, end int) error {
+	l.fn = &Func{Name: fmt.Sprintf("%s+%d", l.src.Name, start), Entry: start, Vars: FirstFree, Frame: isa.StackSize, Params: 5}
+	l.counter, l.frame, l.spent = None, None, 0
+	blocks, err := l.leaders(start, end)
+	if err != nil {
+		return err
+	}
+	l.blocks = int32(blocks) + 1
+	l.fn.Blocks = make([]Block, 0, blocks+4)
+	l.room = make([]Ins, 0, (end-start)*5/4+8) // so that most blocks lie in one piece of memory
+	l.open()
+	l.emit(l.new(Jump, start))
+	l.close(1)
+	for at := start; at < end; {
+		if l.block[at] == 0 {
+			at++ // dead
+			continue
+		}
+		l.open()
+		at = l.run(at, end)
+	}
+	l.appended()
+	if l.counter != None {
+		entry := &l.fn.Blocks[0]
+		count := l.new(Const, start)
+		count.Dst, count.Imm = l.counter, mayGotoLimit
+		entry.Ins = []Ins{count, *entry.End()}
+	}
+	return nil
+}
+
+// leaders numbers the blocks that instructions begin, and gives how many there are.
+func (l *lifter) leaders(start, end int) (int, error) {
+	mark := l.block[start:end]
+	clear(mark)
+	mark[0] = 1
+	for at := start; at < end; at++ {
+		if !l.reached(at) {
+			continue
+		}
+		ins := l.src.Insns[at]
+		for _, to := range l.targets(at, ins) {
+			if to < start || to >= end {
+				return 0, fmt.Errorf("compile %s: instruction %d jumps to instruction %d, which is in another function", l.src.Name, at, to)
+			}
+			mark[to-start] = 1
+		}
+		if next := at + 1; next < end && endsBlock(ins) {
+			mark[next-start] = 1
+		}
+		if ins.IsWide() {
+			at++
+		}
+	}
+	n := int32(0)
+	for i, leads := range mark {
+		if leads == 0 {
+			continue
+		}
+		if mark[i] = 0; l.reached(start + i) {
+			n++
+			mark[i] = n
+		}
+	}
+	return int(n), nil
+}
+
+// targets are where an instruction jumps.
+func (l *lifter) targets(at int, ins isa.Instruction) (to []int) {
+	switch {
+	case isGotox(ins):
+		for _, t := range l.src.Targets(at) {
+			to = append(to, t.At)
+		}
+	case isJump(ins) && l.takes(at):
+		to = append(l.one[:0], jumpTarget(at, ins))
+	}
+	return to
+}
+
+// takes and passes report whether a jump may be taken, and whether the program
+// may go on behind it.
+func (l *lifter) takes(at int) bool  { return l.src.Facts == nil || l.src.Facts[at].Jumps }
+func (l *lifter) passes(at int) bool { return l.src.Facts == nil || l.src.Facts[at].Passes }
+
+// endsBlock reports whether an instruction is the last one of its block.
+func endsBlock(ins isa.Instruction) bool {
+	return isJump(ins) || isGotox(ins) || ins.Op == isa.ClassJMP|isa.JmpEXIT || isPacketLoad(ins)
+}
+
+func isGotox(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.SrcX|isa.JmpJA }
+
+func isPacketLoad(ins isa.Instruction) bool { return ins.Class() == isa.ClassLD && !ins.IsWide() }
+
+// isJump reports whether an instruction jumps by a distance that it has.
+func isJump(ins isa.Instruction) bool {
+	switch ins.Class() {
+	case isa.ClassJMP:
+		op := ins.Op & 0xf0
+		return op != isa.JmpCALL && op != isa.JmpEXIT && !isGotox(ins)
+	case isa.ClassJMP32:
+		return true
+	}
+	return false
+}
+
+// goes reports whether a jump is an unconditional one.
+func goes(ins isa.Instruction) bool { return ins.Op&0xf0 == isa.JmpJA }
+
+func jumpTarget(at int, ins isa.Instruction) int {
+	if ins.Op == isa.ClassJMP32|isa.JmpJA {
+		return at + 1 + int(ins.Imm)
+	}
+	return at + 1 + int(ins.Off)
+}
+
+// open begins a block, emit adds an instruction to it, close ends it.
+func (l *lifter) open() { l.began = len(l.room) }
+
+func (l *lifter) emit(i Ins) { l.room = append(l.room, i) }
+
+func (l *lifter) close(succ ...int32) {
+	b := Block{Ins: l.room[l.began:len(l.room):len(l.room)], Succ: [2]int32{-1, -1}}
+	copy(b.Succ[:], succ)
+	l.fn.Blocks = append(l.fn.Blocks, b)
+}
+
+// run lifts the instructions of the block that begins at an instruction, and gives
+// the one behind it.
+func (l *lifter) run(at, end int) int {
+	l.spend(at)
+	for first := at; at < end; {
+		if at != first && l.block[at] != 0 {
+			l.emit(l.new(Jump, at-1))
+			l.close(l.block[at])
+			return at
+		}
+		if !l.reached(at) || l.src.Trapped(at) {
+			break
+		}
+		ins := l.src.Insns[at]
+		if endsBlock(ins) {
+			l.end(at, ins)
+			return at + 1
+		}
+		l.instruction(at, ins)
+		if at++; ins.IsWide() {
+			at++
+		}
+	}
+	l.emit(l.new(Trap, at))
+	l.close()
+	return at + 1
+}
+
+// spend looks at the budget where straight code has become long.
+func (l *lifter) spend(at int) {
+	if w := l.weight[at]; w-l.spent > maxStraight {
+		fuel := l.new(Fuel, at)
+		fuel.Imm = int64(w - l.spent)
+		l.emit(fuel)
+		l.spent = w
+	}
+}
+
+// end lifts the last instruction of a block.
+func (l *lifter) end(at int, ins isa.Instruction) {
+	i := l.new(Jump, at)
+	switch {
+	case isPacketLoad(ins):
+		l.packetLoad(at, ins, i)
+	case isGotox(ins):
+		l.gotox(ins, i, l.src.Targets(at))
+	case ins.Op == isa.ClassJMP|isa.JmpEXIT:
+		i.Op = Return
+		l.emit(i)
+		l.close()
+	default:
+		l.jump(at, ins, i)
+	}
+}
+
+// jump lifts a jump, which takes from the budget where it leads back.
+func (l *lifter) jump(at int, ins isa.Instruction, i Ins) {
+	target := jumpTarget(at, ins)
+	taken, next := int32(-1), int32(-1)
+	if goes(ins) || l.takes(at) {
+		taken = l.block[target]
+	}
+	if !goes(ins) && l.passes(at) && at+1 < len(l.block) {
+		next = l.block[at+1]
+	}
+	if taken > 0 && target <= at {
+		fuel := i
+		fuel.Op, fuel.Imm = Fuel, int64(l.weight[at]-l.weight[target]+1)
+		l.emit(fuel)
+	}
+	switch {
+	case taken > 0 && next > 0 && ins.Op&0xf0 == isa.JmpJCOND:
+		l.mayGoto(i, taken, next)
+	case taken > 0 && next > 0:
+		l.condition(at, ins, &i)
+		l.emit(i)
+		l.close(taken, next)
+	case taken > 0 || next > 0:
+		i.Op = Jump
+		l.emit(i)
+		l.close(max(taken, next))
+	default:
+		i.Op = Trap
+		l.emit(i)
+		l.close()
+	}
+}
+
+// mayGoto jumps if the function's counter is 0, and counts down otherwise.
+func (l *lifter) mayGoto(i Ins, taken, next int32) {
+	if l.counter == None {
+		l.counter = l.fn.NewVar()
+	}
+	test := i
+	test.Op, test.Cond, test.Size, test.A, test.Flag = Branch, Eq, 8, l.counter, Cold
+	l.emit(test)
+	l.close(taken, l.later(func() {
+		down := i
+		down.Op, down.Size, down.Dst, down.A, down.Imm = Add, 8, l.counter, l.counter, -1
+		l.emit(down)
+		i.Op = Jump
+		l.emit(i)
+		l.close(next)
+	}))
+}
+
+// gotox compares the register with each address that it may have.
+func (l *lifter) gotox(ins isa.Instruction, i Ins, targets []JumpTarget) {
+	if len(targets) == 0 {
+		i.Op = Trap
+		l.emit(i)
+		l.close()
+		return
+	}
+	test := i
+	test.Op, test.Cond, test.Size, test.A, test.Imm = Branch, Eq, 8, Var(ins.Dst), int64(targets[0].Address)
+	l.emit(test)
+	l.close(l.block[targets[0].At], l.later(func() { l.gotox(ins, i, targets[1:]) }))
+}
+
+// packetLoad is LD_ABS and LD_IND. Go gives a negative number for a load outside the
+// packet, which ends the function with 0.
+func (l *lifter) packetLoad(at int, ins isa.Instruction, i Ins) {
+	load, test := i, i
+	load.Op, load.Dst, load.A = Packet, 0, isa.R6
+	if ins.Op&0xe0 == isa.ModeIND {
+		load.B = Var(ins.Src)
+	}
+	l.emit(load)
+	test.Op, test.Cond, test.Size, test.A, test.Flag = Branch, Slt, 8, 0, Cold
+	l.emit(test)
+	l.close(l.later(func() {
+		zero := i
+		zero.Op, zero.Dst = Const, 0
+		l.emit(zero)
+		i.Op = Return
+		l.emit(i)
+		l.close()
+	}), l.block[at+1])
+}
+
+// later gives the number of a block that f will lift behind all others.
+func (l *lifter) later(f func()) int32 {
+	l.queue = append(l.queue, f)
+	return l.blocks + int32(len(l.queue)) - 1
+}
+
+// appended lifts the blocks that were put off, and those that these put off.
+func (l *lifter) appended() {
+	for n := 0; n < len(l.queue); n++ {
+		l.open()
+		l.queue[n]()
+	}
+	l.queue = l.queue[:0]
+}
