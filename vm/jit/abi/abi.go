@@ -4,7 +4,8 @@
 //
 // Native code runs on a stack of its own, [StackBytes] bytes at an address that is
 // a multiple of that; the context is its first bytes, so that native code finds it
-// by masking the stack pointer.
+// by masking the stack pointer, which therefore begins below the end: at the last
+// multiple of 16 that is. With [ExitDone] it is back where it was at the enter stub.
 //
 // A program's code begins with three stubs:
 //
@@ -12,11 +13,12 @@
 //     function at Context.Func, stores R0 and the budget, and leaves with [ExitDone].
 //   - resume: loads the budget register and R0 from the context and jumps to
 //     Context.Resume.
-//   - leave: is called (so that its return address is where to resume) with the exit's
-//     code in the first and its argument in the second scratch register. It stores
-//     R1 to R5 into Context.Args, the budget, the return address in Context.Resume, the
-//     stack pointer as it was before the call in Context.SP, code and argument, takes
-//     Go's stack pointer, frame pointer (and link register) and returns to Go.
+//   - leave: is jumped to with the exit's code in the first and its argument in the
+//     second scratch register, and where to resume in a third one. It stores R1 to R5
+//     into Context.Args, the budget, where to resume in Context.Resume, the stack
+//     pointer in Context.SP, code and argument, takes Go's stack pointer, frame pointer
+//     (and link register) and returns to Go. (A call that is never returned from would
+//     have the processor mispredict the returns behind it.)
 //
 // All registers may be changed when native code goes on behind a leave, but for the
 // stack pointer, the budget register, and R0, which has the result. It is for the
@@ -67,7 +69,7 @@ const (
 	ExitCallX           // the helper whose number is Arg does
 	ExitTailCall        // Arg: bytes from SP to the stack pointer at the function's beginning
 	ExitSlow            // what instruction Arg does: Args has address, value, and what is expected
-	ExitPacket          // the packet load at instruction Arg: Args has R6 and the index
+	ExitPacket          // the packet load at instruction Arg: Args has R6 and the index; Go sets Arg: not 0 ends the function
 	ExitFuel            // the budget is below zero
 	ExitTrap            // instruction Arg must not be reached
 )

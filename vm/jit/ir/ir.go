@@ -15,7 +15,10 @@ const (
 	FirstFree Var = 11
 	// Scratch0 and Scratch1 hold variables that have no register around an
 	// instruction that uses them. Only colouring makes them. An instruction with an
-	// immediate never uses Scratch1, so that a backend may put the immediate there.
+	// immediate never uses Scratch1, so that a backend may put the immediate there. A
+	// backend may change those that an instruction does not write, unless it is a Mov,
+	// a load, or a store of a register: only these come between where a variable is
+	// put there and where it is used.
 	Scratch0 Var = 62
 	Scratch1 Var = 63
 	// MaxVars bounds the others.
@@ -78,7 +81,7 @@ const (
 	Zext  // Dst = A's lower Width bytes, zero-extended
 	Sext  // sign-extended to Size bytes
 	Bswap // reversed and zero-extended
-	Lea   // Dst = A + B<<N + Off, of 8 bytes; B may be None, A may be Frame
+	Lea   // Dst = A + B<<N + Off, of 8 bytes; B may be None, A may be Frame, N is at most 3
 
 	Load     // Dst = Width bytes at A + B<<N + Off, zero-extended; B may be None
 	LoadSext // sign-extended to 8 bytes
