@@ -31,12 +31,7 @@ const (
 type Set uint64
 
 // Of is the set of one variable; of None and Frame the empty one.
-func Of(v Var) Set {
-	if v == None || v == Frame {
-		return 0
-	}
-	return 1 << v
-}
+func Of(v Var) Set { return 1 << v &^ (1 << Frame) }
 
 // Has reports whether v is in the set.
 func (s Set) Has(v Var) bool { return s>>v&1 != 0 }
@@ -187,6 +182,9 @@ func (i *Ins) Leaves() bool { return i.Op >= Call && i.Op <= Fuel }
 
 // Uses are the variables that the instruction reads.
 func (i *Ins) Uses() Set {
+	if i.Op < Call {
+		return (1<<i.A | 1<<i.B | 1<<i.C) &^ (1 << Frame)
+	}
 	switch i.Op {
 	case Call, Helper, TailCall:
 		return Arguments(i.N)

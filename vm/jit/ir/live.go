@@ -13,7 +13,10 @@ const maxDepth = 6
 func (f *Func) Liveness() {
 	f.loops()
 	n := len(f.Blocks)
-	type summary struct{ uses, kills Set } // of a whole block
+	type summary struct { // of a whole block
+		uses, kills Set
+		leaves      bool
+	}
 	blocks := make([]summary, n)
 	edges := f.edges()
 	todo := make([]int32, n) // the last ones first, as most edges lead on
@@ -21,9 +24,11 @@ func (f *Func) Liveness() {
 		b := &f.Blocks[at]
 		s := &blocks[at]
 		for k := len(b.Ins) - 1; k >= 0; k-- {
-			uses, kills := b.Ins[k].Uses(), b.Ins[k].Kills()
-			s.uses = s.uses&^kills | uses
+			i := &b.Ins[k]
+			kills := i.Kills()
+			s.uses = s.uses&^kills | i.Uses()
 			s.kills |= kills
+			s.leaves = s.leaves || i.Leaves()
 		}
 		b.In, b.Out = s.uses, 0
 		todo[at] = int32(at)
@@ -53,6 +58,9 @@ func (f *Func) Liveness() {
 	}
 	for at := range f.Blocks {
 		b := &f.Blocks[at]
+		if !blocks[at].leaves {
+			continue
+		}
 		for i, live := range b.Backwards() {
 			if i.Leaves() {
 				i.Live = live &^ i.Kills()
