@@ -73,6 +73,9 @@ const (
 	Neg   // Dst = -A
 	Mov   // Dst = A; A may be Frame
 	Const // Dst = Imm
+	// Context is Dst = the address of the run's abi.Context: the stack pointer, rounded
+	// down to a multiple of abi.StackBytes.
+	Context
 	Zext  // Dst = A's lower Width bytes, zero-extended
 	Sext  // sign-extended to Size bytes
 	Bswap // reversed and zero-extended

@@ -14,13 +14,13 @@ func set(vars ...Var) (s Set) {
 	return s
 }
 
-// add, mov, number and helper are instructions on 8 bytes.
+// add, mov, number and leave are instructions on 8 bytes.
 func add(dst, a, b Var) Ins { return Ins{Op: Add, Size: 8, Dst: dst, A: a, B: b, C: None} }
 func mov(dst, a Var) Ins    { return Ins{Op: Mov, Size: 8, Dst: dst, A: a, B: None, C: None} }
 func number(dst Var, n int64) Ins {
 	return Ins{Op: Const, Size: 8, Dst: dst, A: None, B: None, C: None, Imm: n}
 }
-func helper(n uint8) Ins { return Ins{Op: Helper, Dst: 0, A: None, B: None, C: None, N: n} }
+func leave(n uint8) Ins { return Ins{Op: Helper, Dst: 0, A: None, B: None, C: None, N: n} }
 
 // jump, branch and ret end blocks.
 func jump() Ins { return Ins{Op: Jump, Dst: None, A: None, B: None, C: None} }
@@ -44,7 +44,7 @@ func TestLiveness(t *testing.T) {
 		},
 		"across a helper": {
 			blocks: []Block{{
-				Ins:  []Ins{mov(6, 1), number(7, 1), helper(2), add(0, 0, 6), ret()},
+				Ins:  []Ins{mov(6, 1), number(7, 1), leave(2), add(0, 0, 6), ret()},
 				Succ: [2]int32{-1, -1},
 			}},
 			want:  []block{{set(1, 2), 0}},

@@ -1,0 +1,70 @@
+package maps
+
+// Layout is what native code may rely on to find a map's values without Go: the
+// value of number i that a CPU sees lies at
+//
+//	Values + i*Stride + cpu*Row
+//
+// where Row is 0 unless the map is per-CPU. It does not change while the map is
+// open.
+type Layout struct {
+	Values, Stride, Row uintptr
+	// N is how many numbers an array has, which are its keys, from 0. 0: Hash has
+	// the numbers.
+	N    uint32
+	Hash HashLayout
+}
+
+// HashLayout is how to find a key's number in a hash table as table.go describes
+// it, by the rules that readers keep there.
+type HashLayout struct {
+	Buckets uintptr
+	Mask    uint32 // of the bucket in a hash
+	Links   uint32 // of the number in a tagged link
+	Seed    uint64
+	KeySize int
+	// Elems and ElemStride say where elements are: number i at Elems + i*ElemStride.
+	Elems, ElemStride uintptr
+	// Touch says that who finds an element marks it as used.
+	Touch bool
+}
+
+// Native gives the layout of a map; false where lookups are only for Go.
+func Native(m Map) (Layout, bool) {
+	switch m := m.(type) {
+	case *array:
+		return Layout{Values: m.base, Stride: m.stride, Row: m.row, N: m.n}, true
+	case *hash:
+		return m.native(false), true
+	case *lru:
+		return m.native(true), true
+	}
+	return Layout{}, false
+}
+
+func (t *table) native(touch bool) Layout {
+	return Layout{Values: t.values, Stride: t.valueStride, Row: t.row, Hash: HashLayout{
+		Buckets: t.buckets, Mask: t.mask, Links: t.links, Seed: t.seed, KeySize: t.keySize,
+		Elems: t.elems, ElemStride: t.stride, Touch: touch,
+	}}
+}
+
+// Of a hash table's buckets and elements, in bytes.
+const (
+	BucketLen   = bucketLen
+	BucketSlots = offSlots // where the slots begin; the lock is before them
+	BucketRest  = offRest  // where they end
+	ElemState   = offState
+	ElemKey     = offKey
+	// ElemLinked and ElemUsed are the states of an element that is in a bucket: as
+	// it is, and after it was used.
+	ElemLinked = linked
+	ElemUsed   = linked | referenced
+)
+
+// Factors of the hash function; hashfn.go has it.
+const (
+	Mix0 = mix0
+	Mix1 = mix1
+	Mix2 = mix2
+)
