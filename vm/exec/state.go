@@ -13,6 +13,7 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/jit/abi"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
@@ -61,8 +62,9 @@ type State struct {
 	ArgProv [5]Prov
 	RetProv Prov
 
-	// Engine runs callbacks for helpers such as bpf_loop.
-	Engine Engine
+	// Engine is the engine that runs a program: helpers such as bpf_loop call back
+	// through it. Interp and JIT are what the engines keep from one run to the next.
+	Engine, Interp, JIT Engine
 
 	// Packet is the packet of this run, for program types that see one.
 	Packet Packet
@@ -99,6 +101,7 @@ type State struct {
 	maps    *[]maps.Map // what regions was made from
 	locks   []uintptr   // that this run holds
 	block   *mem.Block
+	native  uintptr // the native stack; 0 before Native
 
 	sockets []SocketRef // checked only
 	// ownSocket is made when a context first needs it.
@@ -203,6 +206,19 @@ func NewState(cpu int) (*State, error) {
 // Stack is the address of frame 0's stack; frame i is isa.StackSize further up.
 func (s *State) Stack() uintptr { return s.block.Addr() }
 
+// Native is the address of the stack for machine code, which is made when it is
+// first asked for: [abi.StackBytes] bytes, at a multiple of that.
+func (s *State) Native() (uintptr, error) {
+	if s.native == 0 {
+		block, err := mem.New(2 * abi.StackBytes) // an aligned one is somewhere in it
+		if err != nil {
+			return 0, fmt.Errorf("native stack of CPU %d: %w", s.CPU, err)
+		}
+		s.native = (block.Addr() + abi.StackBytes - 1) &^ (abi.StackBytes - 1)
+	}
+	return s.native, nil
+}
+
 // Ctx is the address of the context.
 func (s *State) Ctx() uintptr { return s.block.Addr() + ctxOffset }
 
@@ -282,6 +298,9 @@ func (s *State) Readable(addr uintptr) uintptr {
 		return size - (addr - base)
 	}
 	if n := in(s.block.Addr(), stateBytes); n > 0 {
+		return n
+	}
+	if n := in(s.native, abi.StackBytes); s.native != 0 && n > 0 {
 		return n
 	}
 	for _, m := range maps.All() {

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/vm/jit/abi"
 )
 
 func newState(t *testing.T) *State {
@@ -99,5 +101,22 @@ func TestSocketLayout(t *testing.T) {
 	}
 	if n := unsafe.Sizeof(TCPFields{}); n != 112 {
 		t.Errorf("struct bpf_tcp_sock has %d bytes, want 112", n)
+	}
+}
+
+func TestNativeStack(t *testing.T) {
+	s := newState(t)
+	base, err := s.Native()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if base == 0 || base%abi.StackBytes != 0 {
+		t.Errorf("it begins at %#x, which is no multiple of %#x", base, abi.StackBytes)
+	}
+	if again, err := s.Native(); again != base || err != nil {
+		t.Errorf("asked again, it is at %#x, %v", again, err)
+	}
+	if n := s.Readable(base + abi.StackBytes - 8); n != 8 {
+		t.Errorf("%d of its last 8 bytes are readable", n)
 	}
 }

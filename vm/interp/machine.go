@@ -76,7 +76,7 @@ func (m *machine) begin(s *exec.State, p *Program, mode Mode) {
 	m.state, m.prog, m.err = s, p, nil
 	m.depth, m.tails = 0, 0
 	m.checked = mode == Checked || p.fast == nil
-	s.Checked, s.Attach = m.checked, p.in.Attach
+	s.Engine, s.Checked, s.Attach = m, m.checked, p.in.Attach
 	m.frames[0].mayGoto, m.frames[0].base = mayGotoLimit, 0
 	m.reg = [16]uint64{isa.R1: uint64(s.Ctx()), isa.R10: uint64(s.Stack()) + isa.StackSize}
 	if m.checked {

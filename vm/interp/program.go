@@ -55,10 +55,10 @@ func (p *Program) Run(s *exec.State, mode Mode) (uint64, error) {
 
 // machineOf is the machine that runs programs on a state.
 func machineOf(s *exec.State) *machine {
-	m, ok := s.Engine.(*machine)
+	m, ok := s.Interp.(*machine)
 	if !ok {
 		m = newMachine()
-		s.Engine = m
+		s.Interp = m
 	}
 	return m
 }

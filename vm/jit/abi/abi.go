@@ -7,28 +7,47 @@
 // by masking the stack pointer, which therefore begins below the end: at the last
 // multiple of 16 that is. With [ExitDone] it is back where it was at the enter stub.
 //
-// A program's code begins with three stubs:
+// A program's code begins with three stubs. Go's trampoline jumps to the first two,
+// with the context's address in r11 (amd64) or x16 (arm64), everything else unknown,
+// and the stack still the goroutine's:
 //
-//   - enter: loads R1 to R5 and the budget register from the context, calls the
-//     function at Context.Func, stores R0 and the budget, and leaves with [ExitDone].
-//   - resume: loads the budget register and R0 from the context and jumps to
-//     Context.Resume.
+//   - enter: takes SP from Context.SP, loads R1 to R5 and the budget register from the
+//     context, calls the function at Context.Func, stores R0 and the budget, and leaves
+//     with [ExitDone].
+//   - resume: takes SP from Context.SP, loads the budget register and R0 from the
+//     context and jumps to Context.Resume.
 //   - leave: is jumped to with the exit's code in the first and its argument in the
 //     second scratch register, and where to resume in a third one. It stores R1 to R5
 //     into Context.Args, the budget, where to resume in Context.Resume, the stack
 //     pointer in Context.SP, code and argument, takes Go's stack pointer, frame pointer
-//     (and link register) and returns to Go. (A call that is never returned from would
-//     have the processor mispredict the returns behind it.)
+//     (and link register) from the context and returns to Go. (A call that is never
+//     returned from would have the processor mispredict the returns behind it.)
+//
+// The stubs rather than Go's assembly change stacks, so that a profiler which
+// interrupts Go's code always finds Go's stack there.
 //
 // All registers may be changed when native code goes on behind a leave, but for the
 // stack pointer, the budget register, and R0, which has the result. It is for the
 // caller to have saved what it still needs.
+//
+// Nobody looks for the stack's end while native code runs: Go compares what is left,
+// down to [StackReserved] bytes from the context, with what a function takes with all
+// that it calls before it enters one.
+//
+// Behind a tail call Context.Arg is 0 where native code goes on. Otherwise it gives
+// the function's frame back as if it returned (R0 kept, and on arm64 x30 restored), loads
+// R1 from Context.Args, and jumps to Context.Arg: the beginning of another program,
+// or, where the interpreter ran it, a return.
 package abi
 
 import "unsafe"
 
 // StackBytes is the size and alignment of a native stack in bytes, context included.
 const StackBytes = 512 << 10
+
+// StackReserved is how many bytes from the context's first one on are no stack: the
+// context, room for scratch words below SP, and for leaf routines.
+const StackReserved = 8 << 10
 
 // Context is how native code and Go talk. It lies outside the Go heap and holds
 // no Go pointers.
@@ -46,7 +65,7 @@ type Context struct {
 	CPU              uint64 // number of the CPU
 }
 
-// Offsets into the context.
+// Offsets into the context, in bytes.
 const (
 	OffGoSP   = unsafe.Offsetof(Context{}.GoSP)
 	OffGoBP   = unsafe.Offsetof(Context{}.GoBP)
@@ -67,7 +86,7 @@ const (
 	ExitDone     = iota // the function that was entered has returned R0
 	ExitHelper          // the helper number Arg wants R1 to R5
 	ExitCallX           // the helper whose number is Arg does
-	ExitTailCall        // Arg: bytes from SP to the stack pointer at the function's beginning
+	ExitTailCall        // R1 to R3 are the arguments of bpf_tail_call at instruction Arg; Go sets Arg: not 0 is where to jump
 	ExitSlow            // what instruction Arg does: Args has address, value, and what is expected
 	ExitPacket          // the packet load at instruction Arg: Args has R6 and the index; Go sets Arg: not 0 ends the function
 	ExitFuel            // the budget is below zero

@@ -3,10 +3,12 @@ package ir
 // Code is a program's machine code, as a backend gives it.
 type Code struct {
 	Bytes []byte
-	// Enter and Resume are the offsets of the stubs.
-	Enter, Resume uint32
-	// Entries are the offsets of the functions.
-	Entries []uint32
+	// Enter and Resume are the offsets of the stubs, Return that of a return
+	// instruction.
+	Enter, Resume, Return uint32
+	// Entries are the offsets of the functions, Stacks how many bytes of native stack a
+	// call of each takes at most, with what it calls.
+	Entries, Stacks []uint32
 	// Lines say which instruction of the bytecode each piece of code comes from, in
 	// the order of their offsets.
 	Lines []Line
