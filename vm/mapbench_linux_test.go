@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
-	"github.com/skep-ebpf/skep/vm/interp"
 )
 
 // The benchmarks of this file run every operation here and in the kernel.
@@ -188,110 +185,4 @@ func BenchmarkMapTwoWriters(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/total, "ns/update")
 		})
 	})
-}
-
-// inProgram is how many operations one run of a benchmark's program makes.
-const inProgram = 100
-
-// looper calls a helper for inProgram keys of the map, one after another.
-func looper(typ ebpf.MapType, n uint32, update bool) *ebpf.ProgramSpec {
-	key := asm.Instructions{asm.StoreMem(asm.RFP, -8, asm.R8, asm.Word)}
-	if typ == ebpf.LPMTrie {
-		key = asm.Instructions{
-			asm.StoreImm(asm.RFP, -8, 32, asm.Word),
-			asm.Mov.Reg(asm.R1, asm.R8),
-			asm.LoadImm(asm.R2, 2654435761, asm.DWord),
-			asm.Mul.Reg(asm.R1, asm.R2),
-			asm.HostTo(asm.BE, asm.R1, asm.Word),
-			asm.StoreMem(asm.RFP, -4, asm.R1, asm.Word),
-		}
-	}
-	call := asm.Instructions{
-		asm.LoadMapPtr(asm.R1, 0).WithReference("m"),
-		asm.Mov.Reg(asm.R2, asm.RFP),
-		asm.Add.Imm(asm.R2, -8),
-	}
-	if update {
-		call = append(call, asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, -16), asm.Mov.Imm(asm.R4, 0),
-			asm.FnMapUpdateElem.Call())
-	} else {
-		call = append(call, asm.FnMapLookupElem.Call())
-	}
-	insns := asm.Instructions{
-		asm.Mov.Imm(asm.R7, inProgram),
-		asm.StoreMem(asm.RFP, -16, asm.R7, asm.DWord),
-		asm.FnGetPrandomU32.Call(),
-		asm.Mov.Reg(asm.R8, asm.R0),
-		asm.Mod.Imm(asm.R8, int32(n)).WithSymbol("loop"),
-	}
-	insns = append(insns, key...)
-	insns = append(insns, call...)
-	return &ebpf.ProgramSpec{Name: "loop", Type: ebpf.SchedCLS, License: "GPL", Instructions: append(insns,
-		asm.Add.Imm(asm.R8, 7919),
-		asm.Sub.Imm(asm.R7, 1),
-		asm.JNE.Imm(asm.R7, 0, "loop"),
-		asm.Mov.Imm(asm.R0, 0),
-		asm.Return(),
-	)}
-}
-
-// BenchmarkMapInProgram is bpf_map_lookup_elem and bpf_map_update_elem, called by
-// the same program here and in the kernel.
-func BenchmarkMapInProgram(b *testing.B) {
-	for _, update := range []bool{false, true} {
-		name := map[bool]string{false: "lookup", true: "update"}[update]
-		b.Run(name, func(b *testing.B) {
-			eachMap(b, func(b *testing.B, typ ebpf.MapType, n uint32) {
-				ours, kernel, _ := both(b, typ, n)
-				spec := looper(typ, n, update)
-				theirs, err := ebpf.NewCollectionWithOptions(
-					&ebpf.CollectionSpec{
-						Maps:     map[string]*ebpf.MapSpec{"m": benchSpec(typ, n)},
-						Programs: map[string]*ebpf.ProgramSpec{"loop": spec},
-					}, ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"m": kernel}})
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer theirs.Close()
-				coll, err := NewCollectionWithOptions(
-					&ebpf.CollectionSpec{
-						Maps:     map[string]*ebpf.MapSpec{"m": benchSpec(typ, n)},
-						Programs: map[string]*ebpf.ProgramSpec{"loop": spec},
-					}, CollectionOptions{
-						MapReplacements: map[string]*Map{"m": ours}, Programs: ProgramOptions{Mode: interp.Fast},
-					})
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer coll.Close()
-				in := make([]byte, 14)
-				b.Run("skep", func(b *testing.B) {
-					benchProgram(b, func(n int) (time.Duration, error) {
-						_, took, err := coll.Programs["loop"].Benchmark(in, n, nil)
-						return took, err
-					})
-				})
-				b.Run("linux", func(b *testing.B) {
-					benchProgram(b, func(n int) (time.Duration, error) {
-						_, took, err := theirs.Programs["loop"].Benchmark(in, n, nil)
-						return took, err
-					})
-				})
-			})
-		})
-	}
-}
-
-// benchProgram reports how long one call in a program takes; run gives the time of
-// one of n runs.
-func benchProgram(b *testing.B, run func(n int) (time.Duration, error)) {
-	took, batches := time.Duration(0), 0
-	for b.Loop() {
-		one, err := run(100)
-		if err != nil {
-			b.Fatal(err)
-		}
-		took, batches = took+one, batches+1
-	}
-	b.ReportMetric(float64(took)/float64(batches)/inProgram, "ns/call")
 }

@@ -1,39 +1,47 @@
-// Package bench measures one program in several engines side by side: skep's, and
+// Package bench measures programs in several engines side by side: skep's, and
 // Linux's where bpf() is allowed.
 //
-// An [Engine] makes a [Case] a [Runner]. A [Race] lets runners take turns, a batch
-// of runs each, and keeps the best batch of each: what disturbs a machine disturbs
-// some batches of all of them, and none of them in each batch.
+// An [Engine] loads a spec. A [Race] lets the programs of several engines take
+// turns, a batch of runs each, and keeps the best batch of each: what disturbs a
+// machine disturbs some batches of all of them, and none of them in each batch.
 package bench
 
 import (
-	"fmt"
 	"math"
 	"time"
 
 	"github.com/cilium/ebpf"
 )
 
-// Case is a program and what its runs begin with.
-type Case struct {
-	Spec *ebpf.CollectionSpec
-	Prog string // its name in Spec
-	Data []byte // the packet; nil for types without
-	Ctx  []byte // the context in linux/bpf.h's layout; may be nil
-}
-
 // Engine is one way of running programs.
 type Engine struct {
 	Name string
-	Load func(*Case) (Runner, error)
+	Load func(*ebpf.CollectionSpec) (Collection, error)
 }
 
-// Runner is a case that an engine has loaded.
-type Runner interface {
-	// Run runs the program n times on one context, as BPF_PROG_TEST_RUN does, and
-	// gives the last result and what the runs took.
-	Run(n uint32) (ret uint32, took time.Duration, err error)
+// Collection is a spec that an engine has loaded.
+type Collection interface {
+	// Runner gives a program of the spec that runs on a packet, or on none. It may
+	// be used by several goroutines at a time.
+	Runner(prog string, data []byte) Runner
+	// Map gives a map of the spec.
+	Map(name string) Map
 	Close()
+}
+
+// Map is what fills a map.
+type Map interface {
+	BatchUpdate(keys, values any, opts *ebpf.BatchOptions) (int, error)
+}
+
+// Runner makes n runs of a program on one context, as BPF_PROG_TEST_RUN does.
+type Runner func(n uint32) (Result, error)
+
+// Result is what n runs gave.
+type Result struct {
+	Ret      uint32        // of the last one
+	Took     time.Duration // all of them
+	Executed int64         // instructions of the last one; 0 where the engine does not count
 }
 
 // Limits of a batch: it takes longer than batchTime, so that looking at the clock
@@ -43,20 +51,19 @@ const (
 	maxRuns   = 1 << 24
 )
 
-// Race is runners of one case that take turns.
+// Race is runners that take turns.
 type Race struct {
 	entries []entry
 }
 
 type entry struct {
-	run  func(n uint32) (time.Duration, error)
+	run  Runner
 	n    uint32  // runs in a batch
 	best float64 // ns a run
 }
 
-// Add gives the race one more runner and gives its number, from 0 on. run makes n
-// runs and says what they took.
-func (r *Race) Add(run func(n uint32) (time.Duration, error)) int {
+// Add gives the race one more runner and gives its number, from 0 on.
+func (r *Race) Add(run Runner) int {
 	r.entries = append(r.entries, entry{run: run, n: 1, best: math.Inf(1)})
 	return len(r.entries) - 1
 }
@@ -78,32 +85,42 @@ func (r *Race) Best(i int) float64 { return r.entries[i].best }
 // more runs, so that the first batch finds out how many it needs.
 func (e *entry) batch() error {
 	for {
-		took, err := e.run(e.n)
+		r, err := e.run(e.n)
 		if err != nil {
 			return err
 		}
-		e.best = min(e.best, float64(took)/float64(e.n))
-		if took >= batchTime || e.n >= maxRuns {
+		e.best = min(e.best, float64(r.Took)/float64(e.n))
+		if r.Took >= batchTime || e.n >= maxRuns {
 			return nil
 		}
 		e.n *= 2
 	}
 }
 
-// Agree runs each runner once and says which of them does not give the first
-// one's result. names are theirs.
-func Agree(names []string, runners []Runner) error {
-	var want uint32
-	for i, r := range runners {
-		got, _, err := r.Run(1)
-		if err != nil {
-			return fmt.Errorf("%s: %w", names[i], err)
+// OnAll is run by several goroutines at a time: it takes as long as the slowest
+// of them.
+func OnAll(goroutines int, run Runner) Runner {
+	return func(n uint32) (Result, error) {
+		type outcome struct {
+			Result
+			err error
 		}
-		if i == 0 {
-			want = got
-		} else if got != want {
-			return fmt.Errorf("%s returns %d, %s returned %d: there is no point in comparing their times", names[i], got, names[0], want)
+		all := make(chan outcome)
+		for range goroutines {
+			go func() {
+				r, err := run(n)
+				all <- outcome{r, err}
+			}()
 		}
+		var slowest outcome
+		for range goroutines {
+			o := <-all
+			o.Took = max(o.Took, slowest.Took)
+			if slowest.err != nil {
+				o.err = slowest.err
+			}
+			slowest = o
+		}
+		return slowest.Result, slowest.err
 	}
-	return nil
 }

@@ -14,59 +14,47 @@ import (
 	"github.com/skep-ebpf/skep/vm/interp"
 )
 
-// Engines are skep's ways of running a program, the referee first.
-var Engines = []Engine{
+// Ours are skep's engines, the referee first.
+var Ours = []Engine{
 	machine("checked", vm.ProgramOptions{Mode: interp.Checked}),
 	machine("fast", vm.ProgramOptions{Mode: interp.Fast}),
 }
 
 // machine is the user-space machine with options.
 func machine(name string, opts vm.ProgramOptions) Engine {
-	return Engine{name, func(c *Case) (Runner, error) {
-		coll, err := vm.NewCollectionWithOptions(c.Spec, vm.CollectionOptions{Programs: opts})
+	return Engine{name, func(spec *ebpf.CollectionSpec) (Collection, error) {
+		coll, err := vm.NewCollectionWithOptions(spec, vm.CollectionOptions{Programs: opts})
 		if err != nil {
 			return nil, err
 		}
-		return &Machine{Collection: coll, prog: coll.Programs[c.Prog], in: vm.Input{Data: c.Data, Ctx: c.Ctx}}, nil
+		return inMachine{coll}, nil
 	}}
 }
 
-// Machine is a case in skep's machine.
-type Machine struct {
-	Collection *vm.Collection
-	// Executed is how many instructions the last run executed.
-	Executed int64
+type inMachine struct{ *vm.Collection }
 
-	prog *vm.Program
-	in   vm.Input
-	out  vm.Output
-}
+func (c inMachine) Map(name string) Map { return c.Maps[name] }
 
-// Run implements [Runner].
-func (m *Machine) Run(n uint32) (uint32, time.Duration, error) {
-	m.in.Repeat = n
-	start := time.Now()
-	if err := m.prog.Exec(context.Background(), &m.in, &m.out); err != nil {
-		return 0, 0, err
+func (c inMachine) Runner(prog string, data []byte) Runner {
+	p := c.Programs[prog]
+	return func(n uint32) (Result, error) {
+		var out vm.Output
+		start := time.Now()
+		err := p.Exec(context.Background(), &vm.Input{Data: data, Repeat: n}, &out)
+		return Result{Ret: out.Ret, Took: time.Since(start), Executed: out.Executed}, err
 	}
-	took := time.Since(start)
-	m.Executed = m.out.Executed
-	return m.out.Ret, took, nil
 }
-
-// Close implements [Runner].
-func (m *Machine) Close() { m.Collection.Close() }
 
 // Linux is the running kernel.
-var Linux = Engine{"linux", func(c *Case) (Runner, error) {
+var Linux = Engine{"linux", func(spec *ebpf.CollectionSpec) (Collection, error) {
 	if err := statsDisabled(); err != nil {
 		return nil, err
 	}
-	coll, err := ebpf.NewCollection(c.Spec)
+	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{Collection: coll, prog: coll.Programs[c.Prog], data: c.Data}, nil
+	return inLinux{coll}, nil
 }}
 
 // ErrStats says that Linux counts programs' runs, which makes each of them slower.
@@ -84,21 +72,17 @@ func statsDisabled() error {
 	return nil
 }
 
-// Kernel is a case in the running kernel.
-type Kernel struct {
-	Collection *ebpf.Collection
+type inLinux struct{ *ebpf.Collection }
 
-	prog *ebpf.Program
-	data []byte
+func (c inLinux) Map(name string) Map { return c.Maps[name] }
+
+// Runner implements [Collection]. Linux gives the time of one run in whole
+// nanoseconds, rounded down. The call itself takes milliseconds for some types, so
+// that a look at the clock around it would say nothing.
+func (c inLinux) Runner(prog string, data []byte) Runner {
+	p := c.Programs[prog]
+	return func(n uint32) (Result, error) {
+		ret, one, err := p.Benchmark(data, int(n), nil)
+		return Result{Ret: ret, Took: one * time.Duration(n)}, err
+	}
 }
-
-// Run implements [Runner]. Linux gives the time of one run in whole nanoseconds,
-// rounded down. The call itself takes milliseconds for some types, so that a look
-// at the clock around it would say nothing.
-func (k *Kernel) Run(n uint32) (uint32, time.Duration, error) {
-	ret, one, err := k.prog.Benchmark(k.data, int(n), nil)
-	return ret, one * time.Duration(n), err
-}
-
-// Close implements [Runner].
-func (k *Kernel) Close() { k.Collection.Close() }

@@ -35,9 +35,9 @@ var suitePrograms = []struct {
 // mapPlace is what stands in the suite's programs where a map belongs.
 const mapPlace = 0x7fff1234
 
-// suiteCase reads a program of the suite. It is what the kernel takes: a loop's
+// suiteSpec reads a program of the suite. It is what the kernel takes: a loop's
 // memory is a map's value.
-func suiteCase(t testing.TB, name string, typ ebpf.ProgramType) *Case {
+func suiteSpec(t testing.TB, name string, typ ebpf.ProgramType) *ebpf.CollectionSpec {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(testenv.Data(t, "bench"), name+".K.bin"))
 	if err != nil {
@@ -50,17 +50,13 @@ func suiteCase(t testing.TB, name string, typ ebpf.ProgramType) *Case {
 	if err := refer(insns); err != nil {
 		t.Fatal(err)
 	}
-	return &Case{
-		Spec: &ebpf.CollectionSpec{
-			Maps: map[string]*ebpf.MapSpec{
-				"memory": {Name: "memory", Type: ebpf.Array, KeySize: 4, ValueSize: 32768, MaxEntries: 1},
-			},
-			Programs: map[string]*ebpf.ProgramSpec{
-				name: {Name: name, Type: typ, License: "GPL", Instructions: insns},
-			},
+	return &ebpf.CollectionSpec{
+		Maps: map[string]*ebpf.MapSpec{
+			"memory": {Name: "memory", Type: ebpf.Array, KeySize: 4, ValueSize: 32768, MaxEntries: 1},
 		},
-		Prog: name,
-		Data: packet,
+		Programs: map[string]*ebpf.ProgramSpec{
+			name: {Name: name, Type: typ, License: "GPL", Instructions: insns},
+		},
 	}
 }
 
