@@ -1,0 +1,118 @@
+package hook
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/internal/suggest"
+)
+
+// Point is a place where a program is attached.
+type Point struct {
+	Kind   *Kind
+	Target string // what of that kind: a function, an interface, a path; may be empty
+}
+
+// String is the point as a section would name it.
+func (p Point) String() string {
+	if p.Target == "" {
+		return p.Kind.Name
+	}
+	return p.Kind.Name + "/" + p.Target
+}
+
+// Kind is a kind of hooks.
+type Kind struct {
+	Name    string   // as sections begin: "kprobe"
+	Aliases []string // other beginnings that mean the same
+	// Prog is the type of the programs that are attached there, and Attach what
+	// they are loaded for.
+	Prog   ebpf.ProgramType
+	Attach ebpf.AttachType
+	// Wants says what the target is, for a person: "a kernel function"; "" where there
+	// is none.
+	Wants string
+	// Optional says that a program may be attached without a target: to all, or to
+	// what is obvious.
+	Optional bool
+	// Example is a point of this kind.
+	Example string
+}
+
+// Find gives a kind by its name or another beginning; nil where there is none.
+func Find(name string) *Kind {
+	for _, k := range kinds {
+		if k.Name == name || slices.Contains(k.Aliases, name) {
+			return k
+		}
+	}
+	return nil
+}
+
+// Kinds gives all kinds in the order in which help shows them.
+func Kinds() []*Kind { return kinds }
+
+// Parse takes a name apart: KIND, KIND/TARGET or KIND:TARGET. The longest kind that
+// the name begins with is meant, as cgroup/connect4 and cgroup/connect_unix.
+func Parse(name string) (Point, error) {
+	if k, rest, ok := split(name); ok {
+		return Point{k, rest}, nil
+	}
+	first, _, _ := strings.Cut(strings.Replace(name, ":", "/", 1), "/")
+	return Point{}, fmt.Errorf("hook %s: there is no kind of hooks %s%s", name, first, suggest.Name(first, names()))
+}
+
+// split finds the kind that a name begins with.
+func split(name string) (kind *Kind, target string, ok bool) {
+	best := ""
+	for _, k := range kinds {
+		for _, begin := range append([]string{k.Name}, k.Aliases...) {
+			rest, found := strings.CutPrefix(name, begin)
+			if !found || len(begin) < len(best) || rest != "" && rest[0] != '/' && rest[0] != ':' {
+				continue
+			}
+			kind, best, ok = k, begin, true
+			target = strings.TrimPrefix(rest, cmp.Or(rest, " ")[:1])
+		}
+	}
+	return kind, target, ok
+}
+
+// Of gives the point that a program's section names. Sleepable programs, and those
+// that take fragments, say so in their sections; the point is the same.
+func Of(p *ebpf.ProgramSpec) (Point, error) {
+	section := strings.TrimPrefix(p.SectionName, "?")
+	kind, target, ok := split(plain(section))
+	if !ok {
+		return Point{}, fmt.Errorf("program %s: its section %q does not say where it is attached: say it with --hook", p.Name, p.SectionName)
+	}
+	if target == "" {
+		target = p.AttachTo
+	}
+	return Point{kind, target}, nil
+}
+
+// plain is a section's name without what it says of the program rather than of the
+// place.
+func plain(section string) string {
+	head, rest, cut := strings.Cut(section, "/")
+	for _, suffix := range []string{".s", ".frags"} {
+		head = strings.TrimSuffix(head, suffix)
+	}
+	if cut {
+		return head + "/" + rest
+	}
+	return head
+}
+
+func names() []string {
+	all := make([]string, len(kinds))
+	for i, k := range kinds {
+		all[i] = k.Name
+	}
+	return all
+}

@@ -1,0 +1,72 @@
+package hook_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/hook"
+)
+
+func TestParse(t *testing.T) {
+	for _, tc := range []struct{ in, kind, target string }{
+		{"xdp", "xdp", ""},
+		{"xdp:veth0", "xdp", "veth0"},
+		{"xdp/veth0", "xdp", "veth0"},
+		{"kprobe/do_unlinkat+0x10", "kprobe", "do_unlinkat+0x10"},
+		{"tp/sched/sched_switch", "tracepoint", "sched/sched_switch"},
+		{"uprobe//usr/bin/bash:readline", "uprobe", "/usr/bin/bash:readline"},
+		{"uprobe:/usr/bin/bash:readline", "uprobe", "/usr/bin/bash:readline"},
+		{"tc/ingress/veth0", "tcx/ingress", "veth0"},
+		{"tc:veth0", "tc", "veth0"},
+		{"cgroup/connect_unix//sys/fs/cgroup/a", "cgroup/connect_unix", "/sys/fs/cgroup/a"},
+		{"cgroup/sock", "cgroup/sock_create", ""},
+		{"cgroup/sock_release", "cgroup/sock_release", ""},
+		{"sk_skb/verdict:sockets", "sk_skb/verdict", "sockets"},
+	} {
+		p, err := hook.Parse(tc.in)
+		if err != nil || p.Kind.Name != tc.kind || p.Target != tc.target {
+			t.Errorf("Parse(%q): %v %q, %v, want %s %q", tc.in, p.Kind, p.Target, err, tc.kind, tc.target)
+		}
+	}
+	for in, want := range map[string]string{
+		"kprob/x": "did you mean kprobe?",
+		"":        "there is no kind of hooks",
+		"xdpx":    "did you mean xdp?",
+	} {
+		if _, err := hook.Parse(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Parse(%q): error %v, want one with %q", in, err, want)
+		}
+	}
+}
+
+func TestExamplesParse(t *testing.T) {
+	for _, k := range hook.Kinds() {
+		p, err := hook.Parse(k.Example)
+		if err != nil || p.Kind != k {
+			t.Errorf("%s: the example %q is of kind %v, %v", k.Name, k.Example, p.Kind, err)
+		}
+		if (p.Target == "") != (k.Wants == "" || k.Optional && k.Name == k.Example) {
+			t.Errorf("%s: wants %q, and its example %q has the target %q", k.Name, k.Wants, k.Example, p.Target)
+		}
+	}
+}
+
+func TestOf(t *testing.T) {
+	for section, want := range map[string]string{
+		"?fentry.s/do_unlinkat":    "fentry/do_unlinkat",
+		"xdp.frags":                "xdp",
+		"uprobe.multi.s//bin/sh:*": "uprobe.multi//bin/sh:*",
+		"raw_tp/sys_enter":         "raw_tracepoint/sys_enter",
+		"cgroup_skb/egress":        "cgroup_skb/egress",
+	} {
+		p, err := hook.Of(&ebpf.ProgramSpec{Name: "p", SectionName: section})
+		if err != nil || p.String() != want {
+			t.Errorf("Of(%q) = %v, %v, want %s", section, p, err, want)
+		}
+	}
+	if _, err := hook.Of(&ebpf.ProgramSpec{Name: "p", SectionName: ".text"}); err == nil {
+		t.Error("Of a program in .text gives a point")
+	}
+}
