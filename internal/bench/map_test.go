@@ -50,10 +50,13 @@ func BenchmarkMap(b *testing.B) {
 }
 
 // raceCalls measures a program that makes so many calls, on some CPUs.
-func raceCalls(b *testing.B, all []worker, prog string, cpus int) {
-	runner := func(c Collection) Runner { return OnAll(cpus, c.Runner(prog, packet)) }
-	agree(b, all, runner)
-	race(b, all, runner, map[string]float64{"call": calls})
+func raceCalls(b *testing.B, all []loaded, prog string, cpus int) {
+	ws := workers(all, prog, packet)
+	for i := range ws {
+		ws[i].run = OnAll(cpus, ws[i].run)
+	}
+	agree(b, ws)
+	race(b, ws, map[string]float64{"call": calls})
 }
 
 // mapSpec is a map and a program for each operation.
@@ -76,7 +79,7 @@ func mapSpec(typ ebpf.MapType, n uint32, ops []string) *ebpf.CollectionSpec {
 }
 
 // fill puts n entries into the map, all values 0.
-func fill(b *testing.B, all []worker, typ ebpf.MapType, n uint32) {
+func fill(b *testing.B, all []loaded, typ ebpf.MapType, n uint32) {
 	if typ == ebpf.Array || typ == ebpf.PerCPUArray {
 		return // they always have all
 	}
@@ -86,7 +89,7 @@ func fill(b *testing.B, all []worker, typ ebpf.MapType, n uint32) {
 	}
 	for _, w := range all {
 		if _, err := w.Map("map").BatchUpdate(keys, make([]uint64, n), nil); err != nil {
-			b.Fatalf("%s: fill the map: %v", w.name, err)
+			b.Fatalf("%s: fill the map: %v", w.engine, err)
 		}
 	}
 }

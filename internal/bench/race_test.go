@@ -6,21 +6,21 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// worker is an engine that has loaded what is measured.
-type worker struct {
-	name string
+// loaded is a spec in an engine.
+type loaded struct {
+	engine string
 	Collection
 }
 
 // load loads a spec into all engines. Without Linux it says why.
-func load(b *testing.B, spec *ebpf.CollectionSpec) (all []worker) {
+func load(b *testing.B, spec *ebpf.CollectionSpec) (all []loaded) {
 	b.Helper()
 	for _, e := range append(Ours[:len(Ours):len(Ours)], Linux) {
 		c, err := e.Load(spec)
 		switch {
 		case err == nil:
 			b.Cleanup(c.Close)
-			all = append(all, worker{e.Name, c})
+			all = append(all, loaded{e.Name, c})
 		case e.Name == Linux.Name:
 			b.Logf("without Linux: %v", err)
 		default:
@@ -30,13 +30,46 @@ func load(b *testing.B, spec *ebpf.CollectionSpec) (all []worker) {
 	return all
 }
 
-// race measures a program of all workers, and
-// reports the time of each divided by each of units.
-func race(b *testing.B, all []worker, runner func(Collection) Runner, units map[string]float64) {
+// worker is who takes part in a race.
+type worker struct {
+	name string
+	run  Runner
+}
+
+// workers run a program of all engines on a packet.
+func workers(all []loaded, prog string, data []byte) (ws []worker) {
+	for _, l := range all {
+		ws = append(ws, worker{l.engine, l.Runner(prog, data)})
+	}
+	return ws
+}
+
+// agree ends the benchmark if the workers' results differ, and gives how many
+// instructions a run executes.
+func agree(b *testing.B, all []worker) int64 {
+	b.Helper()
+	var want Result
+	for i, w := range all {
+		got, err := w.run(1)
+		switch {
+		case err != nil:
+			b.Fatalf("%s: %v", w.name, err)
+		case i == 0:
+			want = got
+		case got.Ret != want.Ret:
+			b.Fatalf("%s returns %d, %s returned %d", w.name, got.Ret, all[0].name, want.Ret)
+		}
+	}
+	return want.Executed
+}
+
+// race lets the workers take turns and reports the time of each, for each unit
+// divided by how often a run has it.
+func race(b *testing.B, all []worker, units map[string]float64) {
 	b.Helper()
 	var turns Race
 	for _, w := range all {
-		turns.Add(runner(w.Collection))
+		turns.Add(w.run)
 	}
 	for b.Loop() {
 		if err := turns.Round(); err != nil {
@@ -49,23 +82,4 @@ func race(b *testing.B, all []worker, runner func(Collection) Runner, units map[
 			b.ReportMetric(turns.Best(i)/n, w.name+"-ns/"+unit)
 		}
 	}
-}
-
-// agree ends the benchmark if the workers' results differ, and gives how many
-// instructions a run executes.
-func agree(b *testing.B, all []worker, runner func(Collection) Runner) int64 {
-	b.Helper()
-	var want Result
-	for i, w := range all {
-		got, err := runner(w.Collection)(1)
-		switch {
-		case err != nil:
-			b.Fatalf("%s: %v", w.name, err)
-		case i == 0:
-			want = got
-		case got.Ret != want.Ret:
-			b.Fatalf("%s returns %d, %s returned %d", w.name, got.Ret, all[0].name, want.Ret)
-		}
-	}
-	return want.Executed
 }

@@ -14,22 +14,27 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
-// suitePrograms are the programs of the external suite. In those that are loops
-// what one instruction takes says more than what a run does.
-var suitePrograms = []struct {
-	name  string
-	typ   ebpf.ProgramType
+// suiteProgram is a program of the external suite.
+type suiteProgram struct {
+	name string
+	typ  ebpf.ProgramType
+	// loops says that what one instruction takes says more than what a run does.
 	loops bool
-}{
-	{"alu", ebpf.SocketFilter, true},
-	{"mem", ebpf.SocketFilter, true},
-	{"sieve", ebpf.SocketFilter, true},
-	{"call", ebpf.SocketFilter, true},
-	{"div", ebpf.SocketFilter, true},
-	{"collatz", ebpf.SocketFilter, true},
-	{"pkt64", ebpf.XDP, true},
-	{"pkt", ebpf.XDP, false},
-	{"empty", ebpf.XDP, false},
+	// function is the same in C, in the suite's file c or in testdata/loops.c; empty
+	// where a run is so short that entering it is most of its time.
+	function, c string
+}
+
+var suitePrograms = []suiteProgram{
+	{"alu", ebpf.SocketFilter, true, "alu", ""},
+	{"mem", ebpf.SocketFilter, true, "mem", ""},
+	{"sieve", ebpf.SocketFilter, true, "sieve", ""},
+	{"call", ebpf.SocketFilter, true, "call", ""},
+	{"div", ebpf.SocketFilter, true, "divide", ""},
+	{"collatz", ebpf.SocketFilter, true, "collatz", ""},
+	{"pkt64", ebpf.XDP, true, "prog", "pkt64.c"},
+	{"pkt", ebpf.XDP, false, "", ""},
+	{"empty", ebpf.XDP, false, "", ""},
 }
 
 // mapPlace is what stands in the suite's programs where a map belongs.
