@@ -20,4 +20,13 @@ func BenchmarkRun(b *testing.B) {
 			race(b, all, units)
 		})
 	}
+	for _, p := range packetPrograms {
+		b.Run(p.row, func(b *testing.B) {
+			spec := packetSpec(b, p.object, p.prog)
+			data := busiest(b, spec, p.prog)
+			all := workers(load(b, spec), p.prog, data)
+			agree(b, all)
+			race(b, all, map[string]float64{"run": 1})
+		})
+	}
 }
