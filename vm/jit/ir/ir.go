@@ -217,6 +217,8 @@ type Block struct {
 	Succ [2]int32 // blocks that it leads to: -1 where there is none
 	// Depth is how many loops it is in.
 	Depth uint8
+	// Cold says that it hardly ever runs.
+	Cold bool
 	// In and Out are the variables that live before and behind it.
 	In, Out Set
 }

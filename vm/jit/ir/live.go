@@ -2,16 +2,13 @@ package ir
 
 import "iter"
 
-// maxDepth is the deepest nesting of loops that is told from a deeper one.
-const maxDepth = 6
-
 // Liveness finds out which variables live where: In and Out of each block, and Live
-// of each instruction that leaves native code or calls. It also counts the loops that
-// each block is in.
+// of each instruction that leaves native code or calls. It also finds out how often
+// each block runs: Cold and Depth.
 //
 // A variable that nothing wrote on some path lives at the function's beginning.
 func (f *Func) Liveness() {
-	f.loops()
+	f.shape()
 	n := len(f.Blocks)
 	type summary struct { // of a whole block
 		uses, kills Set
@@ -117,30 +114,57 @@ func (f *Func) edges() edges {
 	return e
 }
 
-// loops counts the loops that each block is in. A loop is taken to be all blocks from
-// the one that an edge leads back to, to the last one that such an edge comes from: so
-// compilers lay loops out, and only weights depend on it.
-func (f *Func) loops() {
-	n := len(f.Blocks)
-	marks := make([]int32, 2*n)
-	last, ends := marks[:n], marks[n:] // a loop's last block by its first; how many end with a block
-	for i := range last {
-		last[i] = -1
+// weights are how often a block is thought to run, by its depth.
+var weights = [...]float32{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6}
+
+// coldWeight is how much less often a cold one does.
+const coldWeight = 1. / 64
+
+// weight is how often the block is thought to run.
+func (b *Block) weight() float32 {
+	if b.Cold {
+		return weights[b.Depth] * coldWeight
 	}
+	return weights[b.Depth]
+}
+
+// shape finds out how often each block runs: which ones are cold, and how many loops
+// each is in. A loop is taken to be all blocks from the one that an edge leads back to,
+// to the last one that such an edge comes from: so compilers lay loops out, and only
+// weights depend on it.
+func (f *Func) shape() {
+	n := len(f.Blocks)
+	marks := make([]int32, 3*n)
+	last, ends := marks[:n], marks[n:2*n] // 1 more than a loop's last block, by its first; how many end with a block
+	reached := marks[2*n:]                // from blocks before
 	for at := range f.Blocks {
-		for _, to := range f.Blocks[at].Succ {
-			if to >= 0 && int(to) <= at {
-				last[to] = int32(at)
+		b := &f.Blocks[at]
+		b.Cold = reached[at] == fromCold
+		for side, to := range b.Succ {
+			switch {
+			case to < 0:
+			case int(to) <= at:
+				last[to] = int32(at) + 1
+			case b.Cold || side == 0 && b.End().Flag&Cold != 0:
+				reached[to] |= fromCold
+			default:
+				reached[to] |= fromWarm
 			}
 		}
 	}
-	depth := int32(0)
+	depth := 0
 	for at := range f.Blocks {
-		if last[at] >= 0 {
+		if last[at] > 0 {
 			depth++
-			ends[last[at]]++
+			ends[last[at]-1]++
 		}
-		f.Blocks[at].Depth = uint8(min(depth, maxDepth))
-		depth -= ends[at]
+		f.Blocks[at].Depth = uint8(min(depth, len(weights)-1))
+		depth -= int(ends[at])
 	}
 }
+
+// Where a block is reached from.
+const (
+	fromCold = 1 << iota
+	fromWarm
+)
