@@ -138,10 +138,10 @@ func (r *random) call() {
 	case n > 0 && r.IntN(2) == 0:
 		r.emit(Ins{Op: Call, Dst: 0, A: None, B: None, C: None, N: 3, Imm: int64(r.IntN(n))})
 	case r.IntN(2) == 0:
-		r.emit(helper(uint8(r.IntN(6))))
+		r.emit(leave(uint8(r.IntN(6))))
 	default:
 		r.emit(Ins{Op: Lea, Size: 8, Dst: 1, A: Frame, B: None, C: None, Off: int32(-8 * (1 + r.IntN(2)))})
-		i := helper(1)
+		i := leave(1)
 		i.Imm = 1
 		r.emit(i)
 	}
