@@ -10,9 +10,6 @@ import (
 	"github.com/cilium/ebpf/asm"
 )
 
-// calls is how many operations one run of a program makes.
-const calls = 1000
-
 // mapOperations are what programs do with a map of each type.
 var mapOperations = []struct {
 	typ ebpf.MapType
@@ -47,16 +44,6 @@ func BenchmarkMap(b *testing.B) {
 			})
 		}
 	}
-}
-
-// raceCalls measures a program that makes so many calls, on some CPUs.
-func raceCalls(b *testing.B, all []loaded, prog string, cpus int) {
-	ws := workers(all, prog, packet)
-	for i := range ws {
-		ws[i].run = OnAll(cpus, ws[i].run)
-	}
-	agree(b, ws)
-	race(b, ws, map[string]float64{"call": calls})
 }
 
 // mapSpec is a map and a program for each operation.
@@ -104,44 +91,6 @@ func sequence[T any](n uint32, at func(i uint32) T) []T {
 
 // keySpread makes numbers that follow one another addresses that do not.
 const keySpread = 2654435761
-
-// Registers that a loop keeps.
-const (
-	failed = asm.R6 // not 0: an operation went wrong
-	left   = asm.R7
-	chance = asm.R8
-)
-
-// Where a loop's operands lie on the stack.
-const (
-	keyAt   = -8
-	valueAt = -16
-)
-
-// loop is a program that does something so many times, and returns 0 if nothing
-// went wrong.
-func loop(name string, body ...asm.Instructions) *ebpf.ProgramSpec {
-	insns := asm.Instructions{
-		asm.Mov.Imm(failed, 0),
-		asm.Mov.Imm(left, calls),
-		asm.StoreImm(asm.RFP, keyAt, 32, asm.Word), // the length of an LPM trie's key
-		asm.StoreMem(asm.RFP, valueAt, failed, asm.DWord),
-		asm.FnGetPrandomU32.Call(),
-		asm.Mov.Reg(chance, asm.R0),
-	}
-	begin := len(insns)
-	for _, b := range body {
-		insns = append(insns, b...)
-	}
-	insns[begin] = insns[begin].WithSymbol("loop")
-	insns = append(insns,
-		asm.Sub.Imm(left, 1),
-		asm.JNE.Imm(left, 0, "loop"),
-		asm.Mov.Reg(asm.R0, failed),
-		asm.Return(),
-	)
-	return &ebpf.ProgramSpec{Name: name, Type: ebpf.SchedCLS, License: "GPL", Instructions: insns}
-}
 
 // mapKey makes the next key: one of those in the map, or of four times as many.
 func mapKey(typ ebpf.MapType, op string, n uint32) asm.Instructions {
