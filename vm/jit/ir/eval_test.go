@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"testing"
+
+	"github.com/skep-ebpf/skep/internal/mem"
 )
 
 // evaluator runs a program as it is defined, on variables or, once they are coloured,
@@ -18,6 +20,11 @@ type evaluator struct {
 	memory   []byte     // at address memoryBase; the stack is at its end
 	trace    []string   // what could be seen outside
 	steps    int
+
+	// outside, if not nil, is what helpers do. Functions then work on the machine's
+	// own memory, too.
+	outside func(i *Ins, args [5]uint64) uint64
+	context uint64 // its address
 }
 
 const (
@@ -135,6 +142,8 @@ func (a *activation) step(i *Ins) {
 		out = x
 	case Const:
 		out = uint64(i.Imm)
+	case Context:
+		out = a.context
 	case Lea:
 		out = addr
 	case Zext:
@@ -143,7 +152,7 @@ func (a *activation) step(i *Ins) {
 		out = extend(x, i.Width)
 	case Bswap:
 		out = bits.ReverseBytes64(x) >> (64 - 8*i.Width)
-	case Load:
+	case Load, LoadAcquire:
 		out = a.load(addr, i.Width)
 	case LoadSext:
 		out = extend(a.load(addr, i.Width), i.Width)
@@ -236,6 +245,9 @@ func (a *activation) calleeVars(args uint8) (vars [64]uint64) {
 }
 
 func (a *activation) helper(i *Ins) uint64 {
+	if a.outside != nil {
+		return a.outside(i, [5]uint64{a.get(1), a.get(2), a.get(3), a.get(4), a.get(5)})
+	}
 	var b []byte
 	if i.Imm == 1 {
 		addr := a.get(1)
@@ -257,6 +269,9 @@ func (a *activation) helper(i *Ins) uint64 {
 
 func (a *activation) at(addr uint64, width uint8) []byte {
 	at := addr - memoryBase
+	if a.outside != nil && at >= uint64(len(a.memory)) {
+		return mem.View(uintptr(addr), int(width))
+	}
 	if at > uint64(len(a.memory)) || at+uint64(width) > uint64(len(a.memory)) {
 		a.t.Fatalf("access of %d bytes at %#x", width, addr)
 	}

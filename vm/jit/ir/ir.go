@@ -238,6 +238,8 @@ type Func struct {
 	Frame int
 	// Params is how many arguments it takes.
 	Params uint8
+	// Touches are what a routine of our own touches of its caller's frame.
+	Touches []Touch
 
 	// Regs are the variables' machine registers, from colouring.
 	Regs [64]Reg
@@ -285,4 +287,6 @@ type Target struct {
 // the last one is where the program begins.
 type Program struct {
 	Funcs []*Func
+	// Calls are what its calls lead to; nil: unknown.
+	Calls *Calls
 }

@@ -24,10 +24,20 @@ type Touch struct {
 // Everything is the size of what nobody knows the size of.
 const Everything = 1 << 30
 
-// Touches appends what a Helper instruction touches where the argument is an
+// Touches appends what a Helper or Call instruction touches where the argument is an
 // address in the function's frame. It touches nothing else of the frame, unless that
 // memory holds addresses of it. False where the call may do anything.
-func (c *Calls) Touches(i *Ins, touches []Touch) ([]Touch, bool) {
+func (p *Program) Touches(i *Ins, touches []Touch) ([]Touch, bool) {
+	switch {
+	case i.Op == Call && p.Funcs[i.Imm].Entry < 0:
+		return append(touches, p.Funcs[i.Imm].Touches...), true
+	case i.Op == Helper && p.Calls != nil:
+		return p.Calls.touches(i, touches)
+	}
+	return nil, false
+}
+
+func (c *Calls) touches(i *Ins, touches []Touch) ([]Touch, bool) {
 	for k, arg := range c.Helpers[i.Imm].Args {
 		t := Touch{Arg: Var(k + 1), Size: Everything, Length: None}
 		switch arg {

@@ -1,0 +1,247 @@
+package ir
+
+import (
+	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/jit/abi"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+// The numbers of the helpers that have no need of Go.
+const (
+	mapLookup       = 1
+	mapUpdate       = 2
+	processorID     = 8
+	mapLookupPerCPU = 195
+)
+
+// maxInlineValue is the longest value that an update copies without Go, in bytes.
+const maxInlineValue = 64
+
+// Expand puts instructions in the place of helper calls that have no need of Go:
+// operations on maps that are known, and a few others. What they read and write is
+// what the helpers would.
+func (p *Program) Expand(c *Calls) {
+	p.Calls = c
+	e := &expander{calls: c}
+	for _, f := range p.Funcs {
+		if e.wants(f) {
+			e.function(f)
+		}
+	}
+}
+
+// expander rewrites functions.
+type expander struct {
+	calls *Calls
+	*builder
+}
+
+// wants reports whether a function calls anything that perhaps is expanded.
+func (e *expander) wants(f *Func) bool {
+	for b := range f.Blocks {
+		for k := range f.Blocks[b].Ins {
+			if i := &f.Blocks[b].Ins[k]; i.Op == Helper && e.expansion(i) != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// site is a call: its instruction, and what is behind it in its block.
+type site struct {
+	call *Ins
+	rest []Ins
+	succ [2]int32
+}
+
+// expansion gives the method that writes what belongs in the place of a call, and
+// what is behind it; nil where the call stays.
+func (e *expander) expansion(i *Ins) func(*expander, site) {
+	switch h := e.calls.Helpers[i.Imm]; h.ID {
+	case processorID:
+		return (*expander).processorID
+	case mapLookup, mapUpdate, mapLookupPerCPU:
+		m := e.mapOf(i)
+		if m == nil {
+			return nil
+		}
+		layout, ok := maps.Native(m)
+		switch {
+		case !ok:
+			return nil
+		case layout.N != 0:
+			return e.arrayExpansion(h.ID, m.Info())
+		}
+	}
+	return nil
+}
+
+func (e *expander) arrayExpansion(id uint32, info *maps.Info) func(*expander, site) {
+	switch {
+	case id == mapLookup, id == mapLookupPerCPU && info.PerCPU():
+		return (*expander).arrayLookup
+	case id == mapUpdate && len(info.Fields) == 0 && info.ValueSize <= maxInlineValue:
+		return (*expander).arrayUpdate
+	}
+	return nil
+}
+
+// mapOf is the map that a helper is called with, nil where it is not known.
+func (e *expander) mapOf(i *Ins) maps.Map {
+	if i.Off == 0 {
+		return nil
+	}
+	return e.calls.Maps[i.Off-1]
+}
+
+// function rewrites a function.
+func (e *expander) function(f *Func) {
+	old := f.Blocks
+	e.builder = &builder{f: f, blocks: make([]Block, len(old), 2*len(old))}
+	for i := range old {
+		e.begin(int32(i))
+		e.run(old[i].Ins, old[i].Succ)
+	}
+	e.finish()
+}
+
+// run writes instructions, and says where the block leads that ends with them.
+func (e *expander) run(ins []Ins, succ [2]int32) {
+	for k := range ins {
+		i := &ins[k]
+		if i.Op == Helper {
+			if write := e.expansion(i); write != nil {
+				e.from = i.At
+				write(e, site{i, ins[k+1:], succ})
+				return
+			}
+		}
+		e.copy(*i)
+	}
+	e.end(succ[:]...)
+}
+
+// found goes on behind a lookup whose result is in R0, and which came to the block
+// miss where it found nothing. Mostly a program then asks whether the result is
+// NULL, which is known here.
+func (e *expander) found(miss int32, s site) {
+	if n, null, other := nullTest(s); n >= 0 {
+		e.copy(s.rest[:n]...)
+		e.from = s.rest[n].At
+		e.jump(other)
+		e.beginCold(miss)
+		e.constant(0, 0)
+		e.copy(s.rest[:n]...)
+		e.jump(null)
+		return
+	}
+	next := e.block()
+	e.jump(next)
+	e.beginCold(miss)
+	e.constant(0, 0)
+	e.jump(next)
+	e.begin(next)
+	e.run(s.rest, s.succ)
+}
+
+// maxBefore is how many instructions may stand before a test for NULL.
+const maxBefore = 6
+
+// nullTest gives which of the instructions behind a call is a test whether its
+// result is NULL, and where it leads then, and otherwise; -1 where there is none.
+func nullTest(s site) (n int, null, other int32) {
+	results := Of(0) // variables that have the result
+	for n := range s.rest[:min(len(s.rest), maxBefore+1)] {
+		switch i := &s.rest[n]; {
+		case i.Op == Branch && results&Of(i.A) != 0 && i.B == None && i.Imm == 0 && i.Size == 8 && i.Cond <= Ne:
+			return n, s.succ[i.Cond], s.succ[i.Cond.Not()]
+		case i.Op == Mov && i.Size == 8 && results&Of(i.A) != 0:
+			results |= Of(i.Dst)
+		case i.Pure() || i.Op == Store:
+			results &^= Of(i.Dst)
+		default:
+			return -1, 0, 0
+		}
+	}
+	return -1, 0, 0
+}
+
+// cpu makes v the number of the CPU.
+func (e *expander) cpu(v Var) {
+	e.op(Context, v, None, None)
+	e.load(Load, v, v, int(abi.OffCPU), 8)
+}
+
+// processorID is bpf_get_smp_processor_id.
+func (e *expander) processorID(s site) {
+	e.cpu(0)
+	e.run(s.rest, s.succ)
+}
+
+// arrayLookup is bpf_map_lookup_elem and bpf_map_lookup_percpu_elem of an array.
+func (e *expander) arrayLookup(s site) {
+	m := e.mapOf(s.call)
+	layout, _ := maps.Native(m)
+	miss := e.block()
+	if e.calls.Helpers[s.call.Imm].ID == mapLookupPerCPU {
+		e.add(Ins{Op: Zext, Size: 8, Width: 4, Dst: 3, A: 3, B: None, C: None})
+		e.branch(Cold, Uge, 3, None, uint64(m.Info().CPUs), miss)
+	} else if layout.Row != 0 {
+		e.cpu(3)
+	}
+	e.arrayElem(&layout, miss)
+	e.found(miss, s)
+}
+
+// arrayElem makes R0 the address of the value whose index R2 leads to, of the CPU
+// in R3 where the array is per-CPU. Where there is none it goes to the block beyond.
+func (e *expander) arrayElem(l *maps.Layout, beyond int32) {
+	e.load(Load, 0, 2, 0, 4)
+	e.branch(Cold, Uge, 0, None, uint64(l.N), beyond)
+	e.scale(0, 0, uint64(l.Stride))
+	e.imm(Add, 0, 0, uint64(l.Values))
+	if l.Row != 0 {
+		e.scale(3, 3, uint64(l.Row))
+		e.op(Add, 0, 0, 3)
+	}
+}
+
+// arrayUpdate is bpf_map_update_elem of an array whose values are plain memory.
+// Other flags than BPF_ANY are for the helper.
+func (e *expander) arrayUpdate(s site) {
+	layout, _ := maps.Native(e.mapOf(s.call))
+	flags, beyond, next := e.block(), e.block(), e.block()
+	e.branch(Cold, Ne, 4, None, 0, flags)
+	value := Var(3)
+	if layout.Row != 0 {
+		value = 4
+		e.mov(value, 3)
+		e.cpu(3)
+	}
+	e.arrayElem(&layout, beyond)
+	e.copyBytes(0, value, 1, int(e.mapOf(s.call).Info().ValueSize))
+	e.constant(0, 0)
+	e.jump(next)
+	e.beginCold(beyond)
+	e.constant(0, errno.E2BIG.Ret())
+	e.jump(next)
+	e.beginCold(flags)
+	e.copy(*s.call)
+	e.jump(next)
+	e.begin(next)
+	e.run(s.rest, s.succ)
+}
+
+// copyBytes copies n bytes from one address to another, by way of a variable.
+func (b *builder) copyBytes(to, from, by Var, n int) {
+	for at := 0; at < n; {
+		width := 8
+		for width > n-at {
+			width /= 2
+		}
+		b.load(Load, by, from, at, width)
+		b.store(to, at, by, width)
+		at += width
+	}
+}

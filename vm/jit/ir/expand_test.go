@@ -1,0 +1,184 @@
+package ir
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/helper"
+	"github.com/skep-ebpf/skep/vm/jit/abi"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+// bench is a helper called with a map, as Go does it and as instructions.
+type bench struct {
+	t      *testing.T
+	m      maps.Map
+	helper *helper.Helper
+	state  *exec.State
+	eval   *evaluator
+	key    []byte
+	value  []byte
+	left   int // how often native code was left for the helper
+}
+
+// newBench expands a call of a helper with a map, with the instructions behind it.
+func newBench(t *testing.T, id uint32, spec ebpf.MapSpec, cpu int, rest ...Block) *bench {
+	t.Helper()
+	m, err := maps.New(&spec, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	state, err := exec.NewState(cpu)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, m: m, helper: helper.ByID(id), state: state}
+	memory := state.CtxBytes()
+	b.key, b.value = memory[:spec.KeySize], memory[512:512+spec.ValueSize]
+	call := Ins{Op: Helper, Dst: 0, A: None, B: None, C: None, N: uint8(len(b.helper.Args)), Off: 1}
+	main := &Func{Name: "main", Vars: FirstFree, Blocks: []Block{
+		{Ins: []Ins{call, ret()}, Succ: [2]int32{-1, -1}},
+	}}
+	if len(rest) > 0 {
+		main.Blocks = rest
+		main.Blocks[0].Ins = append([]Ins{call}, rest[0].Ins...)
+	}
+	p := &Program{Funcs: []*Func{main}}
+	p.Expand(&Calls{Helpers: []*helper.Helper{b.helper}, Maps: []maps.Map{m}})
+	binary.NativeEndian.PutUint64(memory[1024+abi.OffCPU:], uint64(cpu))
+	b.eval = &evaluator{t: t, prog: p, context: uint64(exec.Addr(memory[1024:])), outside: func(i *Ins, a [5]uint64) uint64 {
+		b.left++
+		return b.helper.Func(state, a[0], a[1], a[2], a[3], a[4])
+	}}
+	return b
+}
+
+// args are the arguments of a call, which all the helpers begin with.
+func (b *bench) args(more ...uint64) []uint64 {
+	return append([]uint64{uint64(b.m.Info().Handle), uint64(exec.Addr(b.key))}, more...)
+}
+
+// native is the call as instructions.
+func (b *bench) native(args ...uint64) uint64 {
+	b.eval.steps = 0
+	r0, _ := b.eval.run(args...)
+	return r0
+}
+
+// direct is the call of the helper.
+func (b *bench) direct(args ...uint64) uint64 {
+	a := [5]uint64(append(args, make([]uint64, 5-len(args))...))
+	return b.helper.Func(b.state, a[0], a[1], a[2], a[3], a[4])
+}
+
+func (b *bench) setKey(n uint64) {
+	for i := range b.key {
+		b.key[i] = byte(n >> (8 * (i % 8)))
+	}
+}
+
+func TestArrayLookup(t *testing.T) {
+	for _, typ := range []ebpf.MapType{ebpf.Array, ebpf.PerCPUArray} {
+		for _, size := range []uint32{1, 8, 20, 64} {
+			t.Run(fmt.Sprintf("%s/%d", typ, size), func(t *testing.T) {
+				b := newBench(t, mapLookup, ebpf.MapSpec{Type: typ, KeySize: 4, ValueSize: size, MaxEntries: 10}, 2)
+				for _, key := range []uint64{0, 1, 7, 9, 10, 11, 1 << 31, 1<<32 - 1} {
+					b.setKey(key)
+					if got, want := b.native(b.args()...), b.direct(b.args()...); got != want {
+						t.Errorf("index %d: 0x%x, the helper gives 0x%x", key, got, want)
+					}
+				}
+				if b.left != 0 {
+					t.Errorf("went to Go %d times", b.left)
+				}
+			})
+		}
+	}
+}
+
+func TestArrayLookupPerCPU(t *testing.T) {
+	b := newBench(t, mapLookupPerCPU, ebpf.MapSpec{Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 12, MaxEntries: 10}, 1)
+	for _, key := range []uint64{0, 9, 10} {
+		for _, cpu := range []uint64{0, 2, 3, 1 << 32, 1<<32 + 3, 1<<32 - 1} {
+			b.setKey(key)
+			if got, want := b.native(b.args(cpu)...), b.direct(b.args(cpu)...); got != want {
+				t.Errorf("index %d, CPU %d: 0x%x, the helper gives 0x%x", key, cpu, got, want)
+			}
+		}
+	}
+	if b.left != 0 {
+		t.Errorf("went to Go %d times", b.left)
+	}
+}
+
+// TestNullTest looks a key up and gives 1 where there is a value, behind
+// instructions between.
+func TestNullTest(t *testing.T) {
+	b := newBench(t, mapLookup, ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 10}, 0,
+		Block{Ins: []Ins{number(7, 5), mov(6, 0), branch(6, Ne, 0)}, Succ: [2]int32{2, 1}},
+		Block{Ins: []Ins{number(0, 0), add(0, 0, 7), ret()}, Succ: [2]int32{-1, -1}},
+		Block{Ins: []Ins{number(0, 1), add(0, 0, 7), ret()}, Succ: [2]int32{-1, -1}},
+	)
+	tests := 0
+	for i := range b.eval.prog.Funcs[0].Blocks {
+		if b.eval.prog.Funcs[0].Blocks[i].End().Op == Branch {
+			tests++
+		}
+	}
+	if tests != 1 {
+		t.Errorf("%d conditions are left, want the index's only", tests)
+	}
+	for key, want := range map[uint64]uint64{9: 6, 10: 5} {
+		b.setKey(key)
+		if got := b.native(b.args()...); got != want {
+			t.Errorf("index %d: %d, want %d", key, got, want)
+		}
+	}
+}
+
+func TestArrayUpdate(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, typ := range []ebpf.MapType{ebpf.Array, ebpf.PerCPUArray} {
+		for _, size := range []uint32{1, 3, 8, 23, 64, 65} {
+			t.Run(fmt.Sprintf("%s/%d", typ, size), func(t *testing.T) {
+				spec := ebpf.MapSpec{Type: typ, KeySize: 4, ValueSize: size, MaxEntries: 10}
+				native, direct := newBench(t, mapUpdate, spec, 2), newBench(t, mapUpdate, spec, 2)
+				for range 200 {
+					key, flags := uint64(rng.IntN(12)), uint64(max(0, rng.IntN(10)-5))
+					native.setKey(key)
+					direct.setKey(key)
+					for i := range native.value {
+						native.value[i] = byte(rng.Uint32())
+					}
+					copy(direct.value, native.value)
+					got := native.native(native.args(uint64(exec.Addr(native.value)), flags)...)
+					want := direct.direct(direct.args(uint64(exec.Addr(direct.value)), flags)...)
+					if got != want {
+						t.Fatalf("index %d, flags %d: %d, the helper gives %d", key, flags, int64(got), int64(want))
+					}
+				}
+				memory := func(b *bench) string {
+					v := b.m.Info().Values
+					return string(mem.View(v.Base, int(v.Stride)*int(v.N)))
+				}
+				if memory(native) != memory(direct) {
+					t.Error("the values are others than the helper's")
+				}
+			})
+		}
+	}
+}
+
+func TestProcessorID(t *testing.T) {
+	b := newBench(t, processorID, ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}, 2)
+	if got := b.native(0, 0); got != 2 || b.left != 0 {
+		t.Errorf("%d, went to Go %d times; want 2 and never", got, b.left)
+	}
+}
