@@ -131,6 +131,9 @@ func (a *activation) step(i *Ins) {
 		a.leave(i)
 		return
 	}
+	if i.A == Scratch1 && (i.Op < Lea && i.B == None && i.Op != Mov || i.Op == Store && i.C == None) || i.B == Scratch1 && i.Op == Store && i.C == None {
+		a.t.Fatalf("operation %d has an immediate and uses Scratch1", i.Op)
+	}
 	x, y := a.get(i.A), a.second(i)
 	addr := x + uint64(int64(i.Off))
 	if i.B != None {
@@ -195,9 +198,7 @@ func (a *activation) leave(i *Ins) {
 	}
 	var saved [64]uint64
 	for v, rest := live.Next(); v < MaxVars; v, rest = rest.Next() {
-		if !a.coloured || a.f.Regs[v] != NoReg {
-			saved[v] = *a.place(v)
-		}
+		saved[v] = *a.place(v)
 	}
 	changed := RegSet(0)
 	var r0 uint64
@@ -223,7 +224,7 @@ func (a *activation) leave(i *Ins) {
 		}
 	}
 	for v, rest := live.Next(); v < MaxVars; v, rest = rest.Next() {
-		if !a.coloured || a.f.Regs[v] != NoReg && changed.Has(a.f.Regs[v]) {
+		if !a.coloured || changed.Has(a.f.Regs[v]) {
 			*a.place(v) = saved[v]
 		}
 	}

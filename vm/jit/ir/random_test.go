@@ -27,9 +27,9 @@ func newRandom(seed uint64) *Program {
 
 func (r *random) function() {
 	r.f = &Func{Name: "random", Frame: 64, Params: 3}
-	r.vars = 6 + r.IntN(30)
+	r.vars = 7 + r.IntN(30)
 	r.f.Vars = Var(max(r.vars, int(FirstFree)))
-	r.room = 5 + r.IntN(40)
+	r.room = 20 + r.IntN(100)
 	for v := Var(0); int(v) < r.vars; v++ {
 		if v < 1 || v > 3 {
 			r.def(v)
@@ -39,6 +39,10 @@ func (r *random) function() {
 		r.emit(Ins{Op: Store, Size: 8, Width: 8, Dst: None, A: Frame, B: None, C: None, Off: int32(-8 * (n + 1)), Imm: r.Int64()})
 	}
 	r.statements(0)
+	for range r.IntN(r.vars) { // so that what was computed is seen
+		r.emit(Ins{Op: Rol, Size: 8, Dst: 0, A: 0, B: None, C: None, Imm: 7})
+		r.emit(add(0, 0, r.pick()))
+	}
 	r.end(Return, None, 0)
 	r.prog.Funcs = append(r.prog.Funcs, r.f)
 }
@@ -80,7 +84,7 @@ func (r *random) pick() Var {
 }
 
 func (r *random) statements(depth int) {
-	for n := 1 + r.IntN(8); n > 0 && r.room > 0; n-- {
+	for n := 4 + r.IntN(20); n > 0 && r.room > 0; n-- {
 		r.room--
 		switch k := r.IntN(20); {
 		case k == 0 && depth < 3:
@@ -134,6 +138,11 @@ func (r *random) loop(depth int) {
 
 // call calls a function or a helper.
 func (r *random) call() {
+	for v := Var(1); v < 6; v++ {
+		if r.IntN(2) == 0 {
+			r.emit(mov(v, r.pick()))
+		}
+	}
 	switch n := len(r.prog.Funcs); {
 	case n > 0 && r.IntN(2) == 0:
 		r.emit(Ins{Op: Call, Dst: 0, A: None, B: None, C: None, N: 3, Imm: int64(r.IntN(n))})
@@ -145,8 +154,12 @@ func (r *random) call() {
 		i.Imm = 1
 		r.emit(i)
 	}
-	for v := Var(1); v < 6; v++ {
-		r.def(v)
+	for v := Var(1); v < 6; v++ { // nobody may read what is there
+		if r.IntN(2) == 0 {
+			r.def(v)
+		} else {
+			r.emit(mov(v, 6+Var(r.IntN(min(r.vars, 10)-6))))
+		}
 	}
 }
 
