@@ -1,0 +1,125 @@
+package arm64
+
+import (
+	"math/bits"
+
+	"github.com/skep-ebpf/skep/vm/jit/ir"
+)
+
+// frame is how a function lays out its stack; doc.go has a picture.
+type frame struct {
+	size  int32 // of all, a multiple of 16
+	saves int32 // from SP to where registers are saved
+	links bool  // the return address is at SP, from beginning to end
+}
+
+// layout finds out what the frame needs: room for the most registers that are saved
+// anywhere, and for the return address, unless only running out of fuel changes it.
+func (e *emitter) layout() {
+	e.frame = frame{}
+	e.leavers(func(i *ir.Ins) { e.frame.links = e.frame.links || i.Op != ir.Fuel })
+	most, deepest := 0, uint32(0)
+	e.leavers(func(i *ir.Ins) {
+		most = max(most, bits.OnesCount32(uint32(e.saved(i))))
+		if i.Op == ir.Call && e.err == nil {
+			deepest = max(deepest, e.stacks[i.Imm])
+		}
+	})
+	if e.frame.links {
+		e.frame.saves = 8
+	}
+	e.frame.size = (e.frame.saves + 8*int32(most) + int32(e.f.Frame) + 15) &^ 15
+	e.stacks[e.fn] = uint32(e.frame.size) + deepest
+}
+
+// leavers gives the instructions of the function that leave it.
+func (e *emitter) leavers(yield func(*ir.Ins)) {
+	for i := range e.f.Blocks {
+		ins := e.f.Blocks[i].Ins
+		for k := range ins {
+			if ins[k].Leaves() {
+				yield(&ins[k])
+			}
+		}
+	}
+}
+
+// saved are the registers that are saved around an instruction that leaves: they hold
+// something behind it, and it may change them.
+func (e *emitter) saved(i *ir.Ins) ir.RegSet {
+	var live ir.RegSet
+	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
+		live |= 1 << e.regs[v] // none where the variable has no register
+	}
+	if i.Op == ir.Fuel && !e.frame.links {
+		live |= 1 << lr
+	}
+	if i.Op != ir.Call {
+		return live
+	}
+	if i.Imm < 0 || i.Imm >= int64(e.fn) {
+		e.fail(i, "calls function %d, which does not come before it", i.Imm)
+		return 0
+	}
+	if callee := e.prog.Funcs[i.Imm]; !callee.Leaves {
+		live &= callee.Clobbers
+	}
+	return live
+}
+
+// below is Frame plus off as an offset from SP.
+func (e *emitter) below(off int32) int32 { return e.frame.size + off }
+
+func (e *emitter) prologue() {
+	size := e.frame.size
+	switch {
+	case e.frame.links && size <= 256:
+		e.emit(preIndex.width(8).d(lr).n(sp).imm9(-size))
+	case size > 0:
+		e.add(8, sp, sp, -int64(size))
+		if e.frame.links {
+			e.emit(store.width(8).d(lr).n(sp))
+		}
+	}
+}
+
+// epilogue gives the frame back and returns.
+func (e *emitter) epilogue() {
+	e.giveBack()
+	e.emit(ret.n(lr))
+}
+
+// giveBack leaves the stack pointer and the return address as they were when the
+// function began.
+func (e *emitter) giveBack() {
+	size := e.frame.size
+	switch {
+	case e.frame.links && size < 256:
+		e.emit((postIndex | isLoad).width(8).d(lr).n(sp).imm9(size))
+	case size > 0:
+		if e.frame.links {
+			e.emit((store | isLoad).width(8).d(lr).n(sp))
+		}
+		e.add(8, sp, sp, int64(size))
+	}
+}
+
+// save stores registers, each call's own in ascending order from the save area's
+// beginning, and restore loads them.
+func (e *emitter) save(set ir.RegSet)    { e.pairs(set, 0) }
+func (e *emitter) restore(set ir.RegSet) { e.pairs(set, isLoad) }
+
+func (e *emitter) pairs(set ir.RegSet, direction form) {
+	next := func() reg {
+		r := reg(bits.TrailingZeros32(uint32(set)))
+		set &= set - 1
+		return r
+	}
+	at := e.frame.saves / 8
+	for ; set&(set-1) != 0; at += 2 {
+		e.emit((storePair | direction).d(next()).a(next()).n(sp).imm7(at))
+	}
+	if set != 0 {
+		e.emit((store | direction).width(8).d(next()).n(sp).imm12(uint32(at)))
+	}
+}

@@ -1,0 +1,83 @@
+package arm64
+
+import "github.com/skep-ebpf/skep/vm/jit/ir"
+
+// place is an address: a register, which may be SP, plus a constant.
+type place struct {
+	base reg
+	off  int32
+}
+
+// place gives that of operand A plus Off.
+func (e *emitter) place(i *ir.Ins) place {
+	if i.A == ir.Frame {
+		return place{sp, e.below(i.Off)}
+	}
+	return place{e.reg(i, i.A), i.Off}
+}
+
+// indexed emits d = n + m<<shift, where n may be SP, and d may be m.
+func (e *emitter) indexed(d, n, m reg, shift uint8) {
+	f := addReg.sized(8)
+	if n == sp {
+		f = addExt // which shifts by at most 4
+	}
+	e.emit(f.d(d).n(n).m(m).shift(shift))
+}
+
+func (e *emitter) lea(i *ir.Ins) {
+	d, p := e.reg(i, i.Dst), e.place(i)
+	if i.B != ir.None {
+		e.indexed(d, p.base, e.reg(i, i.B), i.N)
+		p.base = d
+		if p.off == 0 {
+			return
+		}
+	}
+	e.add(8, d, p.base, int64(p.off))
+}
+
+// value gives the register with what is stored: C, or tmp1 for an immediate.
+func (e *emitter) value(i *ir.Ins) reg {
+	switch {
+	case i.C != ir.None:
+		return e.reg(i, i.C)
+	case i.Imm == 0:
+		return zr
+	}
+	e.constant(tmp1, sized(i.Imm, i.Width))
+	return tmp1
+}
+
+// access emits a load or store of register t.
+func (e *emitter) access(direction form, t reg, i *ir.Ins) {
+	p := e.place(i)
+	f := direction.width(i.Width).d(t)
+	if i.B != ir.None {
+		m := e.reg(i, i.B)
+		if p.off == 0 && (i.N == 0 || i.N == log2(i.Width)) {
+			if i.N > 0 {
+				f |= shiftIndex
+			}
+			e.emit(indexed | f.n(p.base).m(m))
+			return
+		}
+		e.indexed(tmp2, p.base, m, i.N)
+		p.base = tmp2
+	}
+	width := int32(i.Width)
+	if p.off >= 1<<12*width {
+		// What the access itself does not reach: whole pages.
+		e.add(8, tmp2, p.base, int64(p.off&^0xfff))
+		p = place{tmp2, p.off & 0xfff}
+	}
+	switch {
+	case p.off >= 0 && p.off%width == 0:
+		e.emit(store | f.n(p.base).imm12(uint32(p.off/width)))
+	case -256 <= p.off && p.off < 256:
+		e.emit(unscaled | f.n(p.base).imm9(p.off))
+	default:
+		e.add(8, tmp2, p.base, int64(p.off))
+		e.emit(store | f.n(tmp2))
+	}
+}
