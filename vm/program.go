@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -40,6 +41,7 @@ type progObject struct {
 	mode   interp.Mode
 	budget int64
 	env    *exec.Env
+	made   Code
 	refs   atomic.Int32
 }
 
@@ -148,14 +150,16 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	if err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	code, err := interp.Compile(&in)
 	if err != nil {
 		release(tables)
 		return nil, err
 	}
+	made := Code{Took: time.Since(start)}
 	obj := &progObject{
 		image: image, typ: typ, code: code,
-		mode: opts.Mode, budget: opts.budget(), env: new(exec.Env),
+		mode: opts.Mode, budget: opts.budget(), env: new(exec.Env), made: made,
 	}
 	if opts.Env != nil {
 		*obj.env = *opts.Env
@@ -237,6 +241,15 @@ func (p *Program) Type() ebpf.ProgramType { return p.obj.image.Type }
 func (p *Program) Info() (*ebpf.ProgramInfo, error) {
 	return &ebpf.ProgramInfo{Type: p.Type(), Name: p.Name()}, nil
 }
+
+// Code is what a program was compiled to.
+type Code struct {
+	Took  time.Duration // compiling, without linking and verifying
+	Bytes int           // of machine code; 0: it is interpreted
+}
+
+// Code says what the program was compiled to.
+func (p *Program) Code() Code { return p.obj.made }
 
 // Describe gives what is known of the program's type: its context and the names
 // of its return codes.

@@ -26,12 +26,20 @@ type Collection interface {
 	Runner(prog string, data []byte) Runner
 	// Map gives a map of the spec.
 	Map(name string) Map
+	// Code says what compiling a program took and gave.
+	Code(prog string) Code
 	Close()
 }
 
 // Map is what fills a map.
 type Map interface {
 	BatchUpdate(keys, values any, opts *ebpf.BatchOptions) (int, error)
+}
+
+// Code is a compiled program. Zero is what the engine does not tell.
+type Code struct {
+	Took  time.Duration // without verifying it
+	Bytes int           // of machine code
 }
 
 // Runner makes n runs of a program on one context, as BPF_PROG_TEST_RUN does.

@@ -35,6 +35,11 @@ type inMachine struct{ *vm.Collection }
 
 func (c inMachine) Map(name string) Map { return c.Maps[name] }
 
+func (c inMachine) Code(prog string) Code {
+	code := c.Programs[prog].Code()
+	return Code{code.Took, code.Bytes}
+}
+
 func (c inMachine) Runner(prog string, data []byte) Runner {
 	p := c.Programs[prog]
 	return func(n uint32) (Result, error) {
@@ -75,6 +80,19 @@ func statsDisabled() error {
 type inLinux struct{ *ebpf.Collection }
 
 func (c inLinux) Map(name string) Map { return c.Maps[name] }
+
+// Code implements [Collection]. Linux does not tell what compiling took.
+func (c inLinux) Code(prog string) Code {
+	info, err := c.Programs[prog].Info()
+	if err != nil {
+		return Code{}
+	}
+	size, err := info.JitedSize()
+	if err != nil {
+		return Code{}
+	}
+	return Code{Bytes: int(size)}
+}
 
 // Runner implements [Collection]. Linux gives the time of one run in whole
 // nanoseconds, rounded down. The call itself takes milliseconds for some types, so

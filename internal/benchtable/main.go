@@ -105,7 +105,7 @@ func add(tables *[]*table, fields []string) error {
 	for i := 2; i+1 < len(fields); i += 2 {
 		worker, own, ok := strings.Cut(fields[i+1], "-")
 		switch {
-		case ok && strings.HasPrefix(own, "ns/"):
+		case ok && (strings.HasPrefix(own, "ns/") || strings.HasPrefix(own, "bytes/")):
 			if err := set(tables, name, own, work, worker, fields[i]); err != nil {
 				return err
 			}
