@@ -33,7 +33,7 @@ func (c *checker) loadInto(ins *isa.Instruction, acquire bool) error {
 		return err
 	}
 	src := c.reg(ins.Src)
-	typ, flags := src.Type, src.Flags
+	from := pointerOf(src)
 	a := memAccess{
 		reg: src, n: ins.Src, off: int(ins.Off), size: isa.SizeOf(ins.Op), value: int(ins.Dst),
 		signed: ins.Op&0xe0 == isa.ModeMEMSX, strict: acquire,
@@ -41,7 +41,7 @@ func (c *checker) loadInto(ins *isa.Instruction, acquire bool) error {
 	if err := c.accessMemory(&a); err != nil {
 		return err
 	}
-	return c.noteType(typ, flags, !acquire)
+	return c.notePointer(from, !acquire)
 }
 
 // storeImm looks at a store of an immediate.
@@ -50,15 +50,15 @@ func (c *checker) storeImm(ins *isa.Instruction) error {
 		return err
 	}
 	dst := c.reg(ins.Dst)
-	typ, flags := dst.Type, dst.Flags
-	if typ == PtrToCtx && !c.since(6, 4) {
+	to := pointerOf(dst)
+	if to.Type == PtrToCtx && !c.since(6, 4) {
 		return c.failReg(CauseContext, int(ins.Dst), "BPF_ST stores into R%d %s is not allowed", ins.Dst, dst.typeName())
 	}
 	a := memAccess{reg: dst, n: ins.Dst, off: int(ins.Off), size: isa.SizeOf(ins.Op), write: true, value: -1}
 	if err := c.accessMemory(&a); err != nil {
 		return err
 	}
-	return c.noteType(typ, flags, false)
+	return c.notePointer(to, false)
 }
 
 // storeReg looks at a store of a register.
@@ -75,7 +75,7 @@ func (c *checker) storeFrom(ins *isa.Instruction, release bool) error {
 		return err
 	}
 	dst := c.reg(ins.Dst)
-	typ, flags := dst.Type, dst.Flags
+	to := pointerOf(dst)
 	a := memAccess{
 		reg: dst, n: ins.Dst, off: int(ins.Off), size: isa.SizeOf(ins.Op), write: true, value: int(ins.Src),
 		strict: release,
@@ -83,7 +83,7 @@ func (c *checker) storeFrom(ins *isa.Instruction, release bool) error {
 	if err := c.accessMemory(&a); err != nil {
 		return err
 	}
-	return c.noteType(typ, flags, false)
+	return c.notePointer(to, false)
 }
 
 // access checks a load or store of size bytes at an offset from the register (number n, for messages).
@@ -187,25 +187,31 @@ func (c *checker) narrow(a *memAccess) {
 	}
 }
 
-// noteType holds what an instruction accesses memory through against what it was on
+// notePointer holds what an instruction accesses memory through against what it was on
 // other paths: the instruction is rewritten for some, and cannot serve others
 // (save_aux_ptr_type). trust says that an access may be made safe for the less
 // trusted of two.
-func (c *checker) noteType(typ RegType, flags RegFlags, trust bool) error {
+func (c *checker) notePointer(p pointer, trust bool) error {
 	aux := &c.aux[c.insn]
+	was := &aux.access
 	switch {
-	case aux.access == NotInit:
-		aux.access, aux.accessFlags = typ, flags
-	case aux.access == typ && aux.accessFlags == flags:
-	case mixes(typ) && mixes(aux.access):
+	case was.Type == NotInit:
+		*was, aux.memory = p, p.memory()
+		return nil
+	case was.Type == p.Type && was.Flags == p.Flags:
+	case mixes(p.Type) && mixes(was.Type):
 		aux.accessMany = true
-	case trust && typed(typ) && typed(aux.access):
-		if typ == PtrToMem {
-			aux.access = PtrToMem
+	case trust && typed(p.Type) && typed(was.Type):
+		if p.Type == PtrToMem {
+			was.Type = PtrToMem
 		}
-		aux.accessFlags = (aux.accessFlags | flags) & (Untrusted | Readonly)
+		was.Flags = (was.Flags | p.Flags) & (Untrusted | Readonly)
 	default:
 		return c.fail(CauseInstruction, "same insn cannot be used with different pointers")
+	}
+	aux.memory = aux.memory.join(p.memory())
+	if p.off != was.off {
+		was.off = VaryingOffset
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (c *checker) readAndWrite(ins *isa.Instruction, size, result int) error {
 			return err
 		}
 	}
-	if err := c.noteType(dst.Type, dst.Flags, false); err != nil {
+	if err := c.notePointer(pointerOf(dst), false); err != nil {
 		return err
 	}
 	a.value, a.write = -1, true

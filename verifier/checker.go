@@ -52,11 +52,11 @@ type insnAux struct {
 	guard         guard
 	callsCallback bool
 	iterNext      bool
-	access        RegType // of loads and stores: through what; NotInit: none yet
-	accessFlags   RegFlags
-	accessMany    bool // through others too
-	mapPtr        *Map // of calls with a map: which
-	mapMany       bool // more than one
+	access        pointer // of loads and stores: through what; NotInit: none yet
+	accessMany    bool    // through others too
+	memory        Memory  // that is reached
+	mapPtr        *Map    // of calls with a map: which
+	mapMany       bool    // more than one
 	constKey      uint64
 	liveRegs      uint16 // registers that are read from here on
 	loop          int32  // the strongly connected part that it is in; 0: none

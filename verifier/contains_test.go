@@ -5,17 +5,16 @@ import (
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/exec"
-	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // outside says what of a run a node does not contain; "" where it contains all that
 // counts.
-func (w *Walk) outside(n *node, s interp.Step) string {
+func (w *Walk) outside(n *node, s RunStep) string {
 	if len(n.frames) != s.Depth-s.Base+1 {
 		return fmt.Sprintf("there are %d frames, not %d", s.Depth-s.Base+1, len(n.frames))
 	}
-	r := run{Step: s, walk: w}
+	r := run{RunStep: s, walk: w}
 	for i := range n.frames {
 		f := &n.frames[i]
 		if n.kept != nil { // which is precise, is only known of it
@@ -44,7 +43,7 @@ func (w *Walk) outside(n *node, s interp.Step) string {
 
 // run is a run that is compared with a node.
 type run struct {
-	interp.Step
+	RunStep
 	walk   *Walk
 	shared []shared
 }

@@ -20,6 +20,12 @@ type Fact struct {
 	// not reached, or through different things on different paths.
 	Access RegType
 	Flags  RegFlags
+	// Memory is what a load or store reaches, as far as an engine must tell one from
+	// another, whichever way it is reached.
+	Memory Memory
+	// Offset is, of an access of the context, how many bytes behind the context's
+	// start the register points; [VaryingOffset] where that is not one number.
+	Offset int32
 	// Number is what a number can be that the instruction leaves in the register that
 	// it writes; nil where it is no number, or that is not known. Only with
 	// [Options].Numbers.
@@ -47,8 +53,9 @@ func (c *checker) facts() []Fact {
 			Map: -1,
 		}
 		if !aux.accessMany {
-			f.Access, f.Flags = aux.access, aux.accessFlags
+			f.Access, f.Flags = aux.access.Type, aux.access.Flags
 		}
+		f.Memory, f.Offset = aux.memory, aux.access.off
 		if at, ok := index[aux.mapPtr]; ok && !aux.mapMany {
 			f.Map = at
 		}

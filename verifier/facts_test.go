@@ -9,13 +9,12 @@ import (
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm/exec"
-	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // refuted says which fact a run refutes that is about to execute an instruction, last
 // after another of the same program (-1: none); "" where it refutes none.
-func (w *Walk) refuted(last int, s interp.Step) string {
+func (w *Walk) refuted(last int, s RunStep) string {
 	if w.facts == nil {
 		w.facts = w.c.facts()
 	}

@@ -6,8 +6,23 @@ import (
 	"strings"
 
 	"github.com/skep-ebpf/skep/isa"
-	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/exec"
 )
+
+// RunStep is a run before one of its instructions: what interp.Step is, which this
+// package's own tests cannot import.
+type RunStep struct {
+	Insn, Depth, Base int
+	State             *exec.State
+	Frames
+}
+
+// Frames are the registers and stacks of a run, by the depth of the frame.
+type Frames interface {
+	Reg(depth int, n uint8) (uint64, exec.Prov)
+	Slot(depth, off int) (uint64, exec.Prov)
+	FP(depth int) uintptr
+}
 
 // Follower follows one run through walks. It keeps the nodes at which the run may be:
 // of those that follow the nodes at which it was before the last instruction, the
@@ -36,7 +51,7 @@ type followed struct {
 
 // Step goes on to the instruction that the run of a walk's program is about to
 // execute.
-func (f *Follower) Step(w *Walk, s interp.Step) error {
+func (f *Follower) Step(w *Walk, s RunStep) error {
 	for len(f.progs) > 0 && f.top().base > s.Base {
 		f.progs = f.progs[:len(f.progs)-1]
 	}
@@ -58,14 +73,14 @@ func (f *Follower) Step(w *Walk, s interp.Step) error {
 
 func (f *Follower) top() *followed { return &f.progs[len(f.progs)-1] }
 
-func (f *Follower) begin(s interp.Step) error {
+func (f *Follower) begin(s RunStep) error {
 	p := f.top()
 	return p.goOn(p.walk.nodes[:1], s)
 }
 
 // tailCalled reports whether the step is the first one of a program that took the
 // place of p.
-func (p *followed) tailCalled(w *Walk, s interp.Step) bool {
+func (p *followed) tailCalled(w *Walk, s RunStep) bool {
 	last := &p.walk.c.insns[p.at[0].insn]
 	return s.Insn == 0 && (p.walk != w || last.IsCall(isa.CallHelper) && last.Imm == helperTailCall)
 }
@@ -91,7 +106,7 @@ func (n *node) ahead(c *checker, to []*node) []*node {
 func isExit(ins *isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.JmpEXIT }
 
 // goOn keeps those of the nodes ahead at which the run is.
-func (p *followed) goOn(ahead []*node, s interp.Step) error {
+func (p *followed) goOn(ahead []*node, s RunStep) error {
 	was := -1
 	if len(p.at) > 0 {
 		was = p.at[0].insn

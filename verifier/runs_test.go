@@ -266,9 +266,10 @@ func (s *subject) follow(n int, step interp.Step) {
 	if err := s.holdsTo(n, step); err != nil && s.wrong == nil {
 		s.wrong = err
 	}
+	at := verifier.RunStep{Insn: step.Insn, Depth: step.Depth, Base: step.Base, State: step.State, Frames: step}
 	for k := range s.followers {
 		if w := s.walks[k][n]; w != nil && s.wrong == nil {
-			if err := s.followers[k].Step(w, step); err != nil {
+			if err := s.followers[k].Step(w, at); err != nil {
 				s.wrong = fmt.Errorf("every number %t: %w", k == 1, err)
 			}
 		}
