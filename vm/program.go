@@ -11,6 +11,7 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/maps"
@@ -126,17 +127,18 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	if err != nil {
 		return nil, err
 	}
+	var facts []verifier.Fact
 	if !opts.unverified {
 		types, err := opts.Link.Types(spec)
 		if err != nil {
 			types = image.KernelTypes // for a program without relocations there need be none
 		}
-		if err := verify(image, objs, types); err != nil {
+		if facts, err = verify(image, objs, types); err != nil {
 			return nil, err
 		}
 	}
 	in := interp.Input{
-		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns,
+		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns, Facts: facts,
 		Poisoned: image.Poisoned, Text: image.Text, Where: image.Where,
 		Kfuncs: image.Kfuncs, Types: image.Types, Exception: image.Exception,
 	}

@@ -10,19 +10,23 @@ import (
 	"github.com/skep-ebpf/skep/verifier"
 )
 
-// verify refuses a program that Linux would refuse. Its maps are described as they
-// are, whatever the spec says of them. types are the kernel's; nil: there are none.
-func verify(image *program.Image, objs []*mapObject, types *btf.Spec) error {
+// verify refuses a program that Linux would refuse, and gives what was proved of each
+// instruction of one that it would take. Its maps are described as they are, whatever
+// the spec says of them. types are the kernel's; nil: there are none.
+func verify(image *program.Image, objs []*mapObject, types *btf.Spec) ([]verifier.Fact, error) {
 	specs := make(map[string]*ebpf.MapSpec, len(objs))
 	for i, o := range objs {
 		spec, err := o.describe(image.Maps[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		specs[image.Maps[i]] = spec
 	}
-	_, err := verifier.CheckImage(image, specs, &verifier.Options{Kernel: "any", KernelTypes: types})
-	return err
+	result, err := verifier.CheckImage(image, specs, &verifier.Options{Kernel: "any", KernelTypes: types})
+	if err != nil {
+		return nil, err
+	}
+	return result.Facts, nil
 }
 
 // describe is the map as the verifier sees it. The verifier takes the contents of

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/progen"
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/internal/proof"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -56,17 +57,25 @@ func runMachine(c *progen.Case, s *exec.State, mode interp.Mode, cpus int) (_ *R
 		if err := fill(t, m, cpus); err != nil {
 			return nil, err
 		}
+		if m.Frozen {
+			if err := t.Freeze(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	var progs []*interp.Program
 	for i, insns := range c.Progs {
-		p, err := interp.Compile(&interp.Input{Name: fmt.Sprintf("program %d", i), Type: typ, Insns: insns, Maps: open})
+		in := &interp.Input{Name: fmt.Sprintf("program %d", i), Type: typ, Insns: insns, Maps: open}
+		if mode != interp.Checked {
+			if in.Facts, err = proof.Of(typ, insns, open); err != nil {
+				return nil, err
+			}
+		}
+		p, err := interp.Compile(in)
 		if err != nil {
 			return nil, err
 		}
 		progs = append(progs, p)
-		if !p.RunsFast() {
-			mode = interp.Checked // as a run does that begins with p
-		}
 		ids = append(ids, maps.RegisterProg(p))
 	}
 	for i := range c.Maps {

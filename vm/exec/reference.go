@@ -33,6 +33,29 @@ func (s *State) Disown(from Prov) bool {
 	return true
 }
 
+// Kept is what a program had not given back when it ended. The state has taken it back.
+type Kept struct {
+	Reference *Reference // the first one; nil: none
+	Locks     int        // spin locks
+	Records   int        // reserved records of ring buffers
+}
+
+// EndRun takes back what the run that ends has kept.
+func (s *State) EndRun() Kept {
+	var kept Kept
+	for i, r := range s.References {
+		if i == 0 {
+			kept.Reference = &Reference{From: r.From, Insn: r.Insn}
+		}
+		if o, ok := object.Get(r.From.Elem()); ok && r.From.Region() == RegionHeap {
+			object.Drop(o.Base)
+		}
+	}
+	s.References = s.References[:0]
+	kept.Locks, kept.Records = s.UnlockAll(), s.Reclaim()
+	return kept
+}
+
 // LentDynptr reports whether a pointer is to a dynptr that the machine lent.
 func (s *State) LentDynptr(from Prov, addr uintptr) bool {
 	i := int(from.Elem())

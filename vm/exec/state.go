@@ -127,6 +127,8 @@ type Engine interface {
 	Func(fn uint32) Func
 	// Throw ends the program that called the helper, with a result (bpf_throw).
 	Throw(result uint64)
+	// Fail ends the run of the program that called the helper, with an error.
+	Fail(err error)
 }
 
 // Env is what lies outside the machine: the clock, randomness, and where
@@ -320,6 +322,21 @@ func (s *State) Readable(addr uintptr) uintptr {
 	return 0
 }
 
+// Reaches reports whether n bytes from addr on are memory that a program may have a
+// pointer to: an object of the kernel's, one that programs allocate, or [State.Readable].
+// It serves accesses that Linux lets fail.
+func (s *State) Reaches(addr, n uintptr) bool {
+	if i, ok := s.Env.Objects.Find(addr); ok {
+		o := s.Env.Objects.At(i)
+		return o.Size-(addr-o.Addr) >= n
+	}
+	if p, ok := HeapProv(addr); ok {
+		r := heapRegion(p.Elem())
+		return addr-r.Base < r.Size && r.Size-(addr-r.Base) >= n
+	}
+	return s.Readable(addr) >= n
+}
+
 // Addr is the address of memory outside the Go heap.
 func Addr(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
 
@@ -346,7 +363,7 @@ func (s *State) ResetRegions() {
 // packet pointers stale.
 func (s *State) PacketMoved() {
 	p := &s.Packet
-	if p.Data != 0 {
+	if p.Data != 0 && s.ctx.Form == CtxFields {
 		*(*PacketPointers)(unsafe.Pointer(unsafe.SliceData(s.CtxBytes()))) = PacketPointers{
 			Data: uint64(p.Data), DataEnd: uint64(p.DataEnd), Meta: uint64(p.Meta), Len: uint32(p.Len()),
 		}

@@ -3,7 +3,7 @@ package helper
 import "github.com/skep-ebpf/skep/vm/exec"
 
 func init() {
-	registerKfuncs("6.2", &Helper{Name: "bpf_rdonly_cast", Func: readOnlyCast, Ret: RetPtrToObject, CheckedOnly: true,
+	registerKfuncs("6.2", &Helper{Name: "bpf_rdonly_cast", Func: readOnlyCast, Ret: RetPtrToObject,
 		Args: []Arg{ArgAnything, ArgAnything}})
 }
 

@@ -40,9 +40,6 @@ type Helper struct {
 	// Bind, in place of Func, gives the implementation for a program with the
 	// given types, which may be nil.
 	Bind func(types *btf.Spec) Func
-	// CheckedOnly says that the result is a pointer that perhaps leads nowhere,
-	// and through which programs may load all the same.
-	CheckedOnly bool
 	// MovesPacket says that packet pointers are stale after the call.
 	MovesPacket bool
 }

@@ -56,6 +56,7 @@ func TestTable(t *testing.T) {
 type engine func(args *[5]uint64) (uint64, error)
 
 func (e engine) Throw(uint64) {}
+func (e engine) Fail(error)   {}
 
 func (e engine) Func(uint32) exec.Func { return nil }
 

@@ -12,7 +12,7 @@ import (
 // one address.
 func init() {
 	given := func(h Helper) *Helper {
-		h.Flags, h.Ret, h.CheckedOnly, h.Asks = Acquire|RetNull, RetPtrToObject, true, asksCgroups
+		h.Flags, h.Ret, h.Asks = Acquire|RetNull, RetPtrToObject, asksCgroups
 		return &h
 	}
 	registerKfuncs("6.2", only(kfuncsGeneric,

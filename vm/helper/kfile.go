@@ -10,7 +10,7 @@ import (
 func init() {
 	const asksFiles = "processes, names of files"
 	registerKfuncs("6.12", only([]ebpf.ProgramType{ebpf.LSM},
-		&Helper{Name: "bpf_get_task_exe_file", Func: taskExeFile, Flags: Acquire | RetNull, Ret: RetPtrToObject, CheckedOnly: true, Asks: asksFiles,
+		&Helper{Name: "bpf_get_task_exe_file", Func: taskExeFile, Flags: Acquire | RetNull, Ret: RetPtrToObject, Asks: asksFiles,
 			Args: []Arg{ArgPtrToBTF}},
 		&Helper{Name: "bpf_put_file", Func: noop, Flags: Release, Ret: RetVoid, Asks: asksFiles,
 			Args: []Arg{ArgPtrToOwned}},

@@ -9,11 +9,11 @@ import (
 // environment tells of stays.
 func init() {
 	registerKfuncs("6.2", only(kfuncsGeneric,
-		&Helper{Name: "bpf_task_acquire", Func: taskAcquire, Flags: Acquire | RetNull, Ret: RetPtrToObject, CheckedOnly: true, Asks: asksTasks,
+		&Helper{Name: "bpf_task_acquire", Func: taskAcquire, Flags: Acquire | RetNull, Ret: RetPtrToObject, Asks: asksTasks,
 			Args: []Arg{ArgPtrToBTF}},
 		&Helper{Name: "bpf_task_release", Func: noop, Flags: Release, Ret: RetVoid, Asks: asksTasks,
 			Args: []Arg{ArgPtrToOwned}},
-		&Helper{Name: "bpf_task_from_pid", Func: taskFromPID, Flags: Acquire | RetNull, Ret: RetPtrToObject, CheckedOnly: true, Asks: asksTasks,
+		&Helper{Name: "bpf_task_from_pid", Func: taskFromPID, Flags: Acquire | RetNull, Ret: RetPtrToObject, Asks: asksTasks,
 			Args: []Arg{ArgAnything}},
 	)...)
 	registerKfuncs("6.3",

@@ -27,9 +27,9 @@ func iterator(name string, slot Slot, asks string, begin, next Func, args ...Arg
 		return 0
 	}
 	return []*Helper{
-		{Name: name + "_new", Func: begin, Slot: slot, Flags: Acquire, Asks: asks, CheckedOnly: true,
+		{Name: name + "_new", Func: begin, Slot: slot, Flags: Acquire, Asks: asks,
 			Args: append([]Arg{ArgPtrToUninitSlot}, args...)},
-		{Name: name + "_next", Func: next, Slot: slot, Flags: RetNull, Ret: RetPtrToObject, Asks: asks, CheckedOnly: true,
+		{Name: name + "_next", Func: next, Slot: slot, Flags: RetNull, Ret: RetPtrToObject, Asks: asks,
 			Args: []Arg{ArgPtrToSlot}},
 		{Name: name + "_destroy", Func: destroy, Slot: slot, Flags: Release, Ret: RetVoid, Asks: asks,
 			Args: []Arg{ArgPtrToReleasedSlot}},

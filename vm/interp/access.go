@@ -29,13 +29,14 @@ func (m *machine) admit(o *op, from exec.Prov, a, n uintptr, kind access) bool {
 		m.accessCtx(o)
 		return false
 	case from.Region() == exec.RegionMap && kind == loads:
-		m.loadMapField(o, from, a, n)
+		m.loadMapField(o, from)
 		return false
 	case m.isTyped(from):
 		m.accessTyped(o, from, a, n, kind)
 		return false
 	case m.isArena(from):
-		return m.admitArena(o, a, n, kind)
+		m.accessArena(o)
+		return false
 	case m.loadPointer(o, from, a, n, kind):
 		return false
 	}
@@ -97,7 +98,7 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 		s := fmt.Sprintf("is a number (0x%x), not a pointer", uint64(a))
 		if from.Elem() != 0 && from != exec.Nowhere {
 			call := int(from.Elem()) - 1
-			s += fmt.Sprintf(": test the result of %s (instruction %d) before use", m.calledAt(call), call)
+			s += fmt.Sprintf(": test the result of %s (instruction %d) before use", m.prog.calledAt(call), call)
 		}
 		return s
 	case exec.RegionCtx:
@@ -115,7 +116,7 @@ func (m *machine) describe(from exec.Prov, r exec.Region, a, n uintptr) string {
 	case exec.RegionPacketEnd:
 		return "is the packet's end: it may be compared with, not accessed"
 	case exec.RegionStale:
-		return fmt.Sprintf("pointed into the packet until %s (instruction %d) moved it: load data and data_end again, and test them", m.calledAt(int(from.Elem())), from.Elem())
+		return fmt.Sprintf("pointed into the packet until %s (instruction %d) moved it: load data and data_end again, and test them", m.prog.calledAt(int(from.Elem())), from.Elem())
 	case exec.RegionMap:
 		return fmt.Sprintf("is %s itself, not a value in it: look one up with bpf_map_lookup_elem", m.regionName(from))
 	case exec.RegionFunc:
@@ -178,68 +179,71 @@ func (m *machine) regionName(from exec.Prov) string {
 }
 
 // calledAt names the helper that an instruction of the program calls.
-func (m *machine) calledAt(i int) string {
+func (p *Program) calledAt(i int) string {
 	switch {
-	case i < 0 || i >= len(m.prog.in.Insns):
-	case m.prog.in.Insns[i].IsCall(isa.CallHelper):
-		return helperName(uint32(m.prog.in.Insns[i].Imm))
-	case m.prog.in.Kfuncs[i] != nil:
-		return m.prog.in.Kfuncs[i].Name
+	case i < 0 || i >= len(p.in.Insns):
+	case p.in.Insns[i].IsCall(isa.CallHelper):
+		return helperName(uint32(p.in.Insns[i].Imm))
+	case p.in.Kfuncs[i] != nil:
+		return p.in.Kfuncs[i].Name
 	}
 	return "a helper"
 }
 
-// accessCtx does a load or store of a context field, which lies elsewhere than
-// the program sees it.
+// accessCtx does a load or store of a context field in checked mode.
 func (m *machine) accessCtx(o *op) {
-	ins, t := m.insn(o), m.prog.in.Type
-	size, write := isa.SizeOf(ins.Op), ins.Class() != isa.ClassLDX && !isLoadAcquire(ins)
-	reg := ins.Src
-	if write {
-		reg = ins.Dst
+	ins := m.insn(o)
+	reg := addressReg(ins)
+	value := uint64(int64(ins.Imm))
+	if ins.Class() == isa.ClassSTX {
+		value = m.reg[ins.Src]
 	}
+	v, f, reason := m.prog.accessField(m.state, ins, m.reg[reg], value)
+	if reason != "" {
+		m.fail(o, fmt.Sprintf("R%d %s", reg, reason))
+		return
+	}
+	if ins.Class() != isa.ClassLDX {
+		return
+	}
+	m.reg[ins.Dst] = v
+	m.prov[ins.Dst] = ctxProv[f.Kind]
+	if f.Kind == progtype.SocketPtr && v != 0 {
+		m.prov[ins.Dst] = m.state.HoldSocket(v, false, false, 0)
+	}
+}
+
+// accessField does a load or store of a context field, which lies elsewhere than the
+// program sees it, and gives what was loaded, and the field. reason says what is wrong.
+func (p *Program) accessField(s *exec.State, ins isa.Instruction, base, value uint64) (v uint64, f *progtype.Field, reason string) {
 	if ins.Op&0xe0 == isa.ModeATOMIC {
-		m.fail(o, fmt.Sprintf("R%d points to the context, which has no atomic access", reg))
-		return
+		return 0, nil, "points to the context, which has no atomic access"
 	}
-	off := int(int64(m.reg[reg]) + int64(ins.Off) - int64(m.state.Ctx()))
-	f, err := t.Access(off, size, write)
+	size, write := isa.SizeOf(ins.Op), ins.Class() != isa.ClassLDX
+	off := int(int64(base) + int64(ins.Off) - int64(s.Ctx()))
+	f, err := p.in.Type.Access(off, size, write)
 	if err != nil {
-		m.fail(o, fmt.Sprintf("R%d points to the context: %v", reg, err))
-		return
+		return 0, nil, fmt.Sprintf("points to the context: %v", err)
 	}
-	at := m.state.Ctx() + uintptr(f.At) + uintptr(off-int(f.Off))
+	at := s.Ctx() + uintptr(f.At) + uintptr(off-int(f.Off))
 	if !write {
-		width := size
-		shift := 0
+		width, shift := size, 0
 		if f.Width != 0 {
-			at, width, shift = m.state.Ctx()+uintptr(f.At), int(f.Width), f.Shift(off, size)
+			at, width, shift = s.Ctx()+uintptr(f.At), int(f.Width), f.Shift(off, size)
 		}
-		v := loadWidth(at, width) >> shift
+		v = loadWidth(at, width) >> shift
 		if f.Kind == progtype.Scalar {
 			v &= ^uint64(0) >> (64 - size*8)
 		}
-		if ins.Class() == isa.ClassLDX && ins.Op&0xe0 == isa.ModeMEMSX {
-			v = uint64(int64(v<<(64-size*8)) >> (64 - size*8))
-		}
-		m.reg[ins.Dst] = v
-		m.prov[ins.Dst] = ctxProv[f.Kind]
-		if f.Kind == progtype.SocketPtr && v != 0 {
-			m.prov[ins.Dst] = m.state.HoldSocket(v, false, false, 0)
-		}
-		return
-	}
-	v := uint64(int64(ins.Imm))
-	if ins.Class() == isa.ClassSTX {
-		v = m.reg[ins.Src]
+		return extend(ins, v), f, ""
 	}
 	if f.Width != 0 && size == int(f.Size) {
-		v, size = v&(^uint64(0)>>(64-size*8)), int(f.Width)
+		value, size = value&(^uint64(0)>>(64-size*8)), int(f.Width)
 	}
-	if f.Limit != 0 && v >= uint64(f.Limit) {
-		return
+	if f.Limit == 0 || value < uint64(f.Limit) {
+		storeWidth(at, size, value)
 	}
-	storeWidth(at, size, v)
+	return 0, f, ""
 }
 
 // ctxProv is where the value of a context field points.

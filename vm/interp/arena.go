@@ -36,38 +36,31 @@ func (m *machine) isArena(from exec.Prov) bool {
 	return m.prog.arena != nil && from == m.prog.arena.from
 }
 
-// admitArena judges an access of an arena: it gives true where the loop may do
-// it. A pointer counts modulo 32 bits, and where no page is allocated a load
-// gives 0 and a store has no effect, as in Linux.
-func (m *machine) admitArena(o *op, a, n uintptr, kind access) bool {
-	ar := m.prog.arena
+// accessArena does an access of an arena in checked mode.
+func (m *machine) accessArena(o *op) {
 	ins := m.insn(o)
-	reg := ins.Src
-	if kind != loads {
-		reg = ins.Dst
+	value := uint64(int64(ins.Imm))
+	if ins.Class() == isa.ClassSTX {
+		value = m.reg[ins.Src]
 	}
-	switch v := m.reg[reg]; {
-	case v>>32 == 0: // NULL, which is an address like others, and in 4 GiB the first page's
-		m.reg[reg] = ar.base + uint64(uint32(v)-uint32(ar.user))
-		m.jump(o)
-		return false
-	case (v-ar.base)>>32 != 0:
-		m.reg[reg] = ar.base + uint64(uint32(v-ar.base))
-		m.jump(o)
-		return false
+	v := m.prog.arena.access(ins, m.reg[addressReg(ins)], value, m.reg[isa.R0])
+	if r, ok := ins.Writes(); ok {
+		m.reg[r], m.prov[r] = v, 0
 	}
-	if at := uint64(a) - ar.base; at>>32 == 0 && ar.arena.Allocated(uintptr(at), n) {
-		return true
+}
+
+// access does an access of an arena through a register that holds base. Only the
+// address's lower 32 bits count, and where no page is allocated a load gives 0 and a
+// store has no effect, as in Linux.
+func (a *arena) access(ins isa.Instruction, base, value, r0 uint64) uint64 {
+	if base>>32 == 0 { // NULL, which is an address like others, and in 4 GiB the first page's
+		base = a.base + uint64(uint32(base)-uint32(a.user))
 	}
-	switch {
-	case kind == loads:
-		m.reg[ins.Dst], m.prov[ins.Dst] = 0, 0
-	case kind == updates && ins.Imm == isa.AtomicCMPXCHG:
-		m.reg[isa.R0], m.prov[isa.R0] = 0, 0
-	case kind == updates && fetches(ins):
-		m.reg[ins.Src], m.prov[ins.Src] = 0, 0
+	at := uint64(uint32(base-a.base)) + uint64(int64(ins.Off))
+	if at>>32 != 0 || !a.arena.Allocated(uintptr(at), uintptr(isa.SizeOf(ins.Op))) {
+		return 0
 	}
-	return false
+	return transfer(uintptr(a.base+at), ins, value, r0)
 }
 
 // toKernel is the machine's address for user space's.

@@ -3,6 +3,8 @@ package interp
 import (
 	"testing"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
@@ -11,6 +13,13 @@ import (
 type fakeArena struct {
 	maps.Map
 	user uint64
+}
+
+// Info tells the verifier of an arena of one page.
+func (a fakeArena) Info() *maps.Info {
+	info := *a.Map.Info()
+	info.Type, info.Flags, info.KeySize, info.ValueSize, info.MaxEntries = ebpf.Arena, maps.FlagMmapable, 0, 0, 1
+	return &info
 }
 
 func (a fakeArena) UserBase() uint64 { return a.user }

@@ -29,11 +29,7 @@ func (m *machine) isTyped(from exec.Prov) bool {
 func (m *machine) accessTyped(o *op, from exec.Prov, a, n uintptr, kind access) {
 	ins := m.insn(o)
 	if reason := m.refusesTyped(from, a, n, kind, ins); reason != "" {
-		reg := ins.Src
-		if kind != loads {
-			reg = ins.Dst
-		}
-		m.fail(o, fmt.Sprintf("R%d %s", reg, reason))
+		m.fail(o, fmt.Sprintf("R%d %s", addressReg(ins), reason))
 		return
 	}
 	if kind == stores {
@@ -49,11 +45,7 @@ func (m *machine) accessTyped(o *op, from exec.Prov, a, n uintptr, kind access) 
 	if i, ok := objects.Find(a); from.Region() == exec.RegionCtx || ok && objects.At(i).Addr+objects.At(i).Size-a >= n {
 		v = loadWidth(a, int(n))
 	}
-	if ins.Class() == isa.ClassLDX && ins.Op&0xe0 == isa.ModeMEMSX {
-		shift := 64 - 8*n
-		v = uint64(int64(v<<shift) >> shift)
-	}
-	m.reg[ins.Dst], m.prov[ins.Dst] = v, 0
+	m.reg[ins.Dst], m.prov[ins.Dst] = extend(ins, v), 0
 	if n == 8 {
 		m.prov[ins.Dst] = objects.Prov(v)
 	}

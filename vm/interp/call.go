@@ -58,22 +58,32 @@ func (m *machine) result(o *op, h *helper.Helper, r0 uint64) exec.Prov {
 
 // callx calls the helper whose number a register holds.
 func (m *machine) callx(o *op) {
-	id := uint32(m.reg[o.dst])
-	h := helper.ByID(id)
+	h, reason := m.prog.helperOf(o.dst, m.reg[o.dst])
 	switch {
 	case m.checked && m.prov[o.dst].Region() != exec.RegionNone:
 		m.fail(o, fmt.Sprintf("R%d is a pointer, and a call by register wants the number of a helper", o.dst))
-	case id == tailCallID:
-		m.fail(o, "bpf_tail_call (helper 12) cannot be called by register")
-	case h == nil || uint64(id) != m.reg[o.dst]:
-		m.fail(o, fmt.Sprintf("R%d is %d, and there is no helper of this number", o.dst, int64(m.reg[o.dst])))
-	case !h.AllowedIn(m.prog.in.Type.Prog):
-		m.fail(o, fmt.Sprintf("R%d is %d, and programs of type %s may not call %s", o.dst, id, m.prog.in.Type.Name, h.Name))
+	case reason != "":
+		m.fail(o, reason)
 	case m.checked:
 		m.helper(o, h)
 	default:
 		m.reg[isa.R0] = h.Func(m.state, m.reg[1], m.reg[2], m.reg[3], m.reg[4], m.reg[5])
 	}
+}
+
+// helperOf is the helper of a number that a register holds, or why it may not be called.
+func (p *Program) helperOf(reg uint8, value uint64) (h *helper.Helper, reason string) {
+	id := uint32(value)
+	h = helper.ByID(id)
+	switch {
+	case id == tailCallID:
+		return nil, "bpf_tail_call (helper 12) cannot be called by register"
+	case h == nil || uint64(id) != value:
+		return nil, fmt.Sprintf("R%d is %d, and there is no helper of this number", reg, int64(value))
+	case !h.AllowedIn(p.in.Type.Prog):
+		return nil, fmt.Sprintf("R%d is %d, and programs of type %s may not call %s", reg, id, p.in.Type.Name, h.Name)
+	}
+	return h, ""
 }
 
 // tailCall replaces the current frame's program by another, or goes on where
@@ -92,12 +102,13 @@ func (m *machine) tailCall(o *op) {
 	if !ok || index >= array.Info().MaxEntries || m.tails >= isa.MaxTailCalls {
 		return
 	}
-	next, ok := array.Prog(index).(*Program)
+	p, ok := array.Prog(index).(interface{ Interpreted() *Program })
 	if !ok {
 		return
 	}
-	if !m.checked && next.fast == nil {
-		m.fail(o, fmt.Sprintf("tail call of program %s, which can only run checked: the run has to begin so", next.in.Name))
+	next := p.Interpreted()
+	if !m.checked && !next.Verified() {
+		m.fail(o, fmt.Sprintf("tail call of program %s, which the verifier did not see: the run has to be checked", next.in.Name))
 		return
 	}
 	m.tails++
@@ -141,22 +152,26 @@ func (m *machine) loadPacket(o *op) bool {
 	if ins.Op&0xe0 == isa.ModeIND {
 		at += int32(m.reg[ins.Src])
 	}
-	size := isa.SizeOf(ins.Op)
-	m.reg[isa.R0] = 0
-	from := m.packetAddr(at)
-	if from == 0 || from+uintptr(size) > m.state.Packet.DataEnd {
-		return false
+	v, ok := loadPacket(m.state, at, isa.SizeOf(ins.Op))
+	m.reg[isa.R0] = v
+	return ok
+}
+
+// loadPacket gives bytes of the packet as a number in network order; false where there
+// are none at the offset.
+func loadPacket(s *exec.State, at int32, size int) (uint64, bool) {
+	from := packetAddr(s, at)
+	if from == 0 || from+uintptr(size) > s.Packet.DataEnd {
+		return 0, false
 	}
 	b := mem.View(from, size)
 	switch size {
 	case 1:
-		m.reg[isa.R0] = uint64(b[0])
+		return uint64(b[0]), true
 	case 2:
-		m.reg[isa.R0] = uint64(binary.BigEndian.Uint16(b))
-	case 4:
-		m.reg[isa.R0] = uint64(binary.BigEndian.Uint32(b))
+		return uint64(binary.BigEndian.Uint16(b)), true
 	}
-	return true
+	return uint64(binary.BigEndian.Uint32(b)), true
 }
 
 // Offsets of packet loads from which on they count from another header.
@@ -166,11 +181,11 @@ const (
 )
 
 // packetAddr is the address that a packet load's offset means, or 0.
-func (m *machine) packetAddr(at int32) uintptr {
+func packetAddr(s *exec.State, at int32) uintptr {
 	if at >= 0 {
-		return m.state.Packet.Data + uintptr(at)
+		return s.Packet.Data + uintptr(at)
 	}
-	c := progtype.SKB(m.state)
+	c := progtype.SKB(s)
 	switch {
 	case at >= networkOffset && c.Network != 0:
 		return uintptr(c.Network) + uintptr(at-networkOffset)

@@ -143,7 +143,7 @@ const (
 	codeLdxCtxH
 	codeLdxCtxW
 	codeLdxCtxDW
-	codeAccessCtx
+	codeSlow
 	codeAtomicAdd32
 	codeAtomicFetchAdd32
 	codeAtomicOr32

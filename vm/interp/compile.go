@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/skep-ebpf/skep/isa"
-	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // Compile decodes a program. It refuses what no machine could run, with
@@ -18,29 +17,13 @@ func Compile(in *Input) (*Program, error) {
 	if err := c.compile(); err != nil {
 		return nil, err
 	}
-	if !c.checkedOnly && !keepsStrangers(in.Maps) {
-		c.prog.fast = c.convertContext()
+	if in.Facts != nil {
+		c.prog.fast = c.convert()
 	}
 	if in.Trace != nil {
 		c.prog.trace()
 	}
 	return c.prog, nil
-}
-
-// keepsStrangers reports whether values hold pointers of which the machine does
-// not know that they lead to memory: those that Linux does not trust, and those
-// to its own structures.
-func keepsStrangers(all []maps.Map) bool {
-	for _, m := range all {
-		for _, f := range m.Info().Fields {
-			switch {
-			case f.Kind&(maps.FieldKptrUntrusted|maps.FieldUptr) != 0,
-				f.Kind == maps.FieldKptr && (f.Target.Name == "task_struct" || f.Target.Name == "cgroup"):
-				return true
-			}
-		}
-	}
-	return false
 }
 
 type compiler struct {
@@ -51,15 +34,15 @@ type compiler struct {
 	second, starts []bool
 	calls          map[uint32]int32 // helper to its index
 	kfuncs         map[string]int32 // kernel function to its index
-	// checkedOnly says that the program uses pointers that lead to memory only
-	// perhaps, and that nothing but the checked loop can follow.
-	checkedOnly bool
 }
 
 func (c *compiler) compile() error {
 	n := len(c.in.Insns)
 	if n == 0 {
 		return fmt.Errorf("program %s has no instructions", c.in.Name)
+	}
+	if c.in.Facts != nil && len(c.in.Facts) != n {
+		return fmt.Errorf("program %s has facts of %d instructions, and %d instructions", c.in.Name, len(c.in.Facts), n)
 	}
 	c.second, c.starts = make([]bool, n), make([]bool, n)
 	c.calls, c.kfuncs = map[uint32]int32{}, map[string]int32{}

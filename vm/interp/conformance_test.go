@@ -28,7 +28,9 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newState(t)
 			conformance.Test(t, func(c *conformance.Case) (uint64, error) {
-				p, err := Compile(&Input{Name: c.Name, Type: plain, Insns: c.Program()})
+				in := &Input{Name: c.Name, Type: plain, Insns: c.Program()}
+				in.Facts = prove(in)
+				p, err := Compile(in)
 				if err != nil {
 					return 0, err
 				}

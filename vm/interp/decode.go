@@ -125,7 +125,6 @@ func (c *compiler) decodeCast(o op, ins isa.Instruction) (op, error) {
 		if c.prog.arena == nil {
 			return op{}, fmt.Errorf("casts an arena's address, and the program refers to no arena map")
 		}
-		c.checkedOnly = true
 	}
 	o.imm = 0
 	return o, nil
@@ -267,7 +266,6 @@ func (c *compiler) decodeHelper(i int, o op) (op, error) {
 	if h.GPL && c.in.Proprietary {
 		return op{}, fmt.Errorf("calls %s (helper %d): cannot call GPL-restricted function from non-GPL compatible program; the object's section license says what it is under", h.Name, id)
 	}
-	c.checkedOnly = c.checkedOnly || h.Ret == helper.RetPtrToBTF
 	at, ok := c.calls[id]
 	if !ok {
 		at = int32(len(c.prog.helpers))

@@ -53,16 +53,12 @@ func (c *compiler) jumpTargets() (targets []bool) {
 
 // gotox goes on at the instruction that a register points to.
 func (m *machine) gotox(o *op) {
-	insn := m.reg[o.dst] - maps.InsnBase
-	switch {
-	case insn >= uint64(len(m.prog.targets)) || !m.prog.targets[insn]:
-		m.fail(o, fmt.Sprintf("R%d is 0x%x, which is not the address of an instruction in a jump table", o.dst, m.reg[o.dst]))
-		return
-	case insn < o.imm>>32 || insn >= uint64(uint32(o.imm)):
-		m.fail(o, fmt.Sprintf("R%d points to instruction %d, which is in another function", o.dst, insn))
+	insn, err := m.prog.Target(m.index(o), m.reg[o.dst])
+	if err != nil {
+		m.err = err
 		return
 	}
-	m.jump(m.prog.entry(m.checked).at(int(insn)))
+	m.jump(m.prog.entry(m.checked).at(insn))
 	if addr(m.pc) >= m.limit {
 		m.refill()
 	}

@@ -145,27 +145,6 @@ var fieldArgs = map[helper.Arg]maps.FieldKind{
 	helper.ArgPtrToWorkqueue:   maps.FieldWorkqueue,
 }
 
-// unreleased says what the program still has when it ends, or "".
-func (m *machine) unreleased() string {
-	refs := m.state.References
-	if len(refs) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("the program ends, and the reference of %s (instruction %d) is not released", m.calledAt(refs[0].Insn), refs[0].Insn)
-}
-
-// giveBack drops the objects that a run kept.
-func (m *machine) giveBack() {
-	for _, r := range m.state.References {
-		if r.From.Region() == exec.RegionHeap {
-			if o, ok := object.Get(r.From.Elem()); ok {
-				object.Drop(o.Base)
-			}
-		}
-	}
-	m.state.References = m.state.References[:0]
-}
-
 // acquired notes that a function which acquires gave a reference, and which call
 // it was.
 func (m *machine) acquired(insn int, h *helper.Helper) {

@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
@@ -18,7 +19,7 @@ type Mode uint8
 // The modes.
 const (
 	Checked Mode = iota // every access is tested
-	Fast                // for verified programs only
+	Fast                // for verified programs; others run checked
 )
 
 // Input is what Compile needs of a program.
@@ -29,6 +30,9 @@ type Input struct {
 	Attach ebpf.AttachType
 	Insns  []isa.Instruction // calls, functions and jumps resolved
 	Maps   []maps.Map        // what Imm of a map load is an index into
+	// Facts are what the verifier proved of each instruction; nil: it did not see the
+	// program, which then runs checked only.
+	Facts []verifier.Fact
 	// Kfuncs are the kernel functions that instructions call.
 	Kfuncs map[int]*btf.Func
 	// Exception is the first instruction of the function that an exception goes on

@@ -36,7 +36,6 @@ func (c *compiler) decodeKfunc(i int, o op) (op, error) {
 			bound.Func = h.Bind(c.in.Types)
 			h = &bound
 		}
-		c.checkedOnly = c.checkedOnly || h.CheckedOnly
 		at = int32(len(c.prog.helpers))
 		c.kfuncs[fn.Name] = at
 		c.prog.helpers = append(c.prog.helpers, h)

@@ -1,8 +1,6 @@
 package interp
 
 import (
-	"fmt"
-
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/exec"
 )
@@ -36,9 +34,4 @@ func (l later) Run(s *exec.State, args func() ([5]uint64, [5]exec.Prov)) (uint64
 		copy(m.prov[isa.R1:isa.R6], prov[:])
 	}
 	return m.from(l.prog.entry(m.checked).at(int(l.fn)))
-}
-
-// stillLocked says what is wrong with a run that ends with locks.
-func stillLocked(n int) string {
-	return fmt.Sprintf("the program ends with %d spin locks held: bpf_spin_unlock is missing", n)
 }

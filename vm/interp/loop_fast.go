@@ -523,9 +523,9 @@ func (m *machine) runFast(base int) {
 		case codeLdxCtxDW:
 			reg[o.dst&15] = uint64(*(*uint64)(mem.At(uintptr(reg[o.src&15]) + uintptr(o.off)))) >> (o.shift & 63) & o.imm
 			continue
-		case codeAccessCtx:
+		case codeSlow:
 			m.pc, m.limit = pc, limit
-			if m.accessCtx(o); m.err != nil {
+			if m.slow(o); m.err != nil {
 				return
 			}
 			pc, limit = m.pc, m.limit

@@ -104,16 +104,7 @@ func (m *machine) from(o *op) (uint64, error) {
 	if m.checked && m.err == nil {
 		m.returned()
 	}
-	if reason := m.unreleased(); reason != "" && m.err == nil {
-		m.fail(m.pc.at(-1), reason)
-	}
-	m.giveBack()
-	if n := s.UnlockAll(); n > 0 && m.err == nil && m.checked {
-		m.fail(m.pc.at(-1), stillLocked(n))
-	}
-	if kept := s.Reclaim(); kept > 0 && m.err == nil {
-		m.fail(m.pc.at(-1), fmt.Sprintf("the program ends without having submitted or discarded %d reserved records", kept))
-	}
+	m.err = m.prog.End(s, m.index(m.pc.at(-1)), m.err)
 	s.Budget += m.left()
 	m.prog = nil
 	return m.reg[isa.R0], m.err
@@ -243,13 +234,27 @@ func (m *machine) trap(o *op) {
 }
 
 // fail ends the run with a fault at an op.
-func (m *machine) fail(o *op, reason string) {
-	p, i := m.prog, m.index(o)
-	f := &Fault{Prog: p.in.Name, Insn: i, Text: p.in.text(i), Reason: reason}
-	if p.in.Where != nil {
-		f.Where = p.in.Where(i)
+func (m *machine) fail(o *op, reason string) { m.err = m.prog.Fault(m.index(o), reason) }
+
+// Fail implements [exec.Engine].
+func (m *machine) Fail(err error) {
+	if m.err == nil {
+		m.err = err
 	}
-	m.err = f
+}
+
+// slow does an access that the fast loop does not do in place.
+func (m *machine) slow(o *op) {
+	insn := m.index(o)
+	ins := m.prog.in.Insns[insn]
+	v, err := m.prog.Slow(m.state, insn, m.reg[addressReg(ins)], m.reg[ins.Src], m.reg[isa.R0])
+	if err != nil {
+		m.err = err
+		return
+	}
+	if r, ok := ins.Writes(); ok {
+		m.reg[r] = v
+	}
 }
 
 // stackRegion is the region of a frame's stack.

@@ -3,20 +3,18 @@ package interp
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/exec"
-	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // Programs read the fields of a map through its pointer, as Linux lets them: of
 // its struct bpf_map, and what some types have behind it. The pointer is a number
-// in this machine, so that the checked loop gives the fields.
+// in this machine, so that a load is answered.
 
 // mapStructs are the structures that begin with a struct bpf_map.
 var mapStructs = map[ebpf.MapType]string{
@@ -87,11 +85,11 @@ func mapBytes(b []byte, t *btf.Struct, m maps.Map) {
 
 // mapStruct is the structure of a map as the kernel has it that the program is
 // for.
-func (m *machine) mapStruct(of maps.Map) (*btf.Struct, error) {
-	if m.prog.in.KernelTypes == nil {
+func (p *Program) mapStruct(of maps.Map) (*btf.Struct, error) {
+	if p.in.KernelTypes == nil {
 		return nil, btf.ErrNotFound
 	}
-	types, err := m.prog.in.KernelTypes()
+	types, err := p.in.KernelTypes()
 	if err != nil {
 		return nil, err
 	}
@@ -103,58 +101,36 @@ func (m *machine) mapStruct(of maps.Map) (*btf.Struct, error) {
 	return t, err
 }
 
-// loadMapField does a load through a map's pointer.
-func (m *machine) loadMapField(o *op, from exec.Prov, a, n uintptr) {
-	ins := m.insn(o)
-	of := maps.Get(maps.Handle(from.Elem()))
+// loadMap does a load through a map's pointer. reason says what is wrong.
+func (p *Program) loadMap(of maps.Map, ins isa.Instruction) (v uint64, reason string) {
 	if of == nil {
-		m.fail(o, fmt.Sprintf("R%d points to a map that is closed", ins.Src))
-		return
+		return 0, "points to a map that is closed"
 	}
-	t, err := m.mapStruct(of)
+	t, err := p.mapStruct(of)
 	if err != nil {
-		m.fail(o, fmt.Sprintf("R%d points to map %s itself, and no types say where its fields lie (struct bpf_map): %v", ins.Src, of.Info().Name, err))
-		return
+		return 0, fmt.Sprintf("points to map %s itself, and no types say where its fields lie (struct bpf_map): %v", of.Info().Name, err)
 	}
-	at := a - uintptr(from.Elem())
-	if size := uintptr(t.Size); at >= size || size-at < n {
-		m.fail(o, fmt.Sprintf("R%d points to map %s itself, struct %s of %d bytes: the access wants bytes %d..%d",
-			ins.Src, of.Info().Name, t.Name, size, int64(at), int64(at+n)))
-		return
+	at, n := int(ins.Off), isa.SizeOf(ins.Op)
+	if at < 0 || at+n > int(t.Size) {
+		return 0, fmt.Sprintf("points to map %s itself, struct %s of %d bytes: the access wants bytes %d..%d", of.Info().Name, t.Name, t.Size, at, at+n)
 	}
 	b := make([]byte, t.Size)
 	mapBytes(b, t, of)
 	var word [8]byte
 	copy(word[:], b[at:at+n])
-	v := binary.LittleEndian.Uint64(word[:])
-	if ins.Op&0xe0 == isa.ModeMEMSX {
-		shift := 64 - 8*n
-		v = uint64(int64(v<<shift) >> shift)
+	return extend(ins, binary.LittleEndian.Uint64(word[:])), ""
+}
+
+// loadMapField is a load through a map's pointer in checked mode.
+func (m *machine) loadMapField(o *op, from exec.Prov) {
+	ins := m.insn(o)
+	v, reason := m.prog.loadMap(maps.Get(maps.Handle(from.Elem())), ins)
+	if reason != "" {
+		m.fail(o, fmt.Sprintf("R%d %s", ins.Src, reason))
+		return
 	}
 	m.reg[ins.Dst], m.prov[ins.Dst] = v, 0
-	if n == 8 {
+	if ins.Op&0x18 == isa.SizeDW {
 		m.prov[ins.Dst] = exec.Nowhere
 	}
-}
-
-// givesMap reports whether a callback of the program's is given a map.
-func (c *compiler) givesMap() bool {
-	return slices.ContainsFunc(c.prog.helpers, func(h *helper.Helper) bool {
-		if !slices.Contains(h.Args, helper.ArgPtrToFunc) {
-			return false
-		}
-		switch h.Args[0] {
-		case helper.ArgConstMapPtr, helper.ArgPtrToTimer, helper.ArgPtrToWorkqueue:
-			return true
-		}
-		return false
-	})
-}
-
-// looksUpMaps reports whether one of the program's maps holds maps.
-func (c *compiler) looksUpMaps() bool {
-	return slices.ContainsFunc(c.in.Maps, func(m maps.Map) bool {
-		t := m.Info().Type
-		return t == ebpf.ArrayOfMaps || t == ebpf.HashOfMaps
-	})
 }

@@ -24,8 +24,8 @@ type Program struct {
 	in Input
 
 	ops []op // for the checked loop
-	// fast is ops with accesses of the context converted; nil where Compile could
-	// not tell them from others, and then only the checked loop runs the program.
+	// fast is ops with accesses converted that are no plain ones; nil without facts,
+	// and then only the checked loop runs the program.
 	fast []op
 
 	helpers []*helper.Helper // what CallHelper's off is an index into
@@ -63,17 +63,20 @@ func machineOf(s *exec.State) *machine {
 	return m
 }
 
-// RunsFast reports whether the fast loop can run the program. Where it cannot,
-// Run takes the checked one in either mode; but a tail call from a fast run to
-// such a program is a Fault.
-func (p *Program) RunsFast() bool { return p.fast != nil }
-
 // entry is the op where a run begins.
 func (p *Program) entry(checked bool) *op {
 	if checked {
 		return &p.ops[0]
 	}
 	return &p.fast[0]
+}
+
+// code is the form of an instruction.
+func (p *Program) code(insn int) uint8 {
+	if p.codes != nil {
+		return p.codes[insn]
+	}
+	return p.ops[insn].code
 }
 
 // text is an instruction as a person reads it.

@@ -7,8 +7,10 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/conformance"
+	"github.com/skep-ebpf/skep/vm/internal/proof"
 	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
@@ -78,11 +80,22 @@ func compile(t testing.TB, in *Input) *Program {
 	if in.Type == nil {
 		in.Type = plain
 	}
+	in.Facts = prove(in)
 	p, err := Compile(in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// prove gives what the verifier proves of a program. One that it refuses and whose
+// context is memory does plain accesses only; of another nothing is known.
+func prove(in *Input) []verifier.Fact {
+	facts, err := proof.Of(in.Type, in.Insns, in.Maps)
+	if err != nil && len(in.Type.Fields) == 0 {
+		return proof.Plain(in.Insns)
+	}
+	return facts
 }
 
 func newMap(t testing.TB, spec *ebpf.MapSpec) maps.Map {

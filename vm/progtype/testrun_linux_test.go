@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
 	"github.com/skep-ebpf/skep/vm/interp"
@@ -27,10 +28,11 @@ func inKernel(t *testing.T, prog ebpf.ProgramType, attach ebpf.AttachType, insns
 	return p.Run(&ebpf.RunOptions{Context: ctx})
 }
 
-// inMachine runs a program in the machine, and gives the whole of R0.
-func inMachine(t *testing.T, s *exec.State, prog ebpf.ProgramType, insns asm.Instructions, ctx []byte) (uint64, error) {
+// inMachine runs a program in the machine, and gives the whole of R0. facts are for
+// programs that the verifier refuses.
+func inMachine(t *testing.T, s *exec.State, prog ebpf.ProgramType, insns asm.Instructions, facts []verifier.Fact, ctx []byte) (uint64, error) {
 	t.Helper()
-	r := oracle.Run{Type: prog, Insns: insns, Ctx: ctx}
+	r := oracle.Run{Type: prog, Insns: insns, Ctx: ctx, Facts: facts}
 	p, desc, err := r.Compile(t)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +74,7 @@ func TestSkLookupRun(t *testing.T) {
 			ctx[rnd.IntN(len(ctx))]++
 		}
 		_, kernel := inKernel(t, ebpf.SkLookup, ebpf.AttachSkLookup, pass, ctx)
-		if _, err := inMachine(t, s, ebpf.SkLookup, pass, ctx); (err == nil) != (kernel == nil) {
+		if _, err := inMachine(t, s, ebpf.SkLookup, pass, nil, ctx); (err == nil) != (kernel == nil) {
 			t.Fatalf("context %x: %v; the kernel: %v", ctx, err, kernel)
 		}
 		if kernel != nil {
@@ -83,7 +85,8 @@ func TestSkLookupRun(t *testing.T) {
 				continue
 			}
 			load := asm.Instructions{asm.LoadMem(asm.R0, asm.R1, int16(f.Off), sizes[int(f.Size)]), asm.Return()}
-			v, err := inMachine(t, s, ebpf.SkLookup, load, ctx)
+			facts := []verifier.Fact{{Reached: true, Memory: verifier.MemContext}, {Reached: true}}
+			v, err := inMachine(t, s, ebpf.SkLookup, load, facts, ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,7 +124,7 @@ func TestRawTracepointRun(t *testing.T) {
 		}
 		insns = append(insns, asm.Return())
 		kernel, kernelErr := inKernel(t, ebpf.RawTracepoint, 0, insns, ctx)
-		got, err := inMachine(t, s, ebpf.RawTracepoint, insns, ctx)
+		got, err := inMachine(t, s, ebpf.RawTracepoint, insns, nil, ctx)
 		if (err == nil) != (kernelErr == nil) || err == nil && uint32(got) != kernel {
 			t.Errorf("context %x: %#x, %v; the kernel: %#x, %v", ctx, got, err, kernel, kernelErr)
 		}

@@ -72,17 +72,24 @@ func typed(p ebpf.ProgramType, name, ctx string, returns *Range, attach ...ebpf.
 			s.Packet.ReadOnly = true
 		}
 		size := len(in.Ctx)
-		if size == 0 {
+		if size == 0 || p == ebpf.Netfilter {
 			size = t.CtxSize
 		}
 		b := s.SetCtx(exec.CtxShape{Form: exec.CtxTyped, Size: size})
 		clear(b[copy(b, in.Ctx):])
+		if skb := b[8:16]; p == ebpf.Netfilter && binary.NativeEndian.Uint64(skb) == 0 {
+			binary.NativeEndian.PutUint64(skb, someSKB)
+		}
 		return nil
 	}
 	// Linux gives no packet back, as no such program changes one.
 	t.Finish = func(s *exec.State, out *Output) { copy(out.Ctx, s.PlainCtx()) }
 	return t
 }
+
+// someSKB is the address of a netfilter hook's socket buffer that nobody described.
+// There is no memory.
+const someSKB = 3 << 61
 
 // writableTracepoint is a raw tracepoint whose first argument is a buffer that the
 // program may change: Input.Data.

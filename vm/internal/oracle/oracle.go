@@ -12,7 +12,9 @@ import (
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/internal/proof"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
@@ -24,6 +26,9 @@ type Run struct {
 	Flags uint32 // of the program's load
 	Data  []byte
 	Ctx   []byte
+	// Facts are what the verifier proves of the program; nil: it is asked, and a
+	// program that it refuses runs checked in the machine.
+	Facts []verifier.Fact
 }
 
 // XDPHasFrags is BPF_F_XDP_HAS_FRAGS.
@@ -85,7 +90,13 @@ func (r *Run) Compile(t testing.TB) (*interp.Program, *progtype.Type, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := interp.Compile(&interp.Input{Name: "test", Type: typ, Insns: insns})
+	facts := r.Facts
+	if facts == nil {
+		if proved, err := proof.Of(typ, insns, nil); err == nil {
+			facts = proved
+		}
+	}
+	p, err := interp.Compile(&interp.Input{Name: "test", Type: typ, Insns: insns, Facts: facts})
 	return p, typ, err
 }
 

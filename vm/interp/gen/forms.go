@@ -228,7 +228,7 @@ func memory() []form {
 	}
 	// The context's fields lie elsewhere, and may be wider, than a program sees
 	// them. The fast loop has the offset converted at compile time: the field's
-	// Off less the register's place in the context.
+	// Off less the register's place in the context. What is no plain access is Slow.
 	for _, s := range sizes {
 		all = append(all,
 			form{name: "LdxCtx" + s.name, only: fast,
@@ -236,7 +236,7 @@ func memory() []form {
 		)
 	}
 	return append(all,
-		form{name: "AccessCtx", only: fast, body: "$save\nif m.accessCtx(o); m.err != nil {\nreturn\n}\n$load", prov: own},
+		form{name: "Slow", only: fast, body: "$save\nif m.slow(o); m.err != nil {\nreturn\n}\n$load", prov: own},
 	)
 }
 

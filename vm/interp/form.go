@@ -1,0 +1,93 @@
+package interp
+
+import (
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// Form is how an engine that relies on the verifier does an access of memory.
+type Form uint8
+
+// The forms.
+const (
+	// Plain is as the instruction says, at the address that the register holds.
+	Plain Form = iota
+	// Field is a load of a context's field: as [Field] says.
+	Field
+	// Slow is done by [Program.Slow].
+	Slow
+)
+
+// Access is how the load, store or atomic operation of an instruction is done.
+type Access struct {
+	Form Form
+	// Of a Field: Width bytes (1, 2, 4 or 8) are loaded Off bytes behind the address
+	// that the register holds, in place of what the instruction says; the result is
+	// these bytes, zero-extended, shifted right by Shift bits and masked with Mask.
+	Width uint8
+	Shift uint8
+	Off   int32
+	Mask  uint64
+}
+
+// Access says how the access of an instruction is done, in a program that has facts.
+func (p *Program) Access(insn int) Access { return p.in.access(insn) }
+
+func (in *Input) access(i int) Access {
+	f := &in.Facts[i]
+	switch f.Memory {
+	case verifier.MemNone, verifier.MemPlain:
+		return Access{}
+	case verifier.MemContext:
+		if len(in.Type.Fields) == 0 {
+			return Access{}
+		}
+		if a, ok := loadField(in.Type, in.Insns[i], f.Offset); ok {
+			return a
+		}
+	}
+	return Access{Form: Slow}
+}
+
+// loadField is a load of a field through a register that points reg bytes into the
+// context; false where that is no plain load.
+func loadField(t *progtype.Type, ins isa.Instruction, reg int32) (Access, bool) {
+	if reg == verifier.VaryingOffset || ins.Class() != isa.ClassLDX || ins.Op&0xe0 != isa.ModeMEM {
+		return Access{}, false
+	}
+	size, off := isa.SizeOf(ins.Op), int(reg)+int(ins.Off)
+	f, err := t.Access(off, size, false)
+	if err != nil {
+		return Access{}, false
+	}
+	at, mask := int32(f.At)-reg, ^uint64(0)
+	if f.Width == 0 { // as programs see it
+		return Access{Form: Field, Width: uint8(size), Off: at + int32(off-int(f.Off)), Mask: mask}, true
+	}
+	if f.Kind == progtype.Scalar {
+		mask >>= 64 - size*8
+	}
+	return Access{Form: Field, Width: f.Width, Shift: uint8(f.Shift(off, size)), Off: at, Mask: mask}, true
+}
+
+// fieldLoads are the fast loop's loads of fields by their widths.
+var fieldLoads = map[uint8]uint8{1: codeLdxCtxB, 2: codeLdxCtxH, 4: codeLdxCtxW, 8: codeLdxCtxDW}
+
+// convert gives the ops of the fast loop: those of the checked one, but for accesses
+// that are no plain ones.
+func (c *compiler) convert() []op {
+	ops := append([]op(nil), c.prog.ops...)
+	for i := range c.in.Insns {
+		switch a := c.in.access(i); {
+		case c.second[i], ops[i].code == codeTrap:
+		case !c.in.Facts[i].Reached:
+			ops[i] = c.trap("the verifier found no way here")
+		case a.Form == Field:
+			ops[i].code, ops[i].off, ops[i].shift, ops[i].imm = fieldLoads[a.Width], a.Off, a.Shift, a.Mask
+		case a.Form == Slow:
+			ops[i].code = codeSlow
+		}
+	}
+	return ops
+}
