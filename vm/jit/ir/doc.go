@@ -13,10 +13,14 @@
 //	expand.go   operations on maps that are known become instructions
 //	inline.go   small functions go where they are called
 //	fold.go     constants and frame addresses, dead branches
-//	combine.go  several instructions become one
+//	sweep.go    what has no effect goes
 //	promote.go  stack slots become variables
+//	combine.go  several instructions become one
 //	live.go     which variables live where
 //	colour.go   variables become machine registers
+//
+// Functions are folded and swept before their stack slots are promoted, which needs
+// frame addresses in the open, and again behind that where it moves what slots held.
 //
 // What comes out is for a backend ([Target]) to turn into bytes.
 package ir

@@ -165,9 +165,10 @@ func (a *activation) step(i *Ins) {
 			v = a.get(i.C)
 		}
 		a.store(addr, i.Width, v)
-	case AtomicAdd:
+	case AtomicAdd, AtomicAnd, AtomicOr, AtomicXor:
+		op := map[Op]Op{AtomicAdd: Add, AtomicAnd: And, AtomicOr: Or, AtomicXor: Xor}[i.Op]
 		out = a.load(addr, i.Width)
-		a.store(addr, i.Width, out+a.get(i.C))
+		a.store(addr, i.Width, arithmetic(op, 8, out, a.get(i.C)))
 	case Xchg:
 		out = a.load(addr, i.Width)
 		a.store(addr, i.Width, a.get(i.C))

@@ -1,0 +1,343 @@
+package ir
+
+// Fold follows numbers, frame addresses and copies through a function, and writes
+// each instruction as simply as what is known allows: operations on constants become
+// constants, addresses start at Frame or at what a register was copied from, branches
+// that always go the same way become jumps, and what cannot be reached a Trap. Each
+// block is visited once; a loop begins with what it does not change itself.
+//
+// What it leaves without a use is for [Func.Sweep].
+func (f *Func) Fold() {
+	d := folder{f: f, flow: f.flow(), coming: make([]facts, len(f.Blocks))}
+	d.now = make(facts, f.Vars)
+	d.now.forget(everything, &d.next)
+	d.enter(0)
+	for _, at := range d.flow.order {
+		b := &f.Blocks[at]
+		if d.coming[at] == nil {
+			b.Ins = append(b.Ins[:0], Ins{Op: Trap, Size: 8, Dst: None, A: None, B: None, C: None, At: b.Ins[0].At})
+			b.Succ = [2]int32{-1, -1}
+			continue
+		}
+		d.now, d.coming[at] = d.coming[at], d.now
+		d.free.put(d.coming[at])
+		if again := d.flow.repeats[at]; again != 0 {
+			d.now.forget(again, &d.next)
+		}
+		for k := range b.Ins {
+			d.instruction(&b.Ins[k])
+		}
+		d.leave(at)
+	}
+}
+
+// folder folds a function.
+type folder struct {
+	f      *Func
+	flow   *flow
+	now    facts   // where it is
+	coming []facts // by block: what is known when it is entered from the blocks so far; nil: it never is
+	free   pool
+	next   versions
+}
+
+// enter brings what is known now to a block.
+func (d *folder) enter(to int32) {
+	if d.coming[to] == nil {
+		d.coming[to] = d.free.copyOf(d.now)
+	} else {
+		d.coming[to].join(d.now, &d.next)
+	}
+}
+
+// leave brings what is known to the blocks behind one. An edge that leads back needs
+// nothing: what a loop begins with holds there anyway.
+func (d *folder) leave(at int32) {
+	b := &d.f.Blocks[at]
+	i := b.End()
+	if i.Op == Branch {
+		taken, sure := d.outcome(i)
+		switch {
+		case b.Succ[0] == b.Succ[1]:
+		case !sure:
+			for side, to := range b.Succ {
+				if d.flow.place[to] > d.flow.place[at] {
+					was := d.now[i.A]
+					d.now[i.A].narrow(i, side == 0)
+					d.enter(to)
+					d.now[i.A] = was
+				}
+			}
+			return
+		case !taken:
+			b.Succ[0] = b.Succ[1]
+		}
+		i.Op, i.A, i.B, i.Imm, i.Flag = Jump, None, None, 0, 0
+		b.Succ[1] = -1
+	}
+	if i.Op == Jump && d.flow.place[b.Succ[0]] > d.flow.place[at] {
+		d.enter(b.Succ[0])
+	}
+}
+
+// narrow adds what is known of a branch's operand A where it was taken, or not.
+func (k *known) narrow(i *Ins, taken bool) {
+	if i.B != None || k.isNumber() || i.Size == 4 && k.may>>32 != 0 {
+		return
+	}
+	c, n := i.Cond, uint64(i.Imm)
+	if i.Size == 4 {
+		n = uint64(uint32(n))
+	}
+	if !taken {
+		c = c.Not()
+	}
+	may := k.may
+	switch {
+	case c == Eq:
+		mine := k.mine
+		*k = constant(int64(n))
+		k.mine = mine
+		return
+	case c == Ult && n > 0:
+		may &= smear(n - 1)
+	case c == Ule:
+		may &= smear(n)
+	case c == TestClear:
+		may &^= n
+	}
+	k.may = may
+}
+
+// instruction simplifies an instruction and notes what is known of its result.
+func (d *folder) instruction(i *Ins) {
+	switch i.Op {
+	case Nop, Fuel, Jump, Return, Trap: // nothing is written
+	case Add, Sub, Mul, And, Or, Xor, Shl, Shr, Sar, Rol, Div, Mod, Sdiv, Smod, MulHi:
+		d.operation(i)
+	case Neg:
+		d.negation(i)
+	case Mov, Zext, Sext, Bswap:
+		d.conversion(i)
+	case Const:
+		d.define(i, constant(i.Imm))
+	case Context:
+		d.now.set(i.Dst, some(^uint64(0)), &d.next)
+	case Lea:
+		d.address(i)
+		d.sum(i)
+	case Load, LoadSext:
+		d.address(i)
+		may := ^uint64(0)
+		if i.Op == Load {
+			may = ones(i.Width)
+		}
+		d.now.set(i.Dst, some(may), &d.next)
+	case Store:
+		d.address(i)
+		d.stored(i)
+	case AtomicAdd, AtomicAnd, AtomicOr, AtomicXor, Xchg, Cmpxchg, LoadAcquire, StoreRelease:
+		d.address(i)
+		if i.Op == Cmpxchg {
+			i.B = d.source(i.B, i.Width)
+		}
+		i.C = d.source(i.C, i.Width)
+		if i.Dst != None {
+			d.now.set(i.Dst, some(ones(i.Width)), &d.next)
+		}
+	case Branch:
+		d.condition(i)
+	default: // leaves native code, or calls
+		if i.Op == CallX || i.Op == Slow || i.Op == Packet {
+			i.A, i.B, i.C = d.source(i.A, 8), d.source(i.B, 8), d.source(i.C, 8)
+		}
+		d.now.forget(i.Kills(), &d.next)
+	}
+}
+
+// source is a variable that holds the same as v, as far as its lower width bytes go, and
+// has done so for longer.
+func (d *folder) source(v Var, width uint8) Var {
+	if v == None || v == Frame {
+		return v
+	}
+	if k := d.now.of(v); k.isVar() && k.off == 0 && (!k.low || width <= 4) {
+		return k.base
+	}
+	return v
+}
+
+// define writes the result of an instruction as what is known of it, if that is
+// simpler, or drops it where Dst holds that already.
+func (d *folder) define(i *Ins, k known) {
+	was := d.now.of(i.Dst)
+	if was.same(&k) || k.base == i.Dst && k.off == 0 && !k.low {
+		*i = Ins{Op: Nop, Size: 8, Dst: None, A: None, B: None, C: None, At: i.At}
+		return
+	}
+	switch {
+	case k.isNumber() && (fits(k.off) || uint64(k.off)>>32 == 0 || i.Op != Mov):
+		i.become(Const, 8, None, k.off)
+	case k.isNumber() || k.low || k.base == anything:
+	case k.off == 0 || k.base != Frame && !fits(k.off):
+		if k.off == 0 {
+			i.become(Mov, 8, k.base, 0)
+		}
+	case k.base == Frame:
+		if fits(k.off) {
+			i.become(Lea, 8, Frame, 0)
+			i.Off = int32(k.off)
+		}
+	default:
+		i.become(Add, 8, k.base, k.off)
+	}
+	d.now.set(i.Dst, k, &d.next)
+}
+
+// become makes i an operation on one variable and a number.
+func (i *Ins) become(op Op, size uint8, a Var, imm int64) {
+	i.Op, i.Size, i.A, i.B, i.Imm = op, size, a, None, imm
+	i.Width, i.N, i.Off, i.Flag = 0, 0, 0, 0
+}
+
+// result notes that an instruction that stays as it is has no other bits in Dst.
+func (d *folder) result(i *Ins, may uint64) {
+	if may == 0 {
+		d.define(i, constant(0))
+		return
+	}
+	d.now.set(i.Dst, some(may), &d.next)
+}
+
+// copied is what is known of something that holds what variable v does.
+func (d *folder) copied(v Var) known {
+	if v == Frame {
+		return known{base: Frame, may: ^uint64(0)}
+	}
+	k := d.now.of(v)
+	if k.base == anything || k.low {
+		k.base, k.off, k.low, k.version = v, 0, false, d.now[v].mine
+	}
+	return k
+}
+
+// conversion is Mov, Zext, Sext and Bswap.
+func (d *folder) conversion(i *Ins) {
+	if i.Op == Mov {
+		if i.Size == 8 {
+			d.define(i, d.copied(i.A))
+			return
+		}
+		i.Op, i.Size, i.Width = Zext, 8, 4
+	}
+	i.A = d.source(i.A, i.Width)
+	k := d.now.of(i.A)
+	if k.isNumber() {
+		d.define(i, constant(int64(converted(i.Op, i.Size, i.Width, uint64(k.off)))))
+		return
+	}
+	may := ^uint64(0)
+	switch i.Op {
+	case Bswap:
+		may = ones(i.Width)
+	case Zext:
+		may = k.may & ones(i.Width)
+	case Sext:
+		if k.may&ones(i.Width)>>(8*i.Width-1) == 0 { // not negative
+			i.Op, i.Size = Zext, 8
+			may = k.may & ones(i.Width)
+		} else if i.Size == 4 {
+			may = ones(4)
+		}
+	}
+	switch {
+	case i.Op == Zext && k.may == may:
+		d.define(i, d.copied(i.A))
+	case i.Op == Zext && i.Width == 4 && k.may != 0:
+		c := d.copied(i.A)
+		if c.isVar() && c.off == 0 {
+			c.low, c.may = true, may
+			d.define(i, c)
+			return
+		}
+		fallthrough
+	default:
+		d.result(i, may)
+	}
+}
+
+// negation is Neg.
+func (d *folder) negation(i *Ins) {
+	i.A = d.source(i.A, i.Size)
+	if k := d.now.of(i.A); k.isNumber() {
+		d.define(i, constant(int64(calculate(Sub, i.Size, 0, uint64(k.off)))))
+		return
+	}
+	d.result(i, ones(i.Size))
+}
+
+// condition simplifies the operands of a Branch.
+func (d *folder) condition(i *Ins) {
+	i.A, i.B = d.source(i.A, i.Size), d.source(i.B, i.Size)
+	if i.B == None {
+		return
+	}
+	if a, b := d.now.of(i.A), d.now.of(i.B); a.isNumber() && !b.isNumber() {
+		i.A, i.B, i.Cond = i.B, i.A, i.Cond.mirror()
+	}
+	if b := d.now.of(i.B); b.isNumber() {
+		if n := wordOf(b.off, i.Size); fits(n) {
+			i.B, i.Imm = None, n
+		}
+	}
+}
+
+// outcome reports whether a branch is always taken, or never, and whether that is
+// known at all. It makes branches that need no more than 4 bytes such.
+func (d *folder) outcome(i *Ins) (taken, sure bool) {
+	a, b := d.now.of(i.A), constant(i.Imm)
+	if i.B != None {
+		b = d.now.of(i.B)
+	}
+	if a.isNumber() && b.isNumber() {
+		return compares(i.Cond, i.Size, uint64(a.off), uint64(b.off)), true
+	}
+	if i.A == i.B {
+		switch i.Cond {
+		case Eq, Uge, Ule, Sge, Sle:
+			return true, true
+		case Ne, Ult, Ugt, Slt, Sgt:
+			return false, true
+		}
+		return false, false
+	}
+	most, other := a.may&ones(i.Size), b.may&ones(i.Size)
+	if top := 8*i.Size - 1; most>>top == 0 && other>>top == 0 { // neither is negative
+		switch i.Cond {
+		case Slt:
+			i.Cond = Ult
+		case Sge:
+			i.Cond = Uge
+		case Sle:
+			i.Cond = Ule
+		case Sgt:
+			i.Cond = Ugt
+		}
+	}
+	if i.Size == 8 && a.may>>32 == 0 && b.may>>32 == 0 && (i.Cond < Slt || i.Cond >= TestSet) {
+		i.Size, i.Imm = 4, wordOf(i.Imm, 4)
+	}
+	c := i.Cond &^ 1
+	opposite := i.Cond != c
+	switch {
+	case c == TestSet && most&other == 0:
+		return opposite, true
+	case !b.isNumber():
+		return false, false
+	case c == Eq && other&^most != 0, c == Ult && other == 0:
+		return opposite, true
+	case c == Ult && most < other, c == Ule && most <= other:
+		return !opposite, true
+	}
+	return false, false
+}

@@ -1,0 +1,121 @@
+package ir
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// known is what is known of a variable: that it is base + off, or the lower half of
+// base, and that bits other than those of may are 0.
+type known struct {
+	off  int64
+	may  uint64
+	base Var  // None: it is the number off; Frame; or another variable; anything
+	low  bool // it is the lower half of base, zero-extended
+	// version tells what base holds from what it held before and will hold later;
+	// mine does so for the variable itself.
+	version, mine uint32
+}
+
+// anything is the base of a variable of which only the bits are known.
+const anything Var = 254
+
+// facts is what is known of each variable at some place.
+type facts []known
+
+// constant is what is known of a number.
+func constant(n int64) known { return known{off: n, may: uint64(n), base: None} }
+
+// some is a number with no other bits than those of may.
+func some(may uint64) known { return known{may: may, base: anything} }
+
+// isNumber reports whether it is one number.
+func (k *known) isNumber() bool { return k.base == None }
+
+// isVar reports whether it depends on another variable.
+func (k *known) isVar() bool { return k.base < MaxVars && k.base != Frame }
+
+// same reports whether two variables, or one at two times, hold the same.
+func (k *known) same(l *known) bool {
+	return k.base == l.base && k.base != anything && k.off == l.off && k.low == l.low && k.version == l.version
+}
+
+// of is what is known of a variable, itself apart.
+func (s facts) of(v Var) known {
+	k := s[v]
+	if k.isVar() && s[k.base].mine != k.version {
+		k.base, k.low = anything, false
+	}
+	return k
+}
+
+// versions gives each content of a variable a number of its own.
+type versions uint32
+
+// set notes that a variable has got a new content.
+func (s facts) set(v Var, k known, next *versions) {
+	if k.base == v && k.isVar() {
+		k.base, k.low = anything, false
+	}
+	*next++
+	k.mine = uint32(*next)
+	s[v] = k
+}
+
+// forget notes that nothing is known of some variables any more.
+func (s facts) forget(which Set, next *versions) {
+	for which &= 1<<len(s) - 1; which != 0; {
+		var v Var
+		v, which = which.Next()
+		s.set(v, some(^uint64(0)), next)
+	}
+}
+
+// join leaves what holds in both.
+func (s facts) join(t facts, next *versions) {
+	for v := range s {
+		a, b := &s[v], &t[v]
+		if *a == *b {
+			continue
+		}
+		may := a.may | b.may
+		if !a.same(b) {
+			a.base, a.low = anything, false
+		}
+		a.may = may
+		if a.mine != b.mine {
+			*next++
+			a.mine = uint32(*next)
+		}
+	}
+}
+
+// pool has memory for facts that are waiting for their block.
+type pool struct{ free []facts }
+
+func (p *pool) copyOf(s facts) facts {
+	if n := len(p.free); n > 0 {
+		t := p.free[n-1]
+		p.free = p.free[:n-1]
+		copy(t, s)
+		return t
+	}
+	return slices.Clone(s)
+}
+
+func (p *pool) put(s facts) { p.free = append(p.free, s) }
+
+// smear sets all bits below the highest one.
+func smear(may uint64) uint64 { return 1<<bits.Len64(may) - 1 }
+
+// fits reports whether an instruction of a machine may have a number as its immediate.
+func fits(n int64) bool { return n == int64(int32(n)) }
+
+// wordOf is the number that an operation of a size takes n for: of 4 bytes only its lower
+// half counts, and immediates have it sign-extended.
+func wordOf(n int64, size uint8) int64 {
+	if size == 4 {
+		return int64(int32(n))
+	}
+	return n
+}
