@@ -9,6 +9,8 @@ package maps
 // open.
 type Layout struct {
 	Values, Stride, Row uintptr
+	// Handles says that a lookup gives what the value is, a map's handle.
+	Handles bool
 	// N is how many numbers an array has, which are its keys, from 0. 0: Hash has
 	// the numbers.
 	N    uint32
@@ -34,26 +36,34 @@ func Native(m Map) (Layout, bool) {
 	switch m := m.(type) {
 	case *array:
 		return Layout{Values: m.base, Stride: m.stride, Row: m.row, N: m.n}, true
+	case *arrayOfMaps:
+		return Layout{Values: m.mem.Addr(), Stride: 4, N: m.info.MaxEntries, Handles: true}, true
 	case *hash:
-		return m.native(false), true
+		return m.native(), true
 	case *lru:
-		return m.native(true), true
+		l := m.native()
+		l.Hash.Touch = true
+		return l, true
+	case *hashOfMaps:
+		l := m.native()
+		l.Handles = true
+		return l, true
 	}
 	return Layout{}, false
 }
 
-func (t *table) native(touch bool) Layout {
+func (t *table) native() Layout {
 	return Layout{Values: t.values, Stride: t.valueStride, Row: t.row, Hash: HashLayout{
 		Buckets: t.buckets, Mask: t.mask, Links: t.links, Seed: t.seed, KeySize: t.keySize,
-		Elems: t.elems, ElemStride: t.stride, Touch: touch,
+		Elems: t.elems, ElemStride: t.stride,
 	}}
 }
 
 // Of a hash table's buckets and elements, in bytes.
 const (
 	BucketLen   = bucketLen
-	BucketSlots = offSlots // where the slots begin; the lock is before them
-	BucketRest  = offRest  // where they end
+	BucketSlots = offSlots  // where the slots begin; the lock is before them
+	SlotCount   = slotCount // how many there are; the rest's link is behind them
 	ElemState   = offState
 	ElemKey     = offKey
 	// ElemLinked and ElemUsed are the states of an element that is in a bucket: as

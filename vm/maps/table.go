@@ -55,6 +55,7 @@ const (
 	bucketFill = 8 // how many elements a bucket of a full table has
 	offSlots   = 4
 	offRest    = bucketLen - 4
+	slotCount  = (offRest - offSlots) / 4
 
 	offNext  = 0
 	offHash  = 4
@@ -138,12 +139,21 @@ func (t *table) find(key []byte, hash uint32) uint32 {
 	return link
 }
 
+// home is the slot of its bucket that a hash tries first, so that most searches
+// read one link.
+func home(bucket uintptr, hash uint32) uintptr {
+	return bucket + offSlots + uintptr(uint64(hash)*slotCount>>32*4)
+}
+
 // search gives the element of a key and the place of the link to it, or 0.
 func (t *table) search(key []byte, hash uint32) (at uintptr, link uint32) {
 	bucket, tag := t.bucket(hash), hash&^t.links
+	at = home(bucket, hash)
+	if link = loadU32(at) ^ tag; link <= t.links && link != 0 && equal(key, t.elem(link)+offKey) {
+		return at, link
+	}
 	for at = bucket + offSlots; at < bucket+offRest; at += 4 {
-		tagged := loadU32(at)
-		if link = tagged & t.links; link != 0 && tagged&^t.links == tag && equal(key, t.elem(link)+offKey) {
+		if link = loadU32(at) ^ tag; link <= t.links && link != 0 && equal(key, t.elem(link)+offKey) {
 			return at, link
 		}
 	}
@@ -176,12 +186,12 @@ func (t *table) fill(link uint32, key []byte, hash uint32) {
 
 // link puts a filled element into its bucket.
 func (t *table) link(link, hash uint32) {
-	at := t.bucket(hash) + offSlots
-	for range (offRest - offSlots) / 4 {
-		if loadU32(at) == 0 {
-			break
+	bucket := t.bucket(hash)
+	at := home(bucket, hash)
+	if loadU32(at) != 0 {
+		for at = bucket + offSlots; at < bucket+offRest && loadU32(at) != 0; {
+			at += 4
 		}
-		at += 4
 	}
 	setU32(t.elem(link)+offNext, loadU32(at))
 	setU32(t.elem(link)+offState, linked)

@@ -1,6 +1,10 @@
 package ir
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/skep-ebpf/skep/vm/jit/abi"
+)
 
 // builder writes the blocks of a function, one instruction after another.
 type builder struct {
@@ -51,6 +55,11 @@ func (b *builder) imm(op Op, dst, a Var, n uint64) {
 	b.add(Ins{Op: op, Size: 8, Dst: dst, A: a, B: None, C: None, Imm: int64(n)})
 }
 
+// imm4 adds dst = a op n on four bytes.
+func (b *builder) imm4(op Op, dst, a Var, n uint32) {
+	b.add(Ins{Op: op, Size: 4, Dst: dst, A: a, B: None, C: None, Imm: int64(int32(n))})
+}
+
 func (b *builder) mov(dst, a Var) { b.op(Mov, dst, a, None) }
 
 func (b *builder) constant(dst Var, n uint64) { b.imm(Const, dst, None, n) }
@@ -67,6 +76,12 @@ func (b *builder) scale(dst, a Var, n uint64) {
 // load adds a load of either kind.
 func (b *builder) load(op Op, dst, a Var, off, width int) {
 	b.add(Ins{Op: op, Width: uint8(width), Dst: dst, A: a, B: None, C: None, Off: int32(off)})
+}
+
+// cpu makes v the number of the CPU.
+func (b *builder) cpu(v Var) {
+	b.op(Context, v, None, None)
+	b.load(Load, v, v, int(abi.OffCPU), 8)
 }
 
 func (b *builder) store(a Var, off int, value Var, width int) {

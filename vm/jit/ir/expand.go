@@ -1,8 +1,9 @@
 package ir
 
 import (
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/internal/errno"
-	"github.com/skep-ebpf/skep/vm/jit/abi"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
@@ -22,25 +23,50 @@ const maxInlineValue = 64
 // what the helpers would.
 func (p *Program) Expand(c *Calls) {
 	p.Calls = c
-	e := &expander{calls: c}
+	e := &expander{calls: c, lookups: make([]int64, len(c.Maps))}
 	for _, f := range p.Funcs {
-		if e.wants(f) {
+		if f.callsHelpers() {
 			e.function(f)
 		}
 	}
+	p.prepend(e.routines)
+}
+
+// prepend puts routines in front of the functions, which call them by ^index until
+// then.
+func (p *Program) prepend(routines []*Func) {
+	if len(routines) == 0 {
+		return
+	}
+	for _, f := range p.Funcs {
+		for b := range f.Blocks {
+			for k := range f.Blocks[b].Ins {
+				switch i := &f.Blocks[b].Ins[k]; {
+				case i.Op == Call && i.Imm < 0:
+					i.Imm = ^i.Imm
+				case i.Op == Call:
+					i.Imm += int64(len(routines))
+				}
+			}
+		}
+	}
+	p.Funcs = append(routines, p.Funcs...)
 }
 
 // expander rewrites functions.
 type expander struct {
-	calls *Calls
+	calls    *Calls
+	routines []*Func
+	lookups  []int64 // by map: what calls the routine that looks keys up in it, or 0
+	key      Var     // the function's, for the address of a key that the helper may be asked for
 	*builder
 }
 
-// wants reports whether a function calls anything that perhaps is expanded.
-func (e *expander) wants(f *Func) bool {
+// callsHelpers reports whether a function calls any.
+func (f *Func) callsHelpers() bool {
 	for b := range f.Blocks {
 		for k := range f.Blocks[b].Ins {
-			if i := &f.Blocks[b].Ins[k]; i.Op == Helper && e.expansion(i) != nil {
+			if f.Blocks[b].Ins[k].Op == Helper {
 				return true
 			}
 		}
@@ -72,6 +98,8 @@ func (e *expander) expansion(i *Ins) func(*expander, site) {
 			return nil
 		case layout.N != 0:
 			return e.arrayExpansion(h.ID, m.Info())
+		case h.ID == mapLookup && layout.Hash.KeySize <= maxNativeKey && e.key != None:
+			return (*expander).hashLookup
 		}
 	}
 	return nil
@@ -81,7 +109,7 @@ func (e *expander) arrayExpansion(id uint32, info *maps.Info) func(*expander, si
 	switch {
 	case id == mapLookup, id == mapLookupPerCPU && info.PerCPU():
 		return (*expander).arrayLookup
-	case id == mapUpdate && len(info.Fields) == 0 && info.ValueSize <= maxInlineValue:
+	case id == mapUpdate && info.Type != ebpf.ArrayOfMaps && len(info.Fields) == 0 && info.ValueSize <= maxInlineValue:
 		return (*expander).arrayUpdate
 	}
 	return nil
@@ -98,6 +126,7 @@ func (e *expander) mapOf(i *Ins) maps.Map {
 // function rewrites a function.
 func (e *expander) function(f *Func) {
 	old := f.Blocks
+	e.key = f.NewVar()
 	e.builder = &builder{f: f, blocks: make([]Block, len(old), 2*len(old))}
 	for i := range old {
 		e.begin(int32(i))
@@ -136,6 +165,11 @@ func (e *expander) found(miss int32, s site) {
 		e.jump(null)
 		return
 	}
+	e.join(miss, s)
+}
+
+// join goes on behind a lookup on both ways.
+func (e *expander) join(miss int32, s site) {
 	next := e.block()
 	e.jump(next)
 	e.beginCold(miss)
@@ -167,12 +201,6 @@ func nullTest(s site) (n int, null, other int32) {
 	return -1, 0, 0
 }
 
-// cpu makes v the number of the CPU.
-func (e *expander) cpu(v Var) {
-	e.op(Context, v, None, None)
-	e.load(Load, v, v, int(abi.OffCPU), 8)
-}
-
 // processorID is bpf_get_smp_processor_id.
 func (e *expander) processorID(s site) {
 	e.cpu(0)
@@ -191,6 +219,11 @@ func (e *expander) arrayLookup(s site) {
 		e.cpu(3)
 	}
 	e.arrayElem(&layout, miss)
+	if layout.Handles {
+		e.load(Load, 0, 0, 0, 4)
+		e.join(miss, s)
+		return
+	}
 	e.found(miss, s)
 }
 
@@ -231,6 +264,33 @@ func (e *expander) arrayUpdate(s site) {
 	e.jump(next)
 	e.begin(next)
 	e.run(s.rest, s.succ)
+}
+
+// hashLookup is bpf_map_lookup_elem of a hash map: a call of the map's routine, and
+// of the helper if that does not know.
+func (e *expander) hashLookup(s site) {
+	ask, next := e.block(), e.block()
+	e.mov(e.key, 2)
+	e.add(Ins{Op: Call, Dst: 0, A: None, B: None, C: None, N: 2, Imm: e.lookup(s.call.Off - 1)})
+	e.branch(Cold, Eq, 0, None, undecided, ask)
+	e.jump(next)
+	e.beginCold(ask)
+	e.constant(1, uint64(e.mapOf(s.call).Info().Handle))
+	e.mov(2, e.key)
+	e.copy(*s.call)
+	e.jump(next)
+	e.begin(next)
+	e.run(s.rest, s.succ)
+}
+
+// lookup gives what calls the routine for a map.
+func (e *expander) lookup(m int32) int64 {
+	if e.lookups[m] == 0 {
+		e.lookups[m] = ^int64(len(e.routines))
+		layout, _ := maps.Native(e.calls.Maps[m])
+		e.routines = append(e.routines, newLookup(e.calls.Maps[m], layout))
+	}
+	return e.lookups[m]
 }
 
 // copyBytes copies n bytes from one address to another, by way of a variable.

@@ -176,6 +176,107 @@ func TestArrayUpdate(t *testing.T) {
 	}
 }
 
+// TestHashLookup looks up keys that are there, and others, of all lengths, in tables
+// that are empty, half full and full.
+func TestHashLookup(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, typ := range []ebpf.MapType{ebpf.Hash, ebpf.LRUHash, ebpf.PerCPUHash, ebpf.LRUCPUHash} {
+		for size := uint32(1); size <= maxNativeKey; size++ {
+			n := []uint32{1, 8, 200, 5000}[size%4]
+			spec := ebpf.MapSpec{Type: typ, KeySize: size, ValueSize: 12, MaxEntries: n}
+			b := newBench(t, mapLookup, spec, 2)
+			hits := 0
+			for i := range 300 {
+				b.setKey(rng.Uint64N(uint64(n)*2) * 0x9e3779b97f4a7c15 >> rng.IntN(2))
+				got, want := b.native(b.args()...), b.direct(b.args()...)
+				if got != want {
+					t.Fatalf("%s, %d bytes: key %x: 0x%x, the helper gives 0x%x", typ, size, b.key, got, want)
+				}
+				if got != 0 {
+					hits++
+				}
+				if i%3 != 0 {
+					_ = b.m.Update(0, b.key, b.value, 0) // of a full map: nothing
+				}
+			}
+			if hits == 0 || b.left > 10 {
+				t.Errorf("%s, %d bytes: %d hits, went to Go %d times", typ, size, hits, b.left)
+			}
+		}
+	}
+}
+
+// TestLookupOfMaps looks maps up in maps.
+func TestLookupOfMaps(t *testing.T) {
+	inner := ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}
+	held, err := maps.New(&inner, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	for _, typ := range []ebpf.MapType{ebpf.ArrayOfMaps, ebpf.HashOfMaps} {
+		b := newBench(t, mapLookup, ebpf.MapSpec{Type: typ, KeySize: 4, ValueSize: 4, MaxEntries: 3, InnerMap: &inner}, 0)
+		b.setKey(1)
+		if err := b.m.UserUpdate(b.key, binary.NativeEndian.AppendUint32(nil, uint32(held.Info().Handle)), 0); err != nil {
+			t.Fatal(err)
+		}
+		for key, want := range []maps.Handle{0, held.Info().Handle, 0, 0} {
+			b.setKey(uint64(key))
+			if got := b.native(b.args()...); got != uint64(want) || b.left != 0 {
+				t.Errorf("%s, key %d: %d, want %d; went to Go %d times", typ, key, got, want, b.left)
+			}
+		}
+	}
+}
+
+// TestHashLookupTouches looks one key of an LRU map up between additions that make
+// others go.
+func TestHashLookupTouches(t *testing.T) {
+	b := newBench(t, mapLookup, ebpf.MapSpec{Type: ebpf.LRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 100}, 0)
+	add := func(key uint64) {
+		b.setKey(key)
+		if err := b.m.Update(0, b.key, b.value, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(0)
+	for key := range uint64(1000) {
+		add(key + 1)
+		b.setKey(0)
+		if b.native(b.args()...) == 0 {
+			t.Fatalf("the key that is used went when key %d came", key+1)
+		}
+	}
+	if b.left != 0 {
+		t.Errorf("went to Go %d times", b.left)
+	}
+}
+
+// TestHashLookupWithWriter has a writer in every bucket: each lookup is for Go.
+func TestHashLookupWithWriter(t *testing.T) {
+	b := newBench(t, mapLookup, ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 8}, 0)
+	layout, _ := maps.Native(b.m)
+	b.setKey(1)
+	if err := b.m.Update(0, b.key, b.value, 0); err != nil {
+		t.Fatal(err)
+	}
+	lock := mem.View(layout.Hash.Buckets, 4)
+	lock[0]++
+	b.helper = &helper.Helper{Func: func(_ *exec.State, r1, r2, _, _, _ uint64) uint64 {
+		if r1 != uint64(b.m.Info().Handle) || r2 != uint64(exec.Addr(b.key)) {
+			t.Errorf("the helper is called with 0x%x and 0x%x", r1, r2)
+		}
+		return 77
+	}}
+	if got := b.native(b.args()...); got != 77 || b.left != 1 {
+		t.Errorf("0x%x, went to Go %d times", got, b.left)
+	}
+	lock[0]++
+	if got := b.native(b.args()...); got == 77 || b.left != 1 {
+		t.Errorf("0x%x, went to Go %d times", got, b.left)
+	}
+}
+
 func TestProcessorID(t *testing.T) {
 	b := newBench(t, processorID, ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}, 2)
 	if got := b.native(0, 0); got != 2 || b.left != 0 {
