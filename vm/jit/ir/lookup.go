@@ -6,8 +6,9 @@ import "github.com/skep-ebpf/skep/vm/maps"
 // bytes.
 const maxNativeKey = 64
 
-// undecided is what a routine gives that met a writer: Go must look.
-const undecided = 1
+// undecided is what a routine gives that met a writer: Go must look. It is neither an
+// address nor a handle.
+const undecided = ^uint64(0)
 
 // lookup writes the routine that looks a key up in one map's hash table. R2 is the
 // address of the key, and R0 becomes what the helper gives, or undecided.
