@@ -1,0 +1,285 @@
+package amd64
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/skep-ebpf/skep/vm/jit/ir"
+)
+
+// Target is what the passes know of amd64. R0 to R5 are where Linux's JIT has them.
+var Target = ir.Target{
+	Fixed:   [6]ir.Reg{rax, rdi, rsi, rdx, rcx, r8},
+	Free:    []ir.Reg{rbx, r13, r14, r12, rbp, r9},
+	Scratch: [2]ir.Reg{r10, r11},
+	All:     allRegs,
+}
+
+const (
+	// budget is the register that has what is left of the budget.
+	budget = r15
+
+	allRegs ir.RegSet = 1<<16 - 1&^(1<<rsp|1<<budget)
+)
+
+// Options say for what processor and how code is made.
+type Options struct {
+	// BMI2 says that the processor has this set of instructions.
+	BMI2 bool
+	// Seed is where random padding between instructions begins; 0: none.
+	Seed uint64
+}
+
+// Emit makes a program's code. The functions have to be coloured. The same program
+// and options give the same code.
+func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
+	n := 0
+	for _, f := range p.Funcs {
+		for i := range f.Blocks {
+			n += len(f.Blocks[i].Ins)
+		}
+	}
+	e := &emitter{
+		opts:  opts,
+		prog:  p,
+		pad:   padding{opts.Seed},
+		out:   make([]byte, 0, 256+8*n),
+		lines: make([]ir.Line, 0, n),
+	}
+	e.stubs()
+	for i := range p.Funcs {
+		if err := e.function(i); err != nil {
+			return nil, err
+		}
+		if len(e.out) > math.MaxInt32/2 {
+			return nil, fmt.Errorf("compile function %s: the program has more than 1 GiB of code", p.Funcs[i].Name)
+		}
+	}
+	return &ir.Code{Bytes: e.out, Enter: e.enter, Resume: e.resume, Entries: e.entries, Lines: e.lines}, nil
+}
+
+// emitter is the state of making one program.
+type emitter struct {
+	asm
+	opts Options
+	prog *ir.Program
+	pad  padding
+	err  error // the first one
+
+	// What is finished.
+	out     []byte
+	entries []uint32
+	lines   []ir.Line
+	enter   uint32 // offsets of the stubs
+	resume  uint32
+	leaving uint32
+
+	// What is known of the function in the making.
+	fn     int
+	f      *ir.Func
+	regs   [64]ir.Reg // of the variables
+	frame  int32      // bytes from SP to Frame
+	slots  [16]int32  // where a register is saved, above SP
+	next   int32      // the block behind this one, or -1
+	points []point
+	labels []int32
+	starts []start
+	colds  []cold
+	lent   ir.RegSet // what temp took
+}
+
+// function makes the code of one function.
+func (e *emitter) function(n int) error {
+	f := e.prog.Funcs[n]
+	e.fn, e.f, e.n = n, f, 0
+	e.regs = f.Regs
+	copy(e.regs[:], Target.Fixed[:])
+	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
+	e.points, e.starts, e.colds = e.points[:0], e.starts[:0], e.colds[:0]
+	e.labels = append(e.labels[:0], make([]int32, len(f.Blocks))...)
+	e.layout()
+
+	e.room(64)
+	if e.frame != 0 {
+		e.addImm(8, rsp, -e.frame)
+	}
+	for i := range f.Blocks {
+		b := &f.Blocks[i]
+		e.next = int32(i) + 1
+		if i+1 == len(f.Blocks) {
+			e.next = -1
+		}
+		e.place(int32(i))
+		for k := range b.Ins {
+			e.room(256)
+			e.pad.between(&e.asm)
+			e.start(b.Ins[k].At)
+			e.ins(b, &b.Ins[k])
+		}
+	}
+	e.next = -1
+	for i := 0; i < len(e.colds); i++ {
+		e.room(256)
+		e.start(e.colds[i].ins.At)
+		e.cold(e.colds[i])
+	}
+	if e.err != nil {
+		return fmt.Errorf("compile function %s: %w", f.Name, e.err)
+	}
+	e.entries = append(e.entries, e.finish())
+	return nil
+}
+
+// layout finds out which registers are ever saved, and so how large the frame is.
+func (e *emitter) layout() {
+	var saved ir.RegSet
+	for i := range e.f.Blocks {
+		ins := e.f.Blocks[i].Ins
+		for k := range ins {
+			if ins[k].Leaves() {
+				saved |= e.saved(&ins[k])
+			}
+		}
+	}
+	slot := int32(0)
+	for s := saved; s != 0; s &= s - 1 {
+		e.slots[bits.TrailingZeros32(uint32(s))] = slot
+		slot += 8
+	}
+	e.frame = slot + int32(e.f.Frame)
+}
+
+// saved are the registers that are saved around an instruction that leaves.
+func (e *emitter) saved(i *ir.Ins) ir.RegSet {
+	var live ir.RegSet
+	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
+		live |= 1 << e.regs[v] // none where the variable has no register
+	}
+	if i.Op != ir.Call {
+		return live
+	}
+	if i.Imm < 0 || i.Imm >= int64(e.fn) {
+		e.fail(i, "calls function %d, which does not come before it", i.Imm)
+		return 0
+	}
+	if callee := e.prog.Funcs[i.Imm]; !callee.Leaves {
+		live &= callee.Clobbers
+	}
+	return live
+}
+
+// fail notes the first mistake in what is to be compiled.
+func (e *emitter) fail(i *ir.Ins, format string, args ...any) {
+	if e.err == nil {
+		e.err = fmt.Errorf("instruction %d: "+format, append([]any{i.At}, args...)...)
+	}
+}
+
+// ins makes the code of one instruction.
+func (e *emitter) ins(b *ir.Block, i *ir.Ins) {
+	switch i.Op {
+	case ir.Nop:
+	case ir.Add, ir.Sub, ir.Mul, ir.And, ir.Or, ir.Xor:
+		e.binary(i)
+	case ir.Shl, ir.Shr, ir.Sar, ir.Rol:
+		e.shift(i)
+	case ir.Div, ir.Mod, ir.Sdiv, ir.Smod:
+		e.divide(i)
+	case ir.MulHi:
+		e.mulHi(i)
+	case ir.Neg:
+		e.mov(i.Size, e.reg(i, i.Dst), e.reg(i, i.A))
+		e.rr(opGroup3, i.Size, dNeg, e.reg(i, i.Dst))
+	case ir.Mov:
+		if i.A == ir.Frame {
+			e.lea(8, e.reg(i, i.Dst), at(rsp, e.frame))
+			return
+		}
+		e.mov(i.Size, e.reg(i, i.Dst), e.reg(i, i.A))
+	case ir.Const:
+		e.constant(e.reg(i, i.Dst), narrow(i.Size, i.Imm))
+	case ir.Zext:
+		e.zext(i.Width, e.reg(i, i.Dst), e.reg(i, i.A))
+	case ir.Sext:
+		e.sext(i)
+	case ir.Bswap:
+		e.bswap(i)
+	case ir.Lea:
+		e.lea(8, e.reg(i, i.Dst), e.mem(i))
+	case ir.Load, ir.LoadAcquire:
+		e.load(i)
+	case ir.LoadSext:
+		e.loadSext(i)
+	case ir.Store, ir.StoreRelease:
+		e.store(i)
+	case ir.AtomicAdd, ir.AtomicAnd, ir.AtomicOr, ir.AtomicXor:
+		e.atomic(i)
+	case ir.Xchg:
+		e.exchange(i, opXchg)
+	case ir.Cmpxchg:
+		e.cmpxchg(i)
+	case ir.Call:
+		e.call(i)
+	case ir.Helper, ir.CallX, ir.TailCall, ir.Slow, ir.Packet:
+		e.exit(i)
+	case ir.Fuel:
+		e.fuel(i)
+	case ir.Jump:
+		e.jump(b.Succ[0])
+	case ir.Branch:
+		e.branch(b, i)
+	case ir.Return:
+		e.ret()
+	case ir.Trap:
+		e.trap(i)
+	default:
+		e.fail(i, "operation %d is not known", i.Op)
+	}
+}
+
+// reg is a variable's register.
+func (e *emitter) reg(i *ir.Ins, v ir.Var) ir.Reg {
+	r := e.regs[v&63]
+	if v > ir.Scratch1 || r > r15 {
+		e.fail(i, "variable %d has no register", v)
+		return rax
+	}
+	return r
+}
+
+// temp gives a register that is not in use. If no scratch register is left, it is
+// another one, whose value waits below the stack pointer.
+func (e *emitter) temp(used *ir.RegSet) ir.Reg {
+	for _, r := range [...]ir.Reg{r10, r11, r9, r8, rbp, rbx, r12} {
+		if used.Has(r) {
+			continue
+		}
+		*used |= 1 << r
+		if r != r10 && r != r11 {
+			e.lent |= 1 << r
+			e.rm(opStore, 8, r, belowSP(r))
+		}
+		return r
+	}
+	panic("unreachable: an instruction has fewer operands")
+}
+
+// giveBack gives registers that temp took their values back.
+func (e *emitter) giveBack() {
+	for ; e.lent != 0; e.lent &= e.lent - 1 {
+		r := ir.Reg(bits.TrailingZeros32(uint32(e.lent)))
+		e.rm(opLoad, 8, r, belowSP(r))
+	}
+}
+
+// belowSP is where a register's value waits.
+func belowSP(r ir.Reg) mem { return at(rsp, -8*int32(r+1)) }
+
+// ret returns from the function.
+func (e *emitter) ret() {
+	if e.frame != 0 {
+		e.addImm(8, rsp, e.frame)
+	}
+	e.put(0xc3, 1)
+}

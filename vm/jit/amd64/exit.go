@@ -1,0 +1,253 @@
+package amd64
+
+import (
+	"math/bits"
+
+	"github.com/skep-ebpf/skep/vm/jit/abi"
+	"github.com/skep-ebpf/skep/vm/jit/ir"
+)
+
+// The registers that the leave stub takes.
+const (
+	exitCode = r10
+	exitArg  = r11
+	resumeAt = r9
+)
+
+// ctxAt is the operand at an offset into the context, whose address is in r.
+func ctxAt(r ir.Reg, off uintptr) mem { return at(r, int32(off)) }
+
+// context finds the context.
+func (e *emitter) context(r ir.Reg) {
+	e.mov(8, r, rsp)
+	e.group1(dAnd, 8, r, -abi.StackBytes)
+}
+
+// stubs makes the code at the program's front.
+func (e *emitter) stubs() {
+	e.n = 0
+	e.room(512)
+
+	e.enter = uint32(e.n)
+	e.context(r11)
+	for k, r := range Target.Fixed[1:] {
+		e.rm(opLoad, 8, r, ctxAt(r11, abi.OffArgs+8*uintptr(k)))
+	}
+	e.rm(opLoad, 8, budget, ctxAt(r11, abi.OffBudget))
+	e.rm(opGroup5, 4, dCall, ctxAt(r11, abi.OffFunc))
+	e.context(rdx)
+	e.rm(opStore, 8, rax, ctxAt(rdx, abi.OffR0))
+	e.constant(exitCode, abi.ExitDone)
+	e.backToGo(rdx)
+
+	e.resume = uint32(e.n)
+	e.context(rcx)
+	e.rm(opLoad, 8, budget, ctxAt(rcx, abi.OffBudget))
+	e.rm(opLoad, 8, rax, ctxAt(rcx, abi.OffR0))
+	e.rm(opGroup5, 4, dJmp, ctxAt(rcx, abi.OffResume))
+
+	e.leaving = uint32(e.n)
+	e.context(rax)
+	for k, r := range Target.Fixed[1:] {
+		e.rm(opStore, 8, r, ctxAt(rax, abi.OffArgs+8*uintptr(k)))
+	}
+	e.rm(opStore, 8, exitArg, ctxAt(rax, abi.OffArg))
+	e.rm(opStore, 8, resumeAt, ctxAt(rax, abi.OffResume))
+	e.backToGo(rax)
+
+	e.out = append(e.out, e.code[:e.n]...)
+}
+
+// backToGo ends the stubs that leave; the context's address is in r.
+func (e *emitter) backToGo(r ir.Reg) {
+	e.rm(opStore, 4, exitCode, ctxAt(r, abi.OffExit))
+	e.rm(opStore, 8, budget, ctxAt(r, abi.OffBudget))
+	e.rm(opStore, 8, rsp, ctxAt(r, abi.OffSP))
+	e.rm(opLoad, 8, rsp, ctxAt(r, abi.OffGoSP))
+	e.rm(opLoad, 8, rbp, ctxAt(r, abi.OffGoBP))
+	e.put(0xc3, 1)
+}
+
+// coldKind is what a piece of code does that is hardly ever needed.
+type coldKind uint8
+
+const (
+	coldFuel       coldKind = iota // the budget is used up
+	coldByZero                     // a division by 0
+	coldByMinusOne                 // a signed one by -1
+	coldReturn                     // a packet load has ended the function
+)
+
+// cold is such a piece. It lies behind the function's other code.
+type cold struct {
+	kind        coldKind
+	ins         *ir.Ins
+	label, back int32
+}
+
+// later puts off a piece of code, and gives its label. It goes on at back.
+func (e *emitter) later(kind coldKind, i *ir.Ins, back int32) int32 {
+	c := cold{kind, i, e.label(), back}
+	e.colds = append(e.colds, c)
+	return c.label
+}
+
+// cold makes a piece of code that was put off.
+func (e *emitter) cold(c cold) {
+	e.place(c.label)
+	switch c.kind {
+	case coldFuel:
+		e.save(c.ins)
+		e.leave(abi.ExitFuel)
+		e.restore(c.ins)
+	case coldByZero:
+		e.divideOdd(c.ins, 0)
+	case coldByMinusOne:
+		e.divideOdd(c.ins, -1)
+	case coldReturn:
+		e.ret()
+		return
+	}
+	e.jump(c.back)
+}
+
+// save stores the registers that live across an instruction that leaves.
+func (e *emitter) save(i *ir.Ins) { e.each(opStore, i) }
+
+// restore loads them again.
+func (e *emitter) restore(i *ir.Ins) { e.each(opLoad, i) }
+
+func (e *emitter) each(o opcode, i *ir.Ins) {
+	for s := e.saved(i); s != 0; s &= s - 1 {
+		r := ir.Reg(bits.TrailingZeros32(uint32(s)))
+		e.rm(o, 8, r, at(rsp, e.slots[r]))
+	}
+}
+
+// call calls another function of the program.
+func (e *emitter) call(i *ir.Ins) {
+	e.save(i)
+	if e.err == nil {
+		e.point(pointCall, int32(e.entries[i.Imm]), 0)
+	}
+	e.restore(i)
+}
+
+// leave leaves native code and goes on here.
+func (e *emitter) leave(code int64) {
+	back := e.label()
+	e.constant(exitCode, code)
+	e.point(pointAddress, back, 0)
+	e.point(pointTail, int32(e.leaving), 0)
+	e.place(back)
+}
+
+// exits say why each operation leaves.
+var exits = [...]int64{
+	ir.Helper:   abi.ExitHelper,
+	ir.CallX:    abi.ExitCallX,
+	ir.TailCall: abi.ExitTailCall,
+	ir.Slow:     abi.ExitSlow,
+	ir.Packet:   abi.ExitPacket,
+}
+
+// exit has Go do what an instruction does.
+func (e *emitter) exit(i *ir.Ins) {
+	e.save(i)
+	switch i.Op {
+	case ir.Helper:
+		e.constant(exitArg, i.Imm)
+	case ir.CallX:
+		e.mov(8, exitArg, e.reg(i, i.A))
+	case ir.TailCall:
+		e.constant(exitArg, int64(e.frame))
+	case ir.Slow, ir.Packet:
+		e.arguments(i)
+		e.constant(exitArg, int64(i.At))
+	}
+	e.leave(exits[i.Op])
+	if i.Op == ir.Packet {
+		e.context(rcx)
+		e.rm(opGroup18, 8, dCmp, ctxAt(rcx, abi.OffArg))
+		e.put(0, 1)
+		e.point(pointCond, e.later(coldReturn, i, 0), ccNE)
+	}
+	if i.Dst != ir.None {
+		e.mov(8, e.reg(i, i.Dst), rax)
+	}
+	e.restore(i)
+}
+
+// fuel takes from the budget, and leaves where nothing is left.
+func (e *emitter) fuel(i *ir.Ins) {
+	if !fits32(i.Imm) {
+		e.fail(i, "takes %d from the budget at once", i.Imm)
+		return
+	}
+	e.addImm(8, budget, int32(-i.Imm))
+	back := e.label()
+	e.point(pointCond, e.later(coldFuel, i, back), ccS)
+	e.place(back)
+}
+
+// trap leaves for good.
+func (e *emitter) trap(i *ir.Ins) {
+	e.constant(exitArg, int64(i.At))
+	e.constant(exitCode, abi.ExitTrap)
+	e.point(pointTail, int32(e.leaving), 0)
+}
+
+// arguments moves what an instruction that Go does works on to R1, R2 and R3: address
+// or R6, what is stored or the index, what is expected.
+func (e *emitter) arguments(i *ir.Ins) {
+	from := [3]ir.Var{i.A, i.C, i.B}
+	if i.Op == ir.Packet {
+		from = [3]ir.Var{i.A, i.B, ir.None}
+	}
+	var dst, src [3]ir.Reg
+	n := 0
+	for k, v := range from {
+		if v == ir.None {
+			continue
+		}
+		if r := e.reg(i, v); r != Target.Fixed[k+1] {
+			dst[n], src[n] = Target.Fixed[k+1], r
+			n++
+		}
+	}
+	for n > 0 {
+		// A move whose destination no other one reads, if there is one.
+		at := -1
+		for k := range n {
+			read := false
+			for o := range n {
+				read = read || o != k && src[o] == dst[k]
+			}
+			if !read {
+				at = k
+			}
+		}
+		if at >= 0 {
+			e.mov(8, dst[at], src[at])
+		} else { // only cycles are left
+			at = 0
+			e.rr(opXchg, 8, dst[0], src[0])
+			for o := 1; o < n; o++ {
+				if src[o] == dst[0] {
+					src[o] = src[0]
+				}
+			}
+		}
+		n--
+		dst[at], src[at] = dst[n], src[n]
+		// What came home by an exchange is done.
+		for k := 0; k < n; {
+			if dst[k] == src[k] {
+				n--
+				dst[k], src[k] = dst[n], src[n]
+				continue
+			}
+			k++
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package amd64
+
+import (
+	"encoding/binary"
+
+	"github.com/skep-ebpf/skep/vm/jit/ir"
+)
+
+// pointKind is what a point puts into the code.
+type pointKind uint8
+
+const (
+	pointLabel   pointKind = iota // nothing, but the label lies here
+	pointJump                     // a jump to a label
+	pointCond                     // a conditional one
+	pointAddress                  // the address of a label goes into r9
+	pointCall                     // a call of code that is finished
+	pointTail                     // a jump to code that is finished
+)
+
+// point is a place in the code of a function where something depends on where other
+// things come to lie. It is put in when the code is copied.
+type point struct {
+	at     int32 // offset in the code before anything was put in
+	off    int32 // how many bytes are put in before
+	target int32 // a label; an offset in the finished code
+	kind   pointKind
+	cc     uint8
+	short  bool
+}
+
+// start is where an instruction's code begins: behind as many points, and the offset.
+type start struct{ points, off, at int32 }
+
+// size is how many bytes are put in.
+func (p *point) size() int32 {
+	switch p.kind {
+	case pointLabel:
+		return 0
+	case pointAddress:
+		return 7
+	}
+	switch {
+	case p.short:
+		return 2
+	case p.kind == pointCond:
+		return 6
+	}
+	return 5
+}
+
+// label gives a new label.
+func (e *emitter) label() int32 {
+	e.labels = append(e.labels, 0)
+	return int32(len(e.labels)) - 1
+}
+
+// point notes that something is to be put in here.
+func (e *emitter) point(kind pointKind, target int32, cc uint8) {
+	e.points = append(e.points, point{at: int32(e.n), kind: kind, target: target, cc: cc})
+}
+
+// place puts a label here.
+func (e *emitter) place(label int32) { e.point(pointLabel, label, 0) }
+
+// jump jumps to a block or label, unless that is the block behind this one.
+func (e *emitter) jump(label int32) {
+	if label != e.next {
+		e.point(pointJump, label, 0)
+	}
+}
+
+// start notes that an instruction begins here.
+func (e *emitter) start(at int32) {
+	e.starts = append(e.starts, start{int32(len(e.points)), int32(e.n), at})
+}
+
+// shrinkings is how often jumps are looked at for short ones. Each time finds those
+// that are short because others are; there are hardly any after the second.
+const shrinkings = 3
+
+// finish finds out which jumps are short, copies the function's code to behind the
+// finished code, and gives its offset there.
+func (e *emitter) finish() uint32 {
+	e.settle()
+	for n := 0; n < shrinkings && e.shrink(); n++ {
+		e.settle()
+	}
+	e.align()
+	entry := int32(len(e.out))
+	done := int32(0)
+	for k := range e.points {
+		p := &e.points[k]
+		e.out = append(e.out, e.code[done:p.at]...)
+		done = p.at
+		e.putIn(p, entry)
+	}
+	e.out = append(e.out, e.code[done:e.n]...)
+	for _, s := range e.starts {
+		off := s.off
+		if s.points > 0 {
+			p := &e.points[s.points-1]
+			off += p.off + p.size()
+		}
+		if n := len(e.lines); n > 0 && e.lines[n-1].Func == int32(e.fn) && e.lines[n-1].At == s.at {
+			continue
+		}
+		e.lines = append(e.lines, ir.Line{Off: uint32(entry + off), Func: int32(e.fn), At: s.at})
+	}
+	return uint32(entry)
+}
+
+// settle finds out where the labels lie with the jumps as long as they are.
+func (e *emitter) settle() {
+	off := int32(0)
+	for k := range e.points {
+		p := &e.points[k]
+		p.off = off
+		off += p.size()
+		if p.kind == pointLabel {
+			e.labels[p.target] = p.at + off
+		}
+	}
+}
+
+// shrink makes jumps short where their labels lie near enough, and reports whether
+// it found any. As others shrink they only come nearer.
+func (e *emitter) shrink() bool {
+	found := false
+	for k := range e.points {
+		p := &e.points[k]
+		if p.short || p.kind != pointJump && p.kind != pointCond {
+			continue
+		}
+		from := p.at + p.off + 2 // behind it, if it is short
+		to := e.labels[p.target]
+		if to > from {
+			to -= p.size() - 2
+		}
+		if d := to - from; d == int32(int8(d)) {
+			p.short, found = true, true
+		}
+	}
+	return found
+}
+
+// putIn writes what belongs to a point behind the finished code.
+func (e *emitter) putIn(p *point, entry int32) {
+	to := p.target
+	switch p.kind {
+	case pointLabel:
+		return
+	case pointJump, pointCond, pointAddress:
+		to = entry + e.labels[p.target]
+	}
+	d := to - int32(len(e.out)) - p.size()
+	switch {
+	case p.kind == pointCond && p.short:
+		e.out = append(e.out, 0x70|p.cc, byte(d))
+		return
+	case p.short:
+		e.out = append(e.out, 0xeb, byte(d))
+		return
+	case p.kind == pointCond:
+		e.out = append(e.out, 0x0f, 0x80|p.cc)
+	case p.kind == pointAddress:
+		e.out = append(e.out, 0x4c, 0x8d, 0x0d) // lea r9, [rip + d]
+	case p.kind == pointCall:
+		e.out = append(e.out, 0xe8)
+	default:
+		e.out = append(e.out, 0xe9)
+	}
+	e.out = binary.LittleEndian.AppendUint32(e.out, uint32(d))
+}
+
+// align fills the finished code up to a multiple of 16 bytes.
+func (e *emitter) align() {
+	for len(e.out)%16 != 0 {
+		e.out = append(e.out, 0xcc)
+	}
+}
