@@ -45,7 +45,7 @@ func (a *asm) constant(d ir.Reg, v int64) {
 }
 
 // lea puts an address into a register.
-func (a *asm) lea(size uint8, d ir.Reg, m mem) {
+func (a *asm) lea(size uint8, d ir.Reg, m address) {
 	switch {
 	case m.index != ir.NoReg:
 		if m.scale == 0 && m.disp == 0 && m.base&7 == rbp {
@@ -90,7 +90,7 @@ func (e *emitter) binary(i *ir.Ins) {
 	switch {
 	case d == x:
 	case i.Op == ir.Add:
-		e.lea(i.Size, d, mem{base: x, index: y})
+		e.lea(i.Size, d, address{base: x, index: y})
 		return
 	case d != y:
 		e.mov(i.Size, d, x)
@@ -121,7 +121,7 @@ func (e *emitter) binaryImm(i *ir.Ins, d, x ir.Reg, imm int64) {
 			return
 		}
 		e.constant(r11, imm)
-		e.lea(size, d, mem{base: x, index: r11})
+		e.lea(size, d, address{base: x, index: r11})
 		return
 	case ir.Mul:
 		e.mulImm(size, d, x, imm)

@@ -109,15 +109,15 @@ const (
 	dBtc = 7
 )
 
-// mem is an operand in memory: base + index<<scale + disp.
-type mem struct {
+// address is an operand in memory: base + index<<scale + disp.
+type address struct {
 	base, index ir.Reg // index may be NoReg
 	scale       uint8
 	disp        int32
 }
 
 // at is the operand at base + disp.
-func at(base ir.Reg, disp int32) mem { return mem{base: base, index: ir.NoReg, disp: disp} }
+func at(base ir.Reg, disp int32) address { return address{base: base, index: ir.NoReg, disp: disp} }
 
 // asm writes machine code.
 type asm struct {
@@ -168,7 +168,7 @@ func (a *asm) rr(o opcode, size uint8, reg, rm ir.Reg) {
 }
 
 // rm writes an instruction on a register, or a digit, and memory.
-func (a *asm) rm(o opcode, size uint8, reg ir.Reg, m mem) {
+func (a *asm) rm(o opcode, size uint8, reg ir.Reg, m address) {
 	index := m.index
 	if index == ir.NoReg {
 		index = rsp // says none

@@ -16,7 +16,7 @@ func (e *emitter) atomic(i *ir.Ins) {
 	switch {
 	case i.Dst == ir.None:
 		e.word(i)
-		e.rm(lock|opcode(digits[op]<<3|1), i.Width, e.reg(i, i.C), e.memA(i))
+		e.rm(lock|opcode(digits[op]<<3|1), i.Width, e.reg(i, i.C), e.addressA(i))
 	case i.Op == ir.AtomicAdd:
 		e.exchange(i, lock|opXadd)
 	default:
@@ -27,7 +27,7 @@ func (e *emitter) atomic(i *ir.Ins) {
 // exchange is an instruction that exchanges a register with memory.
 func (e *emitter) exchange(i *ir.Ins, o opcode) {
 	e.word(i)
-	m, c, d := e.memA(i), e.reg(i, i.C), e.reg(i, i.Dst)
+	m, c, d := e.addressA(i), e.reg(i, i.C), e.reg(i, i.Dst)
 	t := d
 	if d == m.base { // needed until it is overwritten
 		t = r11
@@ -47,7 +47,7 @@ func (e *emitter) exchange(i *ir.Ins, o opcode) {
 // cmpxchg stores C if memory has what B has. RAX is what it compares with.
 func (e *emitter) cmpxchg(i *ir.Ins) {
 	e.word(i)
-	m, b, c, d := e.memA(i), e.reg(i, i.B), e.reg(i, i.C), e.reg(i, i.Dst)
+	m, b, c, d := e.addressA(i), e.reg(i, i.B), e.reg(i, i.C), e.reg(i, i.Dst)
 	used := ir.RegSet(1<<rax | 1<<d | 1<<b | 1<<c | 1<<m.base)
 	kept := rax
 	if d != rax || b != rax && (m.base == rax || c == rax) {
@@ -69,7 +69,7 @@ func (e *emitter) cmpxchg(i *ir.Ins) {
 // fetch is a loop that ends when nobody else changed memory meanwhile.
 func (e *emitter) fetch(i *ir.Ins, op ir.Op) {
 	e.word(i)
-	m, c, d := e.memA(i), e.reg(i, i.C), e.reg(i, i.Dst)
+	m, c, d := e.addressA(i), e.reg(i, i.C), e.reg(i, i.Dst)
 	used := ir.RegSet(1<<rax | 1<<d | 1<<c | 1<<m.base)
 	kept := rax
 	if d != rax || m.base == rax || c == rax {

@@ -112,7 +112,7 @@ func (e *emitter) function(n int) error {
 		}
 		e.place(int32(i))
 		for k := range b.Ins {
-			e.room(256)
+			e.room(320)
 			e.pad.between(&e.asm)
 			e.start(b.Ins[k].At)
 			e.ins(b, &b.Ins[k])
@@ -120,7 +120,7 @@ func (e *emitter) function(n int) error {
 	}
 	e.next = -1
 	for i := 0; i < len(e.colds); i++ {
-		e.room(256)
+		e.room(320)
 		e.start(e.colds[i].ins.At)
 		e.cold(e.colds[i])
 	}
@@ -198,7 +198,13 @@ func (e *emitter) ins(b *ir.Block, i *ir.Ins) {
 		}
 		e.mov(i.Size, e.reg(i, i.Dst), e.reg(i, i.A))
 	case ir.Const:
-		e.constant(e.reg(i, i.Dst), narrow(i.Size, i.Imm))
+		imm := i.Imm
+		if i.Size == 4 {
+			imm = int64(uint32(imm))
+		}
+		e.constant(e.reg(i, i.Dst), imm)
+	case ir.Context:
+		e.findContext(e.reg(i, i.Dst))
 	case ir.Zext:
 		e.zext(i.Width, e.reg(i, i.Dst), e.reg(i, i.A))
 	case ir.Sext:
@@ -206,7 +212,7 @@ func (e *emitter) ins(b *ir.Block, i *ir.Ins) {
 	case ir.Bswap:
 		e.bswap(i)
 	case ir.Lea:
-		e.lea(8, e.reg(i, i.Dst), e.mem(i))
+		e.lea(8, e.reg(i, i.Dst), e.address(i))
 	case ir.Load, ir.LoadAcquire:
 		e.load(i)
 	case ir.LoadSext:
@@ -274,12 +280,17 @@ func (e *emitter) giveBack() {
 }
 
 // belowSP is where a register's value waits.
-func belowSP(r ir.Reg) mem { return at(rsp, -8*int32(r+1)) }
+func belowSP(r ir.Reg) address { return at(rsp, -8*int32(r+1)) }
 
 // ret returns from the function.
 func (e *emitter) ret() {
+	e.freeFrame()
+	e.put(0xc3, 1)
+}
+
+// freeFrame moves the stack pointer back to where it was when the function began.
+func (e *emitter) freeFrame() {
 	if e.frame != 0 {
 		e.addImm(8, rsp, e.frame)
 	}
-	e.put(0xc3, 1)
 }

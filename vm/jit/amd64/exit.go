@@ -7,18 +7,22 @@ import (
 	"github.com/skep-ebpf/skep/vm/jit/ir"
 )
 
-// The registers that the leave stub takes.
+// The registers that the stubs take.
 const (
-	exitCode = r10
+	exitCode = r10 // leave
 	exitArg  = r11
 	resumeAt = r9
+	context  = r11 // enter and resume, and the code that goes on behind resume
 )
 
 // ctxAt is the operand at an offset into the context, whose address is in r.
-func ctxAt(r ir.Reg, off uintptr) mem { return at(r, int32(off)) }
+func ctxAt(r ir.Reg, off uintptr) address { return at(r, int32(off)) }
 
-// context finds the context.
-func (e *emitter) context(r ir.Reg) {
+// argAt is the operand for R1 and what follows.
+func argAt(r ir.Reg, k int) address { return ctxAt(r, abi.OffArgs+8*uintptr(k)) }
+
+// findContext finds the context from within native code.
+func (e *emitter) findContext(r ir.Reg) {
 	e.mov(8, r, rsp)
 	e.group1(dAnd, 8, r, -abi.StackBytes)
 }
@@ -29,27 +33,27 @@ func (e *emitter) stubs() {
 	e.room(512)
 
 	e.enter = uint32(e.n)
-	e.context(r11)
+	e.rm(opLoad, 8, rsp, ctxAt(context, abi.OffSP))
 	for k, r := range Target.Fixed[1:] {
-		e.rm(opLoad, 8, r, ctxAt(r11, abi.OffArgs+8*uintptr(k)))
+		e.rm(opLoad, 8, r, argAt(context, k))
 	}
-	e.rm(opLoad, 8, budget, ctxAt(r11, abi.OffBudget))
-	e.rm(opGroup5, 4, dCall, ctxAt(r11, abi.OffFunc))
-	e.context(rdx)
+	e.rm(opLoad, 8, budget, ctxAt(context, abi.OffBudget))
+	e.rm(opGroup5, 4, dCall, ctxAt(context, abi.OffFunc))
+	e.findContext(rdx)
 	e.rm(opStore, 8, rax, ctxAt(rdx, abi.OffR0))
 	e.constant(exitCode, abi.ExitDone)
 	e.backToGo(rdx)
 
 	e.resume = uint32(e.n)
-	e.context(rcx)
-	e.rm(opLoad, 8, budget, ctxAt(rcx, abi.OffBudget))
-	e.rm(opLoad, 8, rax, ctxAt(rcx, abi.OffR0))
-	e.rm(opGroup5, 4, dJmp, ctxAt(rcx, abi.OffResume))
+	e.rm(opLoad, 8, rsp, ctxAt(context, abi.OffSP))
+	e.rm(opLoad, 8, budget, ctxAt(context, abi.OffBudget))
+	e.rm(opLoad, 8, rax, ctxAt(context, abi.OffR0))
+	e.rm(opGroup5, 4, dJmp, ctxAt(context, abi.OffResume))
 
 	e.leaving = uint32(e.n)
-	e.context(rax)
+	e.findContext(rax)
 	for k, r := range Target.Fixed[1:] {
-		e.rm(opStore, 8, r, ctxAt(rax, abi.OffArgs+8*uintptr(k)))
+		e.rm(opStore, 8, r, argAt(rax, k))
 	}
 	e.rm(opStore, 8, exitArg, ctxAt(rax, abi.OffArg))
 	e.rm(opStore, 8, resumeAt, ctxAt(rax, abi.OffResume))
@@ -76,6 +80,7 @@ const (
 	coldByZero                     // a division by 0
 	coldByMinusOne                 // a signed one by -1
 	coldReturn                     // a packet load has ended the function
+	coldTailCall                   // another program takes over
 )
 
 // cold is such a piece. It lies behind the function's other code.
@@ -106,6 +111,11 @@ func (e *emitter) cold(c cold) {
 		e.divideOdd(c.ins, -1)
 	case coldReturn:
 		e.ret()
+		return
+	case coldTailCall:
+		e.rm(opLoad, 8, Target.Fixed[1], argAt(context, 0))
+		e.freeFrame()
+		e.rm(opGroup5, 4, dJmp, ctxAt(context, abi.OffArg))
 		return
 	}
 	e.jump(c.back)
@@ -160,22 +170,29 @@ func (e *emitter) exit(i *ir.Ins) {
 	case ir.CallX:
 		e.mov(8, exitArg, e.reg(i, i.A))
 	case ir.TailCall:
-		e.constant(exitArg, int64(e.frame))
+		e.constant(exitArg, int64(i.At))
 	case ir.Slow, ir.Packet:
 		e.arguments(i)
 		e.constant(exitArg, int64(i.At))
 	}
 	e.leave(exits[i.Op])
-	if i.Op == ir.Packet {
-		e.context(rcx)
-		e.rm(opGroup18, 8, dCmp, ctxAt(rcx, abi.OffArg))
-		e.put(0, 1)
-		e.point(pointCond, e.later(coldReturn, i, 0), ccNE)
+	switch i.Op {
+	case ir.TailCall:
+		e.unless(e.later(coldTailCall, i, 0))
+	case ir.Packet:
+		e.unless(e.later(coldReturn, i, 0))
 	}
 	if i.Dst != ir.None {
 		e.mov(8, e.reg(i, i.Dst), rax)
 	}
 	e.restore(i)
+}
+
+// unless goes to a piece of code unless Go has set Context.Arg to 0.
+func (e *emitter) unless(label int32) {
+	e.rm(opGroup18, 8, dCmp, ctxAt(context, abi.OffArg))
+	e.put(0, 1)
+	e.point(pointCond, label, ccNE)
 }
 
 // fuel takes from the budget, and leaves where nothing is left.

@@ -2,17 +2,17 @@ package amd64
 
 import "github.com/skep-ebpf/skep/vm/jit/ir"
 
-// mem is the operand A + B<<N + Off.
-func (e *emitter) mem(i *ir.Ins) mem {
-	m := e.memA(i)
+// address is the operand A + B<<N + Off.
+func (e *emitter) address(i *ir.Ins) address {
+	m := e.addressA(i)
 	if i.B != ir.None {
 		m.index, m.scale = e.reg(i, i.B), i.N
 	}
 	return m
 }
 
-// memA is the operand A + Off.
-func (e *emitter) memA(i *ir.Ins) mem {
+// addressA is the operand A + Off.
+func (e *emitter) addressA(i *ir.Ins) address {
 	if i.A == ir.Frame {
 		return at(rsp, e.frame+i.Off)
 	}
@@ -71,7 +71,7 @@ func (e *emitter) store(i *ir.Ins) {
 }
 
 // storeImm stores a number of at most 32 bits, sign-extended.
-func (a *asm) storeImm(width uint8, m mem, imm int64) {
+func (a *asm) storeImm(width uint8, m address, imm int64) {
 	switch width {
 	case 1:
 		a.rm(opStoreImm8, 4, 0, m)
@@ -86,11 +86,11 @@ func (a *asm) storeImm(width uint8, m mem, imm int64) {
 }
 
 // access is the operand in memory of a load or store, and checks its width.
-func (e *emitter) access(i *ir.Ins) mem {
+func (e *emitter) access(i *ir.Ins) address {
 	switch i.Width {
 	case 1, 2, 4, 8:
 	default:
 		e.fail(i, "accesses %d bytes at once", i.Width)
 	}
-	return e.mem(i)
+	return e.address(i)
 }

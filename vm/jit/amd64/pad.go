@@ -12,11 +12,12 @@ func (p *padding) between(a *asm) {
 	if p.state == 0 {
 		return
 	}
-	p.state ^= p.state << 13 // Marsaglia's xorshift
-	p.state ^= p.state >> 7
-	p.state ^= p.state << 17
-	if p.state>>60&7 == 0 {
-		n := p.state >> 58 & 3
+	p.state ^= p.state >> 12 // xorshift*
+	p.state ^= p.state << 25
+	p.state ^= p.state >> 27
+	r := p.state * 0x2545f4914f6cdd1d
+	if r>>61 == 0 {
+		n := r >> 59 & 3
 		a.put(nops[n], int(n)+1)
 	}
 }

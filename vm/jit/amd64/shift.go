@@ -8,7 +8,7 @@ var shiftForms = [...]struct {
 	digit ir.Reg
 	vex   vexPrefix
 }{
-	ir.Shl - ir.Shl: {dShl, vex66},
+	0:               {dShl, vex66},
 	ir.Shr - ir.Shl: {dShr, vexF2},
 	ir.Sar - ir.Shl: {dSar, vexF3},
 	ir.Rol - ir.Shl: {dRol, 0},
