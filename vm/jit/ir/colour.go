@@ -45,7 +45,7 @@ type colouring struct {
 
 // pair is what is known of a variable and another one, or a register.
 type pair struct {
-	moves [64]float32 // how often one becomes the other
+	moves [64]float32 // how often it becomes the other one
 	saves [32]float32 // how often it is saved and restored if it has the register
 }
 
@@ -79,8 +79,10 @@ func (c *colouring) survey() {
 				live &^= Of(i.A) // the same is in both
 			}
 			c.conflicts[i.Dst&63] |= live
-			if i.Op <= Zext && i.A < MaxVars && i.A != Frame {
-				c.friend(i.Dst, i.A, w)
+			if i.Op <= Zext && i.A != i.Dst && i.A < MaxVars && i.A != Frame {
+				c.friends[i.Dst] |= Of(i.A)
+				c.friends[i.A] |= Of(i.Dst)
+				c.pairs[i.Dst].moves[i.A] += w
 			}
 		}
 	}
@@ -90,14 +92,6 @@ func (c *colouring) survey() {
 			c.conflicts[u] |= Of(v)
 		}
 	}
-}
-
-// friend notes that a variable becomes another.
-func (c *colouring) friend(v, u Var, w float32) {
-	c.friends[v] |= Of(u)
-	c.friends[u] |= Of(v)
-	c.pairs[v].moves[u] += w
-	c.pairs[u].moves[v] += w
 }
 
 // call notes what a call or an exit changes, and what it costs those that live across.
@@ -148,7 +142,7 @@ func (c *colouring) choose(called bool) {
 			pays := c.uses[v] - c.across[v] - c.pairs[v].saves[r]
 			friends := c.friends[v] & c.holders[r]
 			for u, rest := friends.Next(); u < MaxVars; u, rest = rest.Next() {
-				pays += c.pairs[v].moves[u]
+				pays += c.pairs[v].moves[u] + c.pairs[u].moves[v]
 			}
 			if pays > most {
 				best, most = r, pays
