@@ -13,6 +13,7 @@ import "math/bits"
 // so it is known which registers a call changes.
 func (p *Program) Colour(t *Target) {
 	for at, f := range p.Funcs {
+		f.initialise()
 		c := colouring{f: f, target: t, funcs: p.Funcs}
 		c.survey()
 		f.Leaves = c.leaves
@@ -51,6 +52,22 @@ type pair struct {
 
 // fixed are the variables whose registers the target says.
 const fixed Set = 0x3f
+
+// initialise writes 0 to variables that may be read before they are written: only slots
+// of the stack are. Passes know what a slot cannot hold.
+func (f *Func) initialise() {
+	entry := &f.Blocks[0]
+	unset := entry.In &^ fixed
+	if unset == 0 {
+		return
+	}
+	var ins []Ins
+	for v, rest := unset.Next(); v < MaxVars; v, rest = rest.Next() {
+		ins = append(ins, Ins{Op: Const, Size: 8, Dst: v, A: None, B: None, C: None, At: entry.Ins[0].At})
+	}
+	entry.Ins = append(ins, entry.Ins...)
+	entry.In &= fixed
+}
 
 // survey finds out what the choice depends on.
 func (c *colouring) survey() {

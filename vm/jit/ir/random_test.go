@@ -6,11 +6,12 @@ import "math/rand/v2"
 // written.
 type random struct {
 	*rand.Rand
-	prog *Program
-	f    *Func
-	vars int // that instructions use
-	ins  []Ins
-	room int // how many more statements there may be
+	prog  *Program
+	f     *Func
+	vars  int // that instructions use
+	ins   []Ins
+	room  int  // how many more statements there may be
+	index bool // access frame memory with an index too
 }
 
 // slots is how many words of frame memory random programs use.
@@ -29,6 +30,7 @@ func (r *random) function() {
 	r.f = &Func{Name: "random", Frame: 64, Params: 3}
 	r.vars = 7 + r.IntN(30)
 	r.f.Vars = Var(max(r.vars, int(FirstFree)))
+	r.index = r.IntN(2) == 0
 	r.room = 20 + r.IntN(100)
 	for v := Var(0); int(v) < r.vars; v++ {
 		if v < 1 || v > 3 {
@@ -204,7 +206,7 @@ func (r *random) plain() {
 // indexed accesses frame memory through an address with an index.
 func (r *random) indexed(slot int32) {
 	base, index, value := r.pick(), r.pick(), r.pick()
-	if base == index || base == value || index == value {
+	if !r.index || base == index || base == value || index == value {
 		return
 	}
 	r.emit(Ins{Op: Lea, Size: 8, Dst: base, A: Frame, B: None, C: None, Off: -8 * slots})
