@@ -21,9 +21,9 @@ type Engine struct {
 
 // Collection is a spec that an engine has loaded.
 type Collection interface {
-	// Runner gives a program of the spec that runs on a packet, or on none. It may
-	// be used by several goroutines at a time.
-	Runner(prog string, data []byte) Runner
+	// Runner gives a program of the spec that runs on a packet or on a context. It
+	// may be used by several goroutines at a time.
+	Runner(prog string, in *Input) Runner
 	// Map gives a map of the spec.
 	Map(name string) Map
 	// Code says what compiling a program took and gave.
@@ -40,6 +40,12 @@ type Map interface {
 type Code struct {
 	Took  time.Duration // without verifying it
 	Bytes int           // of machine code
+}
+
+// Input is what a run begins with, as in [vm.Input].
+type Input struct {
+	Data []byte
+	Ctx  []byte
 }
 
 // Runner makes n runs of a program on one context, as BPF_PROG_TEST_RUN does.
@@ -61,6 +67,9 @@ const (
 
 // Race is runners that take turns.
 type Race struct {
+	// Repeat is how many runs a batch has; 0: as many as it needs.
+	Repeat uint32
+
 	entries []entry
 }
 
@@ -72,14 +81,23 @@ type entry struct {
 
 // Add gives the race one more runner and gives its number, from 0 on.
 func (r *Race) Add(run Runner) int {
-	r.entries = append(r.entries, entry{run: run, n: 1, best: math.Inf(1)})
+	r.entries = append(r.entries, entry{run: run, n: max(r.Repeat, 1), best: math.Inf(1)})
 	return len(r.entries) - 1
 }
 
 // Round gives each runner a batch.
 func (r *Race) Round() error {
 	for i := range r.entries {
-		if err := r.entries[i].batch(); err != nil {
+		e := &r.entries[i]
+		took, err := e.batch()
+		for err == nil && took < batchTime && e.n < maxRuns && r.Repeat == 0 {
+			// The first batches find out how many runs are needed. Short ones tell too
+			// little of it to go there at once.
+			more := float64(batchTime) / float64(max(took, 1)) * 1.25
+			e.n = uint32(min(float64(e.n)*min(more, 64)+1, maxRuns))
+			took, err = e.batch()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -89,19 +107,26 @@ func (r *Race) Round() error {
 // Best is what a run of a runner took in its best batch, in nanoseconds.
 func (r *Race) Best(i int) float64 { return r.entries[i].best }
 
-// batch runs a batch and notes its time. One that is too short is repeated with
-// more runs, so that the first batch finds out how many it needs.
-func (e *entry) batch() error {
-	for {
-		r, err := e.run(e.n)
-		if err != nil {
-			return err
-		}
+// batch makes a batch of runs and notes its time.
+func (e *entry) batch() (time.Duration, error) {
+	r, err := e.run(e.n)
+	if err == nil {
 		e.best = min(e.best, float64(r.Took)/float64(e.n))
-		if r.Took >= batchTime || e.n >= maxRuns {
-			return nil
+	}
+	return r.Took, err
+}
+
+// InTurn runs the runners one after the other; a run of it is one of each.
+func InTurn(runners []Runner) Runner {
+	return func(n uint32) (sum Result, err error) {
+		for _, run := range runners {
+			r, err := run(n)
+			if err != nil {
+				return Result{}, err
+			}
+			sum = Result{r.Ret, sum.Took + r.Took, sum.Executed + r.Executed}
 		}
-		e.n *= 2
+		return sum, nil
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/vm"
 )
 
 // BenchmarkCompile is what compiling takes for each instruction, without
@@ -17,9 +19,10 @@ func BenchmarkCompile(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			spec := longSpec(n)
 			size := float64(spec.Programs["long"].Instructions.Size() / 8)
-			best := make([]Code, len(Ours))
+			engines := Ours(vm.ProgramOptions{})
+			best := make([]Code, len(engines))
 			for b.Loop() {
-				for i, e := range Ours {
+				for i, e := range engines {
 					c, err := e.Load(spec)
 					if err != nil {
 						b.Fatalf("%s: %v", e.Name, err)
@@ -31,7 +34,7 @@ func BenchmarkCompile(b *testing.B) {
 				}
 			}
 			b.ReportMetric(0, "ns/op")
-			for i, e := range Ours {
+			for i, e := range engines {
 				b.ReportMetric(float64(best[i].Took)/size, e.Name+"-ns/insn")
 				if best[i].Bytes > 0 {
 					b.ReportMetric(float64(best[i].Bytes)/size, e.Name+"-bytes/insn")

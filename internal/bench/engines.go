@@ -14,10 +14,11 @@ import (
 	"github.com/skep-ebpf/skep/vm/interp"
 )
 
-// Ours are skep's engines, the referee first.
-var Ours = []Engine{
-	machine("checked", vm.ProgramOptions{Mode: interp.Checked}),
-	machine("fast", vm.ProgramOptions{Mode: interp.Fast}),
+// Ours are skep's engines, the referee first. opts say how they load programs.
+func Ours(opts vm.ProgramOptions) []Engine {
+	checked, fast := opts, opts
+	checked.Mode, fast.Mode = interp.Checked, interp.Fast
+	return []Engine{machine("checked", checked), machine("fast", fast)}
 }
 
 // machine is the user-space machine with options.
@@ -40,12 +41,12 @@ func (c inMachine) Code(prog string) Code {
 	return Code{code.Took, code.Bytes}
 }
 
-func (c inMachine) Runner(prog string, data []byte) Runner {
+func (c inMachine) Runner(prog string, in *Input) Runner {
 	p := c.Programs[prog]
 	return func(n uint32) (Result, error) {
 		var out vm.Output
 		start := time.Now()
-		err := p.Exec(context.Background(), &vm.Input{Data: data, Repeat: n}, &out)
+		err := p.Exec(context.Background(), &vm.Input{Data: in.Data, Ctx: in.Ctx, Repeat: n}, &out)
 		return Result{Ret: out.Ret, Took: time.Since(start), Executed: out.Executed}, err
 	}
 }
@@ -94,13 +95,19 @@ func (c inLinux) Code(prog string) Code {
 	return Code{Bytes: int(size)}
 }
 
+// errContext says what Linux does not repeat.
+var errContext = errors.New("runs on packets are all that Linux repeats and times, and this one begins with a context")
+
 // Runner implements [Collection]. Linux gives the time of one run in whole
 // nanoseconds, rounded down. The call itself takes milliseconds for some types, so
 // that a look at the clock around it would say nothing.
-func (c inLinux) Runner(prog string, data []byte) Runner {
+func (c inLinux) Runner(prog string, in *Input) Runner {
 	p := c.Programs[prog]
 	return func(n uint32) (Result, error) {
-		ret, one, err := p.Benchmark(data, int(n), nil)
+		if in.Ctx != nil {
+			return Result{}, errContext
+		}
+		ret, one, err := p.Benchmark(in.Data, int(n), nil)
 		return Result{Ret: ret, Took: one * time.Duration(n)}, err
 	}
 }

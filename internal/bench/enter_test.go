@@ -46,7 +46,7 @@ func BenchmarkEnter(b *testing.B) {
 	}
 }
 
-func again(c Collection) Runner { return c.Runner("nothing", packet) }
+func again(c Collection) Runner { return c.Runner("nothing", &Input{Data: packet}) }
 
 // execs sets up the packet for each run; nil for Linux, where that is a system
 // call.
@@ -70,7 +70,7 @@ func execs(c Collection) Runner {
 
 // TestRunsAllocateNothing, once the first one has made room for the packet.
 func TestRunsAllocateNothing(t *testing.T) {
-	for _, e := range Ours {
+	for _, e := range Ours(vm.ProgramOptions{}) {
 		c, err := e.Load(nothing)
 		if err != nil {
 			t.Fatal(err)

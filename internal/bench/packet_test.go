@@ -71,14 +71,14 @@ const settled = 100
 // over again.
 func busiest(b *testing.B, spec *ebpf.CollectionSpec, prog string) (packet []byte) {
 	b.Helper()
-	referee, err := Ours[0].Load(spec)
+	referee, err := Ours(vm.ProgramOptions{})[0].Load(spec)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer referee.Close()
 	most := int64(0)
 	for _, p := range capturedPackets(b) {
-		r, err := referee.Runner(prog, p)(settled)
+		r, err := referee.Runner(prog, &Input{Data: p})(settled)
 		switch {
 		case errors.Is(err, vm.ErrInput):
 		case err != nil:

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/vm"
 )
 
 // loaded is a spec in an engine.
@@ -15,7 +17,7 @@ type loaded struct {
 // load loads a spec into all engines. Without Linux it says why.
 func load(b *testing.B, spec *ebpf.CollectionSpec) (all []loaded) {
 	b.Helper()
-	for _, e := range append(Ours[:len(Ours):len(Ours)], Linux) {
+	for _, e := range append(Ours(vm.ProgramOptions{}), Linux) {
 		c, err := e.Load(spec)
 		switch {
 		case err == nil:
@@ -39,7 +41,7 @@ type worker struct {
 // workers run a program of all engines on a packet.
 func workers(all []loaded, prog string, data []byte) (ws []worker) {
 	for _, l := range all {
-		ws = append(ws, worker{l.engine, l.Runner(prog, data)})
+		ws = append(ws, worker{l.engine, l.Runner(prog, &Input{Data: data})})
 	}
 	return ws
 }

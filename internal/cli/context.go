@@ -8,49 +8,67 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/spf13/cobra"
 
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/ctxfile"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
-// input reads what a single run starts from. Kernel objects that a file describes
-// become the environment's.
-func (s *session) input(f *runFlags, spec *ebpf.CollectionSpec, name string, link *program.LinkOptions, env *exec.Env) error {
-	var err error
+// inputFlags say what a single run starts from.
+type inputFlags struct {
+	data string
+	ctx  string
+}
+
+func (f *inputFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.data, "data", "", "run on one packet: `hex` digits, or @file; for types without packets, the context")
+	cmd.Flags().StringVar(&f.ctx, "ctx", "", "the context: a `file` in YAML or JSON that gives it by names, or hex digits as in linux/bpf.h, or @file of such bytes")
+}
+
+// read gives what a run of a spec's program starts from. Kernel objects that a file
+// describes become the environment's.
+func (f *inputFlags) read(spec *ebpf.CollectionSpec, name string, link *program.LinkOptions, env *exec.Env) (in vm.Input, err error) {
 	if f.data != "" {
-		if s.in.Data, err = bytesArg("data", f.data); err != nil {
-			return err
+		if in.Data, err = bytesArg("data", f.data); err != nil {
+			return in, err
 		}
+	}
+	p := spec.Programs[name]
+	typ, err := describe(p)
+	if err != nil {
+		return in, fmt.Errorf("program %s: %w", name, err)
+	}
+	if !typ.TakesData() && f.data != "" {
+		if f.ctx != "" {
+			return in, usagef("program %s sees no packet: give its context with --ctx alone", name)
+		}
+		return vm.Input{Ctx: in.Data}, nil
 	}
 	path, file := contextFile(f.ctx)
 	switch {
 	case f.ctx == "":
-		return nil
+		return in, nil
 	case !file:
-		s.in.Ctx, err = bytesArg("ctx", f.ctx)
-		return err
+		in.Ctx, err = bytesArg("ctx", f.ctx)
+		return in, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("--ctx: %w", err)
+		return in, fmt.Errorf("--ctx: %w", err)
 	}
-	target := &ctxfile.Target{Own: spec.Types, Data: s.in.Data}
-	p := spec.Programs[name]
-	if target.Type, err = describe(p); err != nil {
-		return fmt.Errorf("program %s: %w", name, err)
-	}
-	target.AttachTo, target.Attach = p.AttachTo, p.AttachType
+	target := &ctxfile.Target{Type: typ, Own: spec.Types, Data: in.Data, AttachTo: p.AttachTo, Attach: p.AttachType}
 	if target.Kernel, err = link.Types(spec); err != nil {
-		return err
+		return in, err
 	}
 	c, err := ctxfile.Parse(filepath.Base(path), text, target)
 	if err != nil {
-		return err
+		return in, err
 	}
-	s.in.Ctx = c.Ctx
-	return c.Into(env)
+	in.Ctx = c.Ctx
+	return in, c.Into(env)
 }
 
 // describe tells what is known of a program's type.

@@ -16,12 +16,11 @@ import (
 // runFlags are the flags of skep run.
 type runFlags struct {
 	object  objectFlags
+	input   inputFlags
 	out     outputFlag
 	pcap    string
 	net     string
 	write   string
-	data    string
-	ctx     string
 	world   string
 	repeat  uint32
 	count   uint64
@@ -71,8 +70,7 @@ describes.`,
 	flags.StringVar(&f.pcap, "pcap", "", "run over the packets of this capture `file` (pcap or pcapng, may be gzipped); - is standard input")
 	flags.StringVar(&f.write, "out", "", "write the packets that the program lets go on, as it left them, to this capture `file`")
 	flags.StringVar(&f.net, "net", "", "run in the network that this `file` describes (YAML): its programs, on --pcap's packets")
-	flags.StringVar(&f.data, "data", "", "run on one packet: `hex` digits, or @file; for types without packets, the context")
-	flags.StringVar(&f.ctx, "ctx", "", "the context: a `file` in YAML or JSON that gives it by names, or hex digits as in linux/bpf.h, or @file of such bytes")
+	f.input.register(cmd)
 	flags.StringVar(&f.world, "world", "", "what programs find around them, from this `file` in YAML or JSON: processes, sockets, cgroups, routes")
 	flags.Uint32Var(&f.repeat, "repeat", 1, "run on --data this many `times`")
 	flags.Uint64Var(&f.count, "count", 0, "stop after `n` packets; 0: all")
@@ -91,7 +89,7 @@ describes.`,
 
 func (f *runFlags) check() error {
 	packets := f.pcap != ""
-	single := f.data != "" || f.ctx != ""
+	single := f.input.data != "" || f.input.ctx != ""
 	switch {
 	case packets && single:
 		return usagef("--pcap runs over a capture, --data and --ctx on one packet or context: give one or the other")
@@ -128,7 +126,7 @@ func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 	if f.pcap != "" {
 		return s.overCapture(cmd.Context(), f)
 	}
-	if s.prog.Describe().Packet && f.data == "" {
+	if s.prog.Describe().Packet && f.input.data == "" {
 		return usagef("program %s sees packets: give it a capture with --pcap, or one packet with --data", s.prog.Name())
 	}
 	return s.once(cmd.Context(), f)

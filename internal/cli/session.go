@@ -61,7 +61,7 @@ func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.input(f, spec, names[0], &link, env); err != nil {
+	if s.in, err = f.input.read(spec, names[0], &link, env); err != nil {
 		return nil, err
 	}
 	s.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{
@@ -167,12 +167,6 @@ func (s *session) once(ctx context.Context, f *runFlags) error {
 	in := s.in
 	in.Repeat = f.repeat
 	typ := s.prog.Describe()
-	if !typ.TakesData() && f.data != "" {
-		if f.ctx != "" {
-			return usagef("program %s sees no packet: give its context with --ctx alone", s.prog.Name())
-		}
-		in.Data, in.Ctx = nil, in.Data
-	}
 	out := vm.Output{Ctx: make([]byte, len(in.Ctx))}
 	runErr := s.prog.Exec(ctx, &in, &out)
 	if err := s.say(); err != nil {
