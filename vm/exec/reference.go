@@ -40,8 +40,15 @@ type Kept struct {
 	Records   int        // reserved records of ring buffers
 }
 
-// EndRun takes back what the run that ends has kept.
+// EndRun takes back what the run that ends has kept, which is nearly always nothing.
 func (s *State) EndRun() Kept {
+	if len(s.References)|len(s.locks)|len(s.Acquired)|s.scratch == 0 {
+		return Kept{}
+	}
+	return s.takeBack()
+}
+
+func (s *State) takeBack() Kept {
 	var kept Kept
 	for i, r := range s.References {
 		if i == 0 {

@@ -135,6 +135,16 @@ func (p *Program) End(s *exec.State, insn int, err error) error {
 	return err
 }
 
+// Continue executes the program for an engine whose run tail-called it, after so many
+// tail calls, and gives its result. What the run keeps is for the engine to take back.
+func (p *Program) Continue(s *exec.State, tails int) (uint64, error) {
+	m, attach := machineOf(s), s.Attach
+	m.begin(s, p, Fast)
+	m.tails, s.Attach = tails, attach
+	m.execute(p.entry(m.checked))
+	return m.end()
+}
+
 // Fault is the error of a run that an instruction ends.
 func (p *Program) Fault(insn int, reason string) error {
 	f := &Fault{Prog: p.in.Name, Insn: insn, Text: p.in.text(insn), Reason: reason}

@@ -93,7 +93,13 @@ func (m *machine) begin(s *exec.State, p *Program, mode Mode) {
 
 // from executes a program from an op to its end, and takes back what it kept.
 func (m *machine) from(o *op) (uint64, error) {
-	s := m.state
+	m.execute(o)
+	m.err = m.prog.End(m.state, m.index(m.pc.at(-1)), m.err)
+	return m.end()
+}
+
+// execute executes a program from an op to its end.
+func (m *machine) execute(o *op) {
 	m.pc, m.limit = o, addr(o)
 	if m.refill(); m.err == nil {
 		m.loop(0)
@@ -104,8 +110,11 @@ func (m *machine) from(o *op) (uint64, error) {
 	if m.checked && m.err == nil {
 		m.returned()
 	}
-	m.err = m.prog.End(s, m.index(m.pc.at(-1)), m.err)
-	s.Budget += m.left()
+}
+
+// end gives the state back what is left of the budget, and the run's result.
+func (m *machine) end() (uint64, error) {
+	m.state.Budget += m.left()
 	m.prog = nil
 	return m.reg[isa.R0], m.err
 }

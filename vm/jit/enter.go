@@ -7,6 +7,8 @@ import "github.com/skep-ebpf/skep/vm/jit/abi"
 const hasBackend = true
 
 // For the trampoline.
+//
+//lint:ignore U1000 only assembly uses them
 const (
 	offGoSP = abi.OffGoSP
 	offGoBP = abi.OffGoBP

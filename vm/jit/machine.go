@@ -1,0 +1,232 @@
+package jit
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/jit/abi"
+)
+
+// slice is how many instructions run between two looks at State.Context, and so how
+// long native code may keep a garbage collection waiting: some 50 µs.
+const slice = 100_000
+
+// machine is the driver of a state's runs.
+type machine struct {
+	state *exec.State
+	stack uintptr // the native stack's first byte
+	c     *abi.Context
+	run
+}
+
+// run is what belongs to one run. One that a helper begins within another has its
+// own, and its frames below those of the other.
+type run struct {
+	prog   *Program   // the one whose code exited last; nil between runs
+	called []*Program // with prog, where there were tail calls: whose frames there may be
+	top    uintptr    // where the first frame begins
+	tails  int        // tail calls so far
+	err    error      // ends the run
+	thrown uint64     // the result, where err is errThrown
+}
+
+// errThrown ends what bpf_throw ended; it is no error to the caller.
+var errThrown = errors.New("the program threw an exception")
+
+// machineOf is the machine that runs programs on a state.
+func machineOf(s *exec.State) (*machine, error) {
+	if m, ok := s.JIT.(*machine); ok {
+		return m, nil
+	}
+	stack, err := s.Native()
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{state: s, stack: stack, c: (*abi.Context)(mem.At(stack))}
+	m.top = stack + stackTop
+	s.JIT = m
+	return m, nil
+}
+
+// execute runs a program from the beginning of one of its functions to the end, and
+// takes back what it kept. The function gets what args gives; without, the program's
+// context.
+func (m *machine) execute(p *Program, f *function, args func() ([5]uint64, [5]exec.Prov)) (uint64, error) {
+	if m.prog != nil {
+		return m.within(p, f, args)
+	}
+	defer m.leave() // also where a helper panics
+	s := m.state
+	p.Begin(s)
+	s.Engine = m
+	m.prog, m.err, m.tails = p, nil, 0
+	m.c.Budget, m.c.CPU = 0, uint64(s.CPU)
+	m.c.Args[0] = uint64(s.Ctx())
+	if args != nil {
+		m.c.Args, _ = args()
+	}
+	if m.refill(f.insn) {
+		m.call(f, m.top)
+	}
+	if m.err == errThrown {
+		m.caught()
+	}
+	s.Budget += m.c.Budget
+	return m.c.R0, p.End(s, p.exit, m.err)
+}
+
+// leave forgets the run.
+func (m *machine) leave() {
+	m.prog = nil
+	if len(m.called) > 0 {
+		clear(m.called)
+		m.called = m.called[:0]
+	}
+}
+
+// within executes a program for a helper of another one, whose frames are parked.
+func (m *machine) within(p *Program, f *function, args func() ([5]uint64, [5]exec.Prov)) (uint64, error) {
+	outer, context := m.run, *m.c
+	attach := m.state.Attach
+	defer func() { m.run, *m.c, m.state.Attach = outer, context, attach }()
+	m.run = run{top: context.SP &^ 15}
+	return m.execute(p, f, args)
+}
+
+// call runs a function on a frame that begins at sp, with the arguments in Args, and
+// leaves its result in R0.
+func (m *machine) call(f *function, sp uintptr) {
+	p := m.prog
+	if !m.room(p, f, sp) {
+		return
+	}
+	m.c.Func, m.c.SP = f.addr, sp
+	m.drive(p.enter)
+}
+
+// room reports whether a function's frames fit into the stack below sp, and ends the
+// run if they do not.
+func (m *machine) room(p *Program, f *function, sp uintptr) bool {
+	if sp-m.stack >= f.stack+abi.StackReserved {
+		return true
+	}
+	m.err = p.Fault(f.insn, fmt.Sprintf("the function takes %d bytes of the native stack, of which %d are left: calls, tail calls and callbacks lie too deep in one another", f.stack, sp-m.stack-abi.StackReserved))
+	return false
+}
+
+// drive enters native code at a stub and does what it exits for, until the function
+// that was entered returns or the run ends.
+func (m *machine) drive(stub uintptr) {
+	for {
+		enter(m.c, stub)
+		if m.c.Exit == abi.ExitDone {
+			return
+		}
+		if len(m.called) > 0 {
+			m.prog = m.owner(m.c.Resume)
+		}
+		p := m.prog
+		if m.c.Exit == abi.ExitHelper {
+			m.c.R0 = p.helpers[m.c.Arg](m.state, m.c.Args[0], m.c.Args[1], m.c.Args[2], m.c.Args[3], m.c.Args[4])
+		} else {
+			m.exited(p)
+		}
+		if m.err != nil {
+			return
+		}
+		stub = p.resume
+	}
+}
+
+// owner is the program whose code has an address.
+func (m *machine) owner(addr uintptr) *Program {
+	for _, p := range m.called {
+		if p.has(addr) {
+			return p
+		}
+	}
+	return m.prog
+}
+
+// refill begins the next slice of the budget; false where the run ends, at an
+// instruction.
+func (m *machine) refill(insn int) bool {
+	s := m.state
+	s.Budget += m.c.Budget
+	m.c.Budget = 0
+	err := error(interp.ErrBudget)
+	if s.Budget >= 0 {
+		err = s.Context.Err()
+	}
+	if err != nil {
+		m.err = fmt.Errorf("program %s ended at instruction %d: %w", m.prog.Name(), insn, err)
+		return false
+	}
+	m.c.Budget = min(s.Budget, slice)
+	s.Budget -= m.c.Budget
+	return true
+}
+
+// Callback implements [exec.Engine]: it runs a function of the program that called
+// the helper, on frames below those that are parked.
+func (m *machine) Callback(_ *exec.State, fn uint32, args *[5]uint64, _ *[5]exec.Prov) (uint64, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
+	p, sp, resume := m.prog, m.c.SP, m.c.Resume
+	f := p.function(int(fn))
+	if f == nil {
+		m.err = p.Fault(int(fn), "a helper calls this instruction, which begins no function")
+		return 0, m.err
+	}
+	if m.c.Budget -= f.cost; m.c.Budget < 0 && !m.refill(f.insn) {
+		return 0, m.err
+	}
+	m.c.Args = *args
+	if m.call(f, sp&^15); m.err != nil {
+		return 0, m.err
+	}
+	m.prog, m.c.SP, m.c.Resume = p, sp, resume
+	return m.c.R0, nil
+}
+
+// Func implements [exec.Engine].
+func (m *machine) Func(fn uint32) exec.Func {
+	return later{m.prog, m.prog.function(int(fn))}
+}
+
+// Throw implements [exec.Engine].
+func (m *machine) Throw(result uint64) {
+	if m.err == nil {
+		m.err, m.thrown = errThrown, result
+	}
+}
+
+// Fail implements [exec.Engine].
+func (m *machine) Fail(err error) {
+	if m.err == nil {
+		m.err = err
+	}
+}
+
+// caught goes on where an exception leads: in the function that the program names,
+// on its first frame and with the number that was thrown, or else to the end with
+// that number as the result.
+func (m *machine) caught() {
+	m.err, m.c.R0 = nil, m.thrown
+	insn := m.prog.Input().Exception
+	if insn == 0 {
+		return
+	}
+	f := m.prog.function(insn)
+	if m.c.Budget -= f.cost; m.c.Budget < 0 && !m.refill(insn) {
+		return
+	}
+	m.c.Args[0] = m.thrown
+	if m.call(f, m.top); m.err == errThrown {
+		m.err = m.prog.Fault(insn, "the function that an exception goes on in throws one itself")
+	}
+}

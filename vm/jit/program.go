@@ -1,0 +1,142 @@
+package jit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+
+	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/helper"
+	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/jit/abi"
+	"github.com/skep-ebpf/skep/vm/jit/ir"
+)
+
+// Program is a program as machine code. It does not change; any number of states may
+// run it at the same time. The program that it embeds is the same one for the
+// interpreter, which runs it where a run is to be checked.
+type Program struct {
+	*interp.Program
+
+	code *mem.Code
+	free runtime.Cleanup
+	// The addresses of stubs.
+	enter, resume, ret uintptr
+
+	helpers []helper.Func // by the number that an exit has
+	main    *function
+	funcs   []function // by their first instructions
+	lines   []ir.Line  // which instructions the code comes from
+	exit    int        // an instruction that ends the program
+}
+
+// function is one that Go may enter.
+type function struct {
+	insn  int
+	addr  uintptr
+	stack uintptr // bytes of native stack that a call takes
+	cost  int64   // what a call back takes of the budget
+}
+
+// load makes a program's code executable. funcs are what the code was made from,
+// helpers what its exits number.
+func load(p *interp.Program, code *ir.Code, funcs []*ir.Func, helpers []*helper.Helper) (*Program, error) {
+	text, err := mem.NewCode(code.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("load machine code of program %s: %w", p.Name(), err)
+	}
+	at := func(offset uint32) uintptr { return text.Addr() + uintptr(offset) }
+	prog := &Program{
+		Program: p, code: text, lines: code.Lines,
+		enter: at(code.Enter), resume: at(code.Resume), ret: at(code.Return),
+	}
+	for _, h := range helpers {
+		prog.helpers = append(prog.helpers, h.Func)
+	}
+	insns := p.Input().Insns
+	prog.exit = slices.IndexFunc(insns, func(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.JmpEXIT })
+	for i, f := range funcs {
+		if f.Entry < 0 {
+			continue // a routine that only native code calls
+		}
+		prog.funcs = append(prog.funcs, function{f.Entry, at(code.Entries[i]), uintptr(code.Stacks[i]), int64(len(insns) - f.Entry)})
+	}
+	slices.SortFunc(prog.funcs, func(f, g function) int { return f.insn - g.insn })
+	for i := range prog.funcs[1:] {
+		prog.funcs[i].cost = int64(prog.funcs[i+1].insn - prog.funcs[i].insn)
+	}
+	prog.main = &prog.funcs[0]
+	prog.free = runtime.AddCleanup(prog, func(text *mem.Code) { _ = text.Free() }, text)
+	if err := writeSymbols(prog, code, funcs); err != nil {
+		return nil, errors.Join(err, prog.Close())
+	}
+	return prog, nil
+}
+
+// Close gives the memory of the machine code back, which otherwise happens when
+// nobody knows the program any more. It must not be called while the program runs.
+func (p *Program) Close() error {
+	p.free.Stop()
+	return p.code.Free()
+}
+
+// function is the one that begins at an instruction; nil where none does that Go may
+// enter.
+func (p *Program) function(insn int) *function {
+	i, ok := slices.BinarySearchFunc(p.funcs, insn, func(f function, insn int) int { return f.insn - insn })
+	if !ok {
+		return nil
+	}
+	return &p.funcs[i]
+}
+
+// has reports whether an address lies in the program's code.
+func (p *Program) has(addr uintptr) bool { return addr-p.code.Addr() < uintptr(len(p.code.Bytes())) }
+
+// insn is the instruction whose code ends at an address or has it; -1 where that is not
+// known.
+func (p *Program) insn(behind uintptr) int {
+	off := uint32(behind - p.code.Addr())
+	i, _ := slices.BinarySearchFunc(p.lines, off, func(l ir.Line, off uint32) int { return cmp.Compare(l.Off, off) })
+	if i == 0 {
+		return -1
+	}
+	return int(p.lines[i-1].At)
+}
+
+// Run executes the program on a state that the type's Setup made ready, and gives its
+// R0. An error is a [*interp.Fault] where the program did what it must not, or is
+// [interp.ErrBudget] or that of State.Context where the run was ended.
+func (p *Program) Run(s *exec.State) (uint64, error) {
+	m, err := machineOf(s)
+	if err != nil {
+		return 0, err
+	}
+	return m.execute(p, p.main, nil)
+}
+
+// later is a function of a program that is called after the run that named it.
+type later struct {
+	prog *Program
+	fn   *function
+}
+
+// Program implements [exec.Func].
+func (l later) Program() any { return l.prog.Program }
+
+// Run implements [exec.Func].
+func (l later) Run(s *exec.State, args func() ([5]uint64, [5]exec.Prov)) (uint64, error) {
+	m, err := machineOf(s)
+	if err != nil {
+		return 0, err
+	}
+	return m.execute(l.prog, l.fn, args)
+}
+
+// stackTop is where the first frame of a native stack begins, from the stack's
+// beginning.
+const stackTop = abi.StackBytes - 16
