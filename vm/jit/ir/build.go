@@ -97,7 +97,17 @@ func (b *builder) jump(to int32) {
 // branch ends the block: it leads to another one if a cond c, or a cond n where c
 // is None, and else to a new one, in which it goes on.
 func (b *builder) branch(flag Flag, cond Cond, a, c Var, n uint64, to int32) {
-	b.add(Ins{Op: Branch, Cond: cond, Flag: flag, Size: 8, Dst: None, A: a, B: c, C: None, Imm: int64(n)})
+	b.test(Ins{Cond: cond, Flag: flag, Size: 8, A: a, B: c, Imm: int64(n)}, to)
+}
+
+// branch4 compares four bytes of a and c.
+func (b *builder) branch4(cond Cond, a, c Var, to int32) {
+	b.test(Ins{Cond: cond, Size: 4, A: a, B: c}, to)
+}
+
+func (b *builder) test(i Ins, to int32) {
+	i.Op, i.Dst, i.C = Branch, None, None
+	b.add(i)
 	next := b.block()
 	b.end(to, next)
 	b.lay(b.section, next)

@@ -12,6 +12,7 @@ const (
 	mapLookup       = 1
 	mapUpdate       = 2
 	processorID     = 8
+	bpfLoop         = 181
 	mapLookupPerCPU = 195
 )
 
@@ -23,7 +24,7 @@ const maxInlineValue = 64
 // what the helpers would.
 func (p *Program) Expand(c *Calls) {
 	p.Calls = c
-	e := &expander{calls: c, lookups: make([]int64, len(c.Maps))}
+	e := &expander{prog: p, calls: c, lookups: make([]int64, len(c.Maps))}
 	for _, f := range p.Funcs {
 		if f.callsHelpers() {
 			e.function(f)
@@ -55,10 +56,11 @@ func (p *Program) prepend(routines []*Func) {
 
 // expander rewrites functions.
 type expander struct {
+	prog     *Program
 	calls    *Calls
 	routines []*Func
 	lookups  []int64 // by map: what calls the routine that looks keys up in it, or 0
-	key      Var     // the function's, for the address of a key that the helper may be asked for
+	kept     []Var   // variables of the function for what an expansion keeps over a call; nil: there are too few
 	*builder
 }
 
@@ -74,21 +76,28 @@ func (f *Func) callsHelpers() bool {
 	return false
 }
 
-// site is a call: its instruction, and what is behind it in its block.
+// site is a call: its instruction, and those before and behind it in its block.
 type site struct {
-	call *Ins
-	rest []Ins
-	succ [2]int32
+	before []Ins
+	call   *Ins
+	rest   []Ins
+	succ   [2]int32
 }
 
 // expansion gives the method that writes what belongs in the place of a call, and
 // what is behind it; nil where the call stays.
-func (e *expander) expansion(i *Ins) func(*expander, site) {
-	switch h := e.calls.Helpers[i.Imm]; h.ID {
+func (e *expander) expansion(s site) func(*expander, site) {
+	switch h := e.calls.Helpers[s.call.Imm]; h.ID {
+	case 0:
+		return kfuncExpansion(h.Name)
 	case processorID:
 		return (*expander).processorID
+	case bpfLoop:
+		if e.kept != nil && e.callback(s) >= 0 {
+			return (*expander).loop
+		}
 	case mapLookup, mapUpdate, mapLookupPerCPU:
-		m := e.mapOf(i)
+		m := e.mapOf(s.call)
 		if m == nil {
 			return nil
 		}
@@ -98,9 +107,24 @@ func (e *expander) expansion(i *Ins) func(*expander, site) {
 			return nil
 		case layout.N != 0:
 			return e.arrayExpansion(h.ID, m.Info())
-		case h.ID == mapLookup && layout.Hash.KeySize <= maxNativeKey && e.key != None:
+		case h.ID == mapLookup && layout.Hash.KeySize <= maxNativeKey && e.kept != nil:
 			return (*expander).hashLookup
 		}
+	}
+	return nil
+}
+
+// kfuncExpansion is expansion for a kernel function.
+func kfuncExpansion(name string) func(*expander, site) {
+	switch name {
+	case "bpf_iter_num_new":
+		return (*expander).iterNumNew
+	case "bpf_iter_num_next":
+		return (*expander).iterNumNext
+	case "bpf_iter_num_destroy":
+		return (*expander).iterNumDestroy
+	case "bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_preempt_disable", "bpf_preempt_enable":
+		return (*expander).nothing
 	}
 	return nil
 }
@@ -126,7 +150,10 @@ func (e *expander) mapOf(i *Ins) maps.Map {
 // function rewrites a function.
 func (e *expander) function(f *Func) {
 	old := f.Blocks
-	e.key = f.NewVar()
+	e.kept = nil
+	if f.Vars+3 <= MaxVars {
+		e.kept = []Var{f.NewVar(), f.NewVar(), f.NewVar()}
+	}
 	e.builder = &builder{f: f, blocks: make([]Block, len(old), 2*len(old))}
 	for i := range old {
 		e.begin(int32(i))
@@ -140,9 +167,10 @@ func (e *expander) run(ins []Ins, succ [2]int32) {
 	for k := range ins {
 		i := &ins[k]
 		if i.Op == Helper {
-			if write := e.expansion(i); write != nil {
+			s := site{ins[:k], i, ins[k+1:], succ}
+			if write := e.expansion(s); write != nil {
 				e.from = i.At
-				write(e, site{i, ins[k+1:], succ})
+				write(e, s)
 				return
 			}
 		}
@@ -151,28 +179,30 @@ func (e *expander) run(ins []Ins, succ [2]int32) {
 	e.end(succ[:]...)
 }
 
-// found goes on behind a lookup whose result is in R0, and which came to the block
-// miss where it found nothing. Mostly a program then asks whether the result is
-// NULL, which is known here.
-func (e *expander) found(miss int32, s site) {
-	if n, null, other := nullTest(s); n >= 0 {
-		e.copy(s.rest[:n]...)
-		e.from = s.rest[n].At
-		e.jump(other)
-		e.beginCold(miss)
-		e.constant(0, 0)
-		e.copy(s.rest[:n]...)
-		e.jump(null)
+// found goes on behind a call whose result is in R0, an address. Where it is NULL
+// the call came to the block miss, which begins with what write writes. Mostly a
+// program then asks whether the result is NULL, which is known here.
+func (e *expander) found(miss int32, write func(), s site) {
+	n, null, other := nullTest(s)
+	if n < 0 {
+		e.join(miss, write, s)
 		return
 	}
-	e.join(miss, s)
+	e.copy(s.rest[:n]...)
+	e.jump(other)
+	e.beginCold(miss)
+	write()
+	e.constant(0, 0)
+	e.copy(s.rest[:n]...)
+	e.jump(null)
 }
 
-// join goes on behind a lookup on both ways.
-func (e *expander) join(miss int32, s site) {
+// join goes on behind such a call on both ways.
+func (e *expander) join(miss int32, write func(), s site) {
 	next := e.block()
 	e.jump(next)
 	e.beginCold(miss)
+	write()
 	e.constant(0, 0)
 	e.jump(next)
 	e.begin(next)
@@ -221,10 +251,10 @@ func (e *expander) arrayLookup(s site) {
 	e.arrayElem(&layout, miss)
 	if layout.Handles {
 		e.load(Load, 0, 0, 0, 4)
-		e.join(miss, s)
+		e.join(miss, func() {}, s)
 		return
 	}
-	e.found(miss, s)
+	e.found(miss, func() {}, s)
 }
 
 // arrayElem makes R0 the address of the value whose index R2 leads to, of the CPU
@@ -270,13 +300,13 @@ func (e *expander) arrayUpdate(s site) {
 // of the helper if that does not know.
 func (e *expander) hashLookup(s site) {
 	ask, next := e.block(), e.block()
-	e.mov(e.key, 2)
+	e.mov(e.kept[0], 2)
 	e.add(Ins{Op: Call, Dst: 0, A: None, B: None, C: None, N: 2, Imm: e.lookup(s.call.Off - 1)})
 	e.branch(Cold, Eq, 0, None, undecided, ask)
 	e.jump(next)
 	e.beginCold(ask)
 	e.constant(1, uint64(e.mapOf(s.call).Info().Handle))
-	e.mov(2, e.key)
+	e.mov(2, e.kept[0])
 	e.copy(*s.call)
 	e.jump(next)
 	e.begin(next)

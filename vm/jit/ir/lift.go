@@ -131,6 +131,12 @@ func (l *lifter) function(i int) error {
 				return err
 			}
 			total = min(total+l.weight[l.endOf(callee)-1], maxWeight)
+		case ins.IsWide() && ins.Src == isa.PseudoFunc && l.reached(at):
+			if callee := l.startOf(at, ins); l.index[callee] == 0 { // for a helper to call
+				if err := l.function(callee); err != nil {
+					return err
+				}
+			}
 		case ins.Op == isa.ClassJMP|isa.JmpCALL:
 			total += helperWeight
 		}
@@ -145,7 +151,8 @@ func (l *lifter) function(i int) error {
 	return nil
 }
 
-// startOf is which function a call of a function calls, callee its index in the
+// startOf is which function a call of a function calls, or an instruction gives the
+// address of, callee its index in the
 // program, from 1.
 func (l *lifter) startOf(at int, ins isa.Instruction) int {
 	i, _ := slices.BinarySearch(l.starts, at+1+int(ins.Imm))

@@ -12,7 +12,7 @@ var operators = [...]string{
 }
 
 var names = [...]string{
-	Nop: "nop", Zext: "zext", Sext: "sext", Bswap: "bswap", Load: "load", LoadSext: "loadsext", Store: "store",
+	Nop: "nop", Context: "context", Zext: "zext", Sext: "sext", Bswap: "bswap", Load: "load", LoadSext: "loadsext", Store: "store",
 	AtomicAdd: "add", AtomicAnd: "and", AtomicOr: "or", AtomicXor: "xor", Xchg: "xchg", Cmpxchg: "cmpxchg",
 	LoadAcquire: "acquire", StoreRelease: "release", Call: "call", Helper: "helper", CallX: "callx",
 	TailCall: "tailcall", Slow: "slow", Packet: "packet", Fuel: "fuel", Jump: "goto", Return: "return", Trap: "trap",
