@@ -34,18 +34,25 @@ type Options struct {
 // Emit makes a program's code. The functions have to be coloured. The same program
 // and options give the same code.
 func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
-	n := 0
+	total, most, blocks := 0, 0, 0 // instructions in the program, and in a function
 	for _, f := range p.Funcs {
+		n := 0
 		for i := range f.Blocks {
 			n += len(f.Blocks[i].Ins)
 		}
+		total, most, blocks = total+n, max(most, n), max(blocks, len(f.Blocks))
 	}
 	e := &emitter{
-		opts:  opts,
-		prog:  p,
-		pad:   padding{opts.Seed},
-		out:   make([]byte, 0, 256+8*n),
-		lines: make([]ir.Line, 0, n),
+		asm:     asm{code: make([]byte, 8*most+1024)},
+		opts:    opts,
+		prog:    p,
+		pad:     padding{opts.Seed},
+		out:     make([]byte, 0, 8*total+1024),
+		entries: make([]uint32, 0, len(p.Funcs)),
+		lines:   make([]ir.Line, 0, total),
+		starts:  make([]start, 0, most+16),
+		points:  make([]point, 0, 4*blocks+16),
+		labels:  make([]int32, 0, 2*blocks+16),
 	}
 	e.stubs()
 	for i := range p.Funcs {

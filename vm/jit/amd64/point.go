@@ -96,18 +96,30 @@ func (e *emitter) finish() uint32 {
 		e.putIn(p, entry)
 	}
 	e.out = append(e.out, e.code[done:e.n]...)
+	e.addLines(entry)
+	return uint32(entry)
+}
+
+// addLines notes where the instructions begin that have code.
+func (e *emitter) addLines(entry int32) {
+	first := len(e.lines)
 	for _, s := range e.starts {
 		off := s.off
 		if s.points > 0 {
 			p := &e.points[s.points-1]
 			off += p.off + p.size()
 		}
-		if n := len(e.lines); n > 0 && e.lines[n-1].Func == int32(e.fn) && e.lines[n-1].At == s.at {
-			continue
+		line := ir.Line{Off: uint32(entry + off), Func: int32(e.fn), At: s.at}
+		if n := len(e.lines); n > first {
+			if last := &e.lines[n-1]; last.At == line.At {
+				continue
+			} else if last.Off == line.Off { // has no code
+				*last = line
+				continue
+			}
 		}
-		e.lines = append(e.lines, ir.Line{Off: uint32(entry + off), Func: int32(e.fn), At: s.at})
+		e.lines = append(e.lines, line)
 	}
-	return uint32(entry)
 }
 
 // settle finds out where the labels lie with the jumps as long as they are.
