@@ -43,27 +43,31 @@ func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
 		total, most, blocks = total+n, max(most, n), max(blocks, len(f.Blocks))
 	}
 	e := &emitter{
-		asm:     asm{code: make([]byte, 8*most+1024)},
-		opts:    opts,
-		prog:    p,
-		pad:     padding{opts.Seed},
-		out:     make([]byte, 0, 8*total+1024),
-		entries: make([]uint32, 0, len(p.Funcs)),
-		lines:   make([]ir.Line, 0, total),
-		starts:  make([]start, 0, most+16),
-		points:  make([]point, 0, 4*blocks+16),
-		labels:  make([]int32, 0, 2*blocks+16),
+		asm: asm{code: make([]byte, 8*most+1024)},
+		Code: ir.Code{
+			Bytes:   make([]byte, 0, 8*total+1024),
+			Entries: make([]uint32, 0, len(p.Funcs)),
+			Stacks:  make([]uint32, 0, len(p.Funcs)),
+			Lines:   make([]ir.Line, 0, total),
+		},
+		opts:   opts,
+		prog:   p,
+		pad:    padding{opts.Seed},
+		starts: make([]start, 0, most+16),
+		points: make([]point, 0, 4*blocks+16),
+		labels: make([]int32, 0, 2*blocks+16),
 	}
 	e.stubs()
 	for i := range p.Funcs {
 		if err := e.function(i); err != nil {
 			return nil, err
 		}
-		if len(e.out) > math.MaxInt32/2 {
+		if len(e.Bytes) > math.MaxInt32/2 {
 			return nil, fmt.Errorf("compile function %s: the program has more than 1 GiB of code", p.Funcs[i].Name)
 		}
 	}
-	return &ir.Code{Bytes: e.out, Enter: e.enter, Resume: e.resume, Entries: e.entries, Lines: e.lines}, nil
+	code := e.Code
+	return &code, nil
 }
 
 // emitter is the state of making one program.
@@ -74,17 +78,13 @@ type emitter struct {
 	pad  padding
 	err  error // the first one
 
-	// What is finished.
-	out     []byte
-	entries []uint32
-	lines   []ir.Line
-	enter   uint32 // offsets of the stubs
-	resume  uint32
-	leaving uint32
+	ir.Code        // what is finished
+	leaving uint32 // offset of the stub that leaves
 
 	// What is known of the function in the making.
 	fn     int
 	f      *ir.Func
+	deep   uint32     // bytes of stack that the deepest function takes that it calls
 	regs   [64]ir.Reg // of the variables
 	frame  int32      // bytes from SP to Frame
 	slots  [16]int32  // where a register is saved, above SP
@@ -99,7 +99,7 @@ type emitter struct {
 // function makes the code of one function.
 func (e *emitter) function(n int) error {
 	f := e.prog.Funcs[n]
-	e.fn, e.f, e.n = n, f, 0
+	e.fn, e.f, e.n, e.deep = n, f, 0, 0
 	e.regs = f.Regs
 	copy(e.regs[:], Target.Fixed[:])
 	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
@@ -134,7 +134,8 @@ func (e *emitter) function(n int) error {
 	if e.err != nil {
 		return fmt.Errorf("compile function %s: %w", f.Name, e.err)
 	}
-	e.entries = append(e.entries, e.finish())
+	e.Entries = append(e.Entries, e.finish())
+	e.Stacks = append(e.Stacks, 8+uint32(e.frame)+e.deep)
 	return nil
 }
 

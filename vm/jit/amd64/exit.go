@@ -32,7 +32,7 @@ func (e *emitter) stubs() {
 	e.n = 0
 	e.room(512)
 
-	e.enter = uint32(e.n)
+	e.Enter = uint32(e.n)
 	e.rm(opLoad, 8, rsp, ctxAt(context, abi.OffSP))
 	for k, r := range Target.Fixed[1:] {
 		e.rm(opLoad, 8, r, argAt(context, k))
@@ -43,8 +43,9 @@ func (e *emitter) stubs() {
 	e.rm(opStore, 8, rax, ctxAt(rdx, abi.OffR0))
 	e.constant(exitCode, abi.ExitDone)
 	e.backToGo(rdx)
+	e.Return = uint32(e.n) - 1 // with which that ends
 
-	e.resume = uint32(e.n)
+	e.Resume = uint32(e.n)
 	e.rm(opLoad, 8, rsp, ctxAt(context, abi.OffSP))
 	e.rm(opLoad, 8, budget, ctxAt(context, abi.OffBudget))
 	e.rm(opLoad, 8, rax, ctxAt(context, abi.OffR0))
@@ -59,7 +60,7 @@ func (e *emitter) stubs() {
 	e.rm(opStore, 8, resumeAt, ctxAt(rax, abi.OffResume))
 	e.backToGo(rax)
 
-	e.out = append(e.out, e.code[:e.n]...)
+	e.Bytes = append(e.Bytes, e.code[:e.n]...)
 }
 
 // backToGo ends the stubs that leave; the context's address is in r.
@@ -138,7 +139,8 @@ func (e *emitter) each(o opcode, i *ir.Ins) {
 func (e *emitter) call(i *ir.Ins) {
 	e.save(i)
 	if e.err == nil {
-		e.point(pointCall, int32(e.entries[i.Imm]), 0)
+		e.point(pointCall, int32(e.Entries[i.Imm]), 0)
+		e.deep = max(e.deep, e.Stacks[i.Imm])
 	}
 	e.restore(i)
 }

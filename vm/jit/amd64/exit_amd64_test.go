@@ -156,7 +156,14 @@ func TestCalls(t *testing.T) {
 		live = append(live, 0, i.Live)
 	}
 	n := newNative(t, &p, Options{})
+	if n.out.Bytes[n.out.Return] != 0xc3 {
+		t.Errorf("what should be a return is %#x", n.out.Bytes[n.out.Return])
+	}
 	for k := 1; k < len(p.Funcs); k += 2 {
+		inner, outer := n.out.Stacks[k-1], n.out.Stacks[k]
+		if least := uint32(8 + p.Funcs[k-1].Frame); inner != least || outer < least+8+frameBytes {
+			t.Errorf("function %d takes %d bytes of stack, %d of them for the function that it calls, which has a frame of %d", k, outer, inner, least)
+		}
 		for v := range s.in {
 			s.in[v] = r.number()
 		}

@@ -87,22 +87,22 @@ func (e *emitter) finish() uint32 {
 		e.settle()
 	}
 	e.align()
-	entry := int32(len(e.out))
+	entry := int32(len(e.Bytes))
 	done := int32(0)
 	for k := range e.points {
 		p := &e.points[k]
-		e.out = append(e.out, e.code[done:p.at]...)
+		e.Bytes = append(e.Bytes, e.code[done:p.at]...)
 		done = p.at
 		e.putIn(p, entry)
 	}
-	e.out = append(e.out, e.code[done:e.n]...)
+	e.Bytes = append(e.Bytes, e.code[done:e.n]...)
 	e.addLines(entry)
 	return uint32(entry)
 }
 
 // addLines notes where the instructions begin that have code.
 func (e *emitter) addLines(entry int32) {
-	first := len(e.lines)
+	first := len(e.Lines)
 	for _, s := range e.starts {
 		off := s.off
 		if s.points > 0 {
@@ -110,15 +110,15 @@ func (e *emitter) addLines(entry int32) {
 			off += p.off + p.size()
 		}
 		line := ir.Line{Off: uint32(entry + off), Func: int32(e.fn), At: s.at}
-		if n := len(e.lines); n > first {
-			if last := &e.lines[n-1]; last.At == line.At {
+		if n := len(e.Lines); n > first {
+			if last := &e.Lines[n-1]; last.At == line.At {
 				continue
 			} else if last.Off == line.Off { // has no code
 				*last = line
 				continue
 			}
 		}
-		e.lines = append(e.lines, line)
+		e.Lines = append(e.Lines, line)
 	}
 }
 
@@ -165,29 +165,29 @@ func (e *emitter) putIn(p *point, entry int32) {
 	case pointJump, pointCond, pointAddress:
 		to = entry + e.labels[p.target]
 	}
-	d := to - int32(len(e.out)) - p.size()
+	d := to - int32(len(e.Bytes)) - p.size()
 	switch {
 	case p.kind == pointCond && p.short:
-		e.out = append(e.out, 0x70|p.cc, byte(d))
+		e.Bytes = append(e.Bytes, 0x70|p.cc, byte(d))
 		return
 	case p.short:
-		e.out = append(e.out, 0xeb, byte(d))
+		e.Bytes = append(e.Bytes, 0xeb, byte(d))
 		return
 	case p.kind == pointCond:
-		e.out = append(e.out, 0x0f, 0x80|p.cc)
+		e.Bytes = append(e.Bytes, 0x0f, 0x80|p.cc)
 	case p.kind == pointAddress:
-		e.out = append(e.out, 0x4c, 0x8d, 0x0d) // lea r9, [rip + d]
+		e.Bytes = append(e.Bytes, 0x4c, 0x8d, 0x0d) // lea r9, [rip + d]
 	case p.kind == pointCall:
-		e.out = append(e.out, 0xe8)
+		e.Bytes = append(e.Bytes, 0xe8)
 	default:
-		e.out = append(e.out, 0xe9)
+		e.Bytes = append(e.Bytes, 0xe9)
 	}
-	e.out = binary.LittleEndian.AppendUint32(e.out, uint32(d))
+	e.Bytes = binary.LittleEndian.AppendUint32(e.Bytes, uint32(d))
 }
 
 // align fills the finished code up to a multiple of 16 bytes.
 func (e *emitter) align() {
-	for len(e.out)%16 != 0 {
-		e.out = append(e.out, 0xcc)
+	for len(e.Bytes)%16 != 0 {
+		e.Bytes = append(e.Bytes, 0xcc)
 	}
 }
