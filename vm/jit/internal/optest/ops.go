@@ -1,0 +1,124 @@
+package optest
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/vm/jit/ir"
+)
+
+// Operations runs each operation count times with each way to make code, a few
+// times with different numbers.
+func (b *Backend) Operations(t *testing.T, count int) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	vars, _ := b.variables()
+	r := &random{rand.New(rand.NewPCG(seed, 1)), vars}
+	for _, name := range slices.Sorted(maps.Keys(b.Emit)) {
+		t.Run(name, func(t *testing.T) {
+			p, at := &ir.Program{}, []*ir.Ins{}
+			for n := range ordinary {
+				p.Funcs = append(p.Funcs, b.callee(n))
+			}
+			for op := ir.Add; op <= ir.Branch; op++ {
+				if op == ir.Jump {
+					continue // each function has some
+				}
+				for range count {
+					more := []int{0, 0, 4096, 70_000}[r.IntN(4)]
+					i := r.instruction(op, fixed+more)
+					p.Funcs = append(p.Funcs, b.around(i, more, r.IntN(3)))
+					p.Funcs = append(p.Funcs, b.caller(len(p.Funcs)-1))
+					at = append(at, &i)
+				}
+			}
+			code, err := b.Emit[name](p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := b.native(t, code)
+			block, err := mem.New(uint64(unsafe.Sizeof(shared{})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer block.Free()
+			for k, i := range at {
+				for range 5 {
+					fn := ordinary + 2*k
+					r.once(n, fn, i, (*shared)(mem.At(block.Addr())), p.Funcs[fn].Frame)
+				}
+			}
+		})
+	}
+}
+
+// once runs an instruction in its function, called by the one behind it.
+func (r *random) once(n *native, fn int, i *ir.Ins, s *shared, frame int) {
+	n.t.Helper()
+	given := state{base: addressOf(&s.memory[0])}
+	r.state(i, &given)
+	r.reply(n, i, &given)
+	*s = given.shared
+	got := state{reply: given.reply}
+	n.ctx.Args[0], n.ctx.Budget = addressOf(&s.vars[0]), given.budget
+	r0 := n.run(fn+1, got.serve)
+	got.shared, got.budget = *s, n.ctx.Budget
+
+	want := given
+	want.frame, want.low, want.went = s.frame, s.frame-uint64(frame), 1
+	if i.Op == ir.Context {
+		want.vars[i.Dst] = uint64(uintptr(unsafe.Pointer(n.ctx)))
+	} else {
+		want.evaluate(i)
+	}
+	diff := got.exitsDiffer(&want)
+	switch {
+	case diff != "":
+	case r0 != given.reply.result+found:
+		diff = fmt.Sprintf("ends with %#x, not %#x", r0, given.reply.result+found)
+	case !given.reply.ends:
+		diff = got.differs(&want, r.matter(i))
+	}
+	if diff != "" {
+		n.t.Fatalf("%+v: %s\ngiven %#x\n% x", *i, diff, given.vars, n.function(fn))
+	}
+}
+
+func addressOf(p *uint64) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
+
+// matter are the variables that are looked at behind an instruction.
+func (r *random) matter(i *ir.Ins) (vars ir.Set) {
+	if i.Leaves() {
+		return i.Live | ir.Of(i.Dst)
+	}
+	for _, v := range r.vars {
+		vars |= ir.Of(v)
+	}
+	switch {
+	case i.Op == ir.Mov || i.Op == ir.Load || i.Op == ir.LoadSext || i.Op == ir.Store && i.C != ir.None:
+		return vars
+	}
+	return vars&^(ir.Of(ir.Scratch0)|ir.Of(ir.Scratch1)) | ir.Of(i.Dst)
+}
+
+// reply is what Go answers to exits. Now and then it is that the function ends: with
+// R0, or as another program does.
+func (r *random) reply(n *native, i *ir.Ins, s *state) {
+	s.reply = reply{r0: r.number(), r1: r.number(), result: returned}
+	if r.half() {
+		return
+	}
+	switch {
+	case i.Op == ir.Packet:
+		s.reply.arg, s.reply.ends, s.reply.result = 1, true, s.reply.r0
+	case i.Op == ir.TailCall && r.half():
+		s.reply.arg, s.reply.ends, s.reply.result = uint64(n.addr(n.code.Return)), true, s.reply.r0
+	case i.Op == ir.TailCall:
+		s.reply.arg, s.reply.ends, s.reply.result = uint64(n.addr(n.code.Entries[first])), true, s.reply.r1
+	}
+}
