@@ -1,5 +1,7 @@
 //go:build amd64 || arm64
 
+//lint:file-ignore U1000 only assembly uses the constants
+
 package jit
 
 import "github.com/skep-ebpf/skep/vm/jit/abi"
@@ -7,8 +9,6 @@ import "github.com/skep-ebpf/skep/vm/jit/abi"
 const hasBackend = true
 
 // For the trampoline.
-//
-//lint:ignore U1000 only assembly uses them
 const (
 	offGoSP = abi.OffGoSP
 	offGoBP = abi.OffGoBP

@@ -94,8 +94,10 @@ func (p *Program) function(insn int) *function {
 	return &p.funcs[i]
 }
 
-// has reports whether an address lies in the program's code.
-func (p *Program) has(addr uintptr) bool { return addr-p.code.Addr() < uintptr(len(p.code.Bytes())) }
+// has reports whether the code that ends at an address is the program's.
+func (p *Program) has(behind uintptr) bool {
+	return behind-1-p.code.Addr() < uintptr(len(p.code.Bytes()))
+}
 
 // insn is the instruction whose code ends at an address or has it; -1 where that is not
 // known.

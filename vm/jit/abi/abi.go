@@ -26,6 +26,9 @@
 // The stubs rather than Go's assembly change stacks, so that a profiler which
 // interrupts Go's code always finds Go's stack there.
 //
+// Where to resume is behind the code that leaves, also where that is for good: it tells
+// Go which instruction of which program it was.
+//
 // All registers may be changed when native code goes on behind a leave, but for the
 // stack pointer, the budget register, and R0, which has the result. It is for the
 // caller to have saved what it still needs.

@@ -212,8 +212,7 @@ func (e *emitter) fuel(i *ir.Ins) {
 // trap leaves for good.
 func (e *emitter) trap(i *ir.Ins) {
 	e.constant(exitArg, int64(i.At))
-	e.constant(exitCode, abi.ExitTrap)
-	e.point(pointTail, int32(e.leaving), 0)
+	e.leave(abi.ExitTrap)
 }
 
 // arguments moves what an instruction that Go does works on to R1, R2 and R3: address

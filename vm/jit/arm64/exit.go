@@ -157,7 +157,5 @@ func (e *emitter) outOfFuel(i *ir.Ins) {
 
 // trap leaves native code where it does not go on.
 func (e *emitter) trap(i *ir.Ins) {
-	e.constant(scratch1, uint64(i.At))
-	e.constant(scratch0, abi.ExitTrap)
-	e.forGood(i)
+	e.exit(i, abi.ExitTrap, uint64(i.At))
 }
