@@ -194,6 +194,9 @@ func (c *checker) narrow(a *memAccess) {
 func (c *checker) notePointer(p pointer, trust bool) error {
 	aux := &c.aux[c.insn]
 	was := &aux.access
+	if p.passed() {
+		aux.passed |= passedAccess
+	}
 	switch {
 	case was.Type == NotInit:
 		*was, aux.memory = p, p.memory()

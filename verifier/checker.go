@@ -55,14 +55,21 @@ type insnAux struct {
 	access        pointer // of loads and stores: through what; NotInit: none yet
 	accessMany    bool    // through others too
 	memory        Memory  // that is reached
-	mapPtr        *Map    // of calls with a map: which
-	mapMany       bool    // more than one
-	constKey      uint64
-	liveRegs      uint16 // registers that are read from here on
-	loop          int32  // the strongly connected part that it is in; 0: none
-	went          uint8  // where paths go on: wentOn, wentJump
-	next          []int  // what may follow, where the instruction does not tell
+	// kernel are registers of a call, by bits, that may lead to memory which is not
+	// there; passed those that hold what a global function was given as memory, and
+	// passedAccess where an access goes through that.
+	kernel, passed uint8
+	mapPtr         *Map // of calls with a map: which
+	mapMany        bool // more than one
+	constKey       uint64
+	liveRegs       uint16 // registers that are read from here on
+	loop           int32  // the strongly connected part that it is in; 0: none
+	went           uint8  // where paths go on: wentOn, wentJump
+	next           []int  // what may follow, where the instruction does not tell
 }
+
+// passedAccess is the bit of insnAux.passed that is no register's of a call.
+const passedAccess = 1 << 0
 
 // checker is one verification.
 type checker struct {
@@ -122,6 +129,8 @@ type checker struct {
 	spareStates          []*state
 	spareFrames          []*frame
 	spareRegs            []Reg // for registers on the stack
+
+	passesKernel bool // a global function is given memory that may not be there
 
 	results   []result // what instructions leave, where it is asked for
 	summary   *summary // of a walk that summarises loops; or nil

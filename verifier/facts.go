@@ -26,6 +26,9 @@ type Fact struct {
 	// Offset is, of an access of the context, how many bytes behind the context's
 	// start the register points; [VaryingOffset] where that is not one number.
 	Offset int32
+	// Kernel are the registers R1 to R5 of a call, a bit each (1 << isa.R1 ..), that may
+	// point to memory which is not there, as MemKernel.
+	Kernel uint8
 	// Number is what a number can be that the instruction leaves in the register that
 	// it writes; nil where it is no number, or that is not known. Only with
 	// [Options].Numbers.
@@ -55,7 +58,13 @@ func (c *checker) facts() []Fact {
 		if !aux.accessMany {
 			f.Access, f.Flags = aux.access.Type, aux.access.Flags
 		}
-		f.Memory, f.Offset = aux.memory, aux.access.off
+		f.Memory, f.Offset, f.Kernel = aux.memory, aux.access.off, aux.kernel
+		if c.passesKernel {
+			if aux.passed&passedAccess != 0 {
+				f.Memory = MemMixed
+			}
+			f.Kernel |= aux.passed &^ passedAccess
+		}
 		if at, ok := index[aux.mapPtr]; ok && !aux.mapMany {
 			f.Map = at
 		}

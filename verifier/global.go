@@ -129,6 +129,7 @@ func (c *checker) passMemory(a *globalArg, n uint8, fn int) error {
 		return err
 	}
 	r := c.reg(n)
+	c.passesKernel = c.passesKernel || pointerOf(r).memory() == MemKernel
 	packet := r.isPacket() || r.Type == PtrToPacketEnd || r.Type == PtrToMem && r.Flags&packetDynptrs != 0
 	if packet && c.funcs[fn].effects&movesPacket != 0 {
 		return c.failReg(CauseGlobal, int(n), "R%d is a packet pointer, but func#%d may change packet data", n, fn)

@@ -163,6 +163,7 @@ func (c *checker) step(ins *isa.Instruction) error {
 		if err := c.callAllowed(ins); err != nil {
 			return err
 		}
+		c.noteArguments()
 		switch ins.Src {
 		case isa.CallLocal:
 			return c.callFunction(ins)

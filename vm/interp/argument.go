@@ -17,6 +17,9 @@ import (
 // maxMemSize is the longest memory that a helper takes: BPF_MAX_VAR_SIZ.
 const maxMemSize = 1 << 29
 
+// tcpHeader is the size of a TCP header without options.
+const tcpHeader = 20
+
 // arguments holds the arguments of a call against the helper's prototype. It
 // gives "" or the reason why the call must not be made.
 func (m *machine) arguments(h *helper.Helper) string {
@@ -72,8 +75,7 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 			return "is not a pointer to an object of the kernel"
 		}
 	case helper.ArgPtrToTCPHeader:
-		const header = 20
-		return m.memory(r, header, loads)
+		return m.memory(r, tcpHeader, loads)
 	case helper.ArgPtrToUninitMapValue:
 		return m.memory(r, uintptr(mapSize(*of, func(i *maps.Info) uint32 { return i.ValueSize })), stores)
 	case helper.ArgPtrToMem:

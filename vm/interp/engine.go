@@ -26,14 +26,19 @@ func (p *Program) Verified() bool { return p.in.Facts != nil }
 // Trap gives the reason why an instruction must not be reached; false where it may be.
 // Reaching one ends the run with [Program.Fault].
 func (p *Program) Trap(insn int) (why string, ok bool) {
-	ops := p.ops
+	if o := p.op(insn); o.code == codeTrap {
+		return p.traps[o.off], true
+	}
+	return "", false
+}
+
+// op is an instruction as the fast loop has it, or the checked one where it alone runs
+// the program.
+func (p *Program) op(insn int) *op {
 	if p.fast != nil {
-		ops = p.fast
+		return &p.fast[insn]
 	}
-	if ops[insn].code != codeTrap {
-		return "", false
-	}
-	return p.traps[ops[insn].off], true
+	return &p.ops[insn]
 }
 
 // Constant is what the wide load at an instruction gives: a number, a map's handle, the
@@ -41,16 +46,17 @@ func (p *Program) Trap(insn int) (why string, ok bool) {
 func (p *Program) Constant(insn int) uint64 { return p.ops[insn].imm }
 
 // Helper is the helper or kernel function that is called at an instruction, ready to be
-// called; nil where none is. bpf_tail_call is none.
+// called; nil where none is. bpf_tail_call is none. An engine may do a helper's work
+// itself only where Fact.Kernel is 0.
 func (p *Program) Helper(insn int) *helper.Helper {
-	if code := p.code(insn); code == codeCallHelper {
-		return p.helpers[p.ops[insn].off]
+	if o := p.op(insn); o.code == codeCallHelper {
+		return p.helpers[o.off]
 	}
 	return nil
 }
 
 // TailCalls reports whether an instruction calls bpf_tail_call.
-func (p *Program) TailCalls(insn int) bool { return p.code(insn) == codeTailCall }
+func (p *Program) TailCalls(insn int) bool { return p.op(insn).code == codeTailCall }
 
 // HelperOf is the helper that a call by register calls, where the register has a value.
 // An error is a [*Fault].

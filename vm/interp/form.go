@@ -87,6 +87,10 @@ func (c *compiler) convert() []op {
 			ops[i].code, ops[i].off, ops[i].shift, ops[i].imm = fieldLoads[a.Width], a.Off, a.Shift, a.Mask
 		case a.Form == Slow:
 			ops[i].code = codeSlow
+		case ops[i].code == codeCallHelper && c.in.Facts[i].Kernel != 0:
+			h := c.prog.guarded(i, c.prog.helpers[ops[i].off], c.in.Facts[i].Kernel)
+			ops[i].off = int32(len(c.prog.helpers))
+			c.prog.helpers = append(c.prog.helpers, h)
 		}
 	}
 	return ops

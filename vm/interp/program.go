@@ -71,14 +71,6 @@ func (p *Program) entry(checked bool) *op {
 	return &p.fast[0]
 }
 
-// code is the form of an instruction.
-func (p *Program) code(insn int) uint8 {
-	if p.codes != nil {
-		return p.codes[insn]
-	}
-	return p.ops[insn].code
-}
-
 // text is an instruction as a person reads it.
 func (in *Input) text(i int) string {
 	if in.Text != nil {

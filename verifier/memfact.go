@@ -1,6 +1,10 @@
 package verifier
 
-import "math"
+import (
+	"math"
+
+	"github.com/skep-ebpf/skep/isa"
+)
 
 // Memory is what a load, a store or an atomic instruction reaches, in the terms of an
 // engine that executes the program without checks.
@@ -72,3 +76,21 @@ func (p pointer) memory() Memory {
 	}
 	return MemPlain
 }
+
+// noteArguments notes which registers of a call may lead to memory that is not there.
+// Of pointers that a global function was given as memory that depends on its calls.
+func (c *checker) noteArguments() {
+	aux := &c.aux[c.insn]
+	for n := uint8(isa.R1); n <= isa.R5; n++ {
+		switch p := pointerOf(c.reg(n)); {
+		case p.memory() == MemKernel:
+			aux.kernel |= 1 << n
+		case p.passed():
+			aux.passed |= 1 << n
+		}
+	}
+}
+
+// passed reports whether a pointer may be one that a global function was given as
+// memory.
+func (p pointer) passed() bool { return p.Type == PtrToMem && p.Flags&^MaybeNull == 0 }
