@@ -38,6 +38,7 @@ func (c *checker) accessContext(a *memAccess) error {
 	if err != nil {
 		return err
 	}
+	c.result.Context = max(c.result.Context, off+a.size)
 	if v.ref != 0 && c.st.findRef(v.ref) == nil {
 		return c.failReg(CauseReference, int(a.n), "invalid bpf_context access off=%d. Reference may already be released", off)
 	}

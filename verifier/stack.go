@@ -32,6 +32,35 @@ func (c *checker) accessStack(a *memAccess) error {
 // stored to.
 func (c *checker) uninitAllowed() bool { return c.leaks && c.uninitReads }
 
+// readUninit is uninitAllowed where such a byte is read.
+func (c *checker) readUninit() bool {
+	if !c.uninitAllowed() {
+		return false
+	}
+	c.result.UninitStack = true
+	return true
+}
+
+// leavesUninit reports whether a byte that a kept state takes to be written was not in
+// a state that it covers.
+func (c *checker) leavesUninit(old, cur *state) bool {
+	for n, f := range old.frames {
+		g := cur.frames[n]
+		for i := range f.stack {
+			was := &noSlot
+			if i < len(g.stack) {
+				was = &g.stack[i]
+			}
+			for k := range was.kind {
+				if was.kind[k] == slotInvalid && f.stack[i].kind[k] != slotInvalid {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // stackBounds checks that an access lies within the stack that a register points
 // into, makes that reach down to it and gives its frame
 // (check_stack_access_within_bounds).
@@ -244,7 +273,7 @@ func (c *checker) storeSomewhere(a *memAccess, f *frame) error {
 		}
 		s.scrub()
 		kind = s.kind[off&7]
-		if kind == slotInvalid && !c.uninitAllowed() {
+		if kind == slotInvalid && !c.readUninit() { // it may be left as it is
 			return c.failReg(CauseUninitStack, int(a.n),
 				"uninit stack in range of var-offset write prohibited for !root; insn %d, off: %d", c.insn, off)
 		}
@@ -355,7 +384,7 @@ func (c *checker) written(s *slot, off, size int) error {
 		switch {
 		case kind == slotMisc || kind == slotZero:
 		case kind == slotSpill && s.kind[0] == slotSpill:
-		case kind == slotInvalid && c.uninitAllowed():
+		case kind == slotInvalid && c.readUninit():
 		default:
 			return c.fail(CauseUninitStack, "invalid read from stack off %d+%d size %d", off, i, size)
 		}

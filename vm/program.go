@@ -34,16 +34,18 @@ type Program struct {
 
 // progObject is what Program handles and program arrays share.
 type progObject struct {
-	image  *program.Image
-	typ    *progtype.Type
-	code   *interp.Program
-	maps   []*mapObject // kept alive
-	id     uint32
-	mode   interp.Mode
-	budget int64
-	env    *exec.Env
-	made   Code
-	refs   atomic.Int32
+	image *program.Image
+	typ   *progtype.Type
+	code  *interp.Program
+	maps  []*mapObject // kept alive
+	id    uint32
+	mode  interp.Mode
+	// context is how many bytes of its context the program accesses.
+	context int
+	budget  int64
+	env     *exec.Env
+	made    Code
+	refs    atomic.Int32
 }
 
 func (o *progObject) ref() *progObject { o.refs.Add(1); return o }
@@ -127,18 +129,18 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	if err != nil {
 		return nil, err
 	}
-	var facts []verifier.Fact
+	proved := new(verifier.Result)
 	if !opts.unverified {
 		types, err := opts.Link.Types(spec)
 		if err != nil {
 			types = image.KernelTypes // for a program without relocations there need be none
 		}
-		if facts, err = verify(image, objs, types); err != nil {
+		if proved, err = verify(image, objs, types); err != nil {
 			return nil, err
 		}
 	}
 	in := interp.Input{
-		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns, Facts: facts,
+		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns, Facts: proved.Facts, UninitStack: proved.UninitStack,
 		Poisoned: image.Poisoned, Text: image.Text, Where: image.Where,
 		Kfuncs: image.Kfuncs, Types: image.Types, Exception: image.Exception,
 	}
@@ -161,7 +163,7 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	made := Code{Took: time.Since(start)}
 	obj := &progObject{
 		image: image, typ: typ, code: code,
-		mode: opts.Mode, budget: opts.budget(), env: new(exec.Env), made: made,
+		mode: opts.Mode, context: proved.Context, budget: opts.budget(), env: new(exec.Env), made: made,
 	}
 	if opts.Env != nil {
 		*obj.env = *opts.Env

@@ -173,6 +173,9 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	if err := p.obj.typ.Setup(s, &c.in); err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
 	}
+	if err := p.hasContext(s); err != nil {
+		return err
+	}
 	p.enterWorld(s, in)
 	n := max(in.Repeat, 1)
 	var ret uint64
@@ -198,6 +201,19 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
 	_, err := s.Env.Timers.Run(s, p.obj.budget)
 	return err
+}
+
+// hasContext refuses a context that is memory and shorter than the program knows it, as
+// BPF_PROG_TEST_RUN does.
+func (p *Program) hasContext(s *exec.State) error {
+	shape := s.CtxShape()
+	switch shape.Form {
+	case exec.CtxMemory, exec.CtxReadOnly:
+		if shape.Size < p.obj.context {
+			return fmt.Errorf("%w: context has %d bytes, and the program accesses %d: %w", ErrInput, shape.Size, p.obj.context, errno.EINVAL)
+		}
+	}
+	return nil
 }
 
 // enterWorld tells a run what it may ask about itself, and forgets what the one

@@ -10,10 +10,10 @@ import (
 	"github.com/skep-ebpf/skep/verifier"
 )
 
-// verify refuses a program that Linux would refuse, and gives what was proved of each
-// instruction of one that it would take. Its maps are described as they are, whatever
+// verify refuses a program that Linux would refuse, and gives what was proved of one
+// that it would take. Its maps are described as they are, whatever
 // the spec says of them. types are the kernel's; nil: there are none.
-func verify(image *program.Image, objs []*mapObject, types *btf.Spec) ([]verifier.Fact, error) {
+func verify(image *program.Image, objs []*mapObject, types *btf.Spec) (*verifier.Result, error) {
 	specs := make(map[string]*ebpf.MapSpec, len(objs))
 	for i, o := range objs {
 		spec, err := o.describe(image.Maps[i])
@@ -22,11 +22,7 @@ func verify(image *program.Image, objs []*mapObject, types *btf.Spec) ([]verifie
 		}
 		specs[image.Maps[i]] = spec
 	}
-	result, err := verifier.CheckImage(image, specs, &verifier.Options{Kernel: "any", KernelTypes: types})
-	if err != nil {
-		return nil, err
-	}
-	return result.Facts, nil
+	return verifier.CheckImage(image, specs, &verifier.Options{Kernel: "any", KernelTypes: types})
 }
 
 // describe is the map as the verifier sees it. The verifier takes the contents of

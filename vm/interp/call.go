@@ -116,6 +116,8 @@ func (m *machine) tailCall(o *op) {
 	m.frames[m.depth].mayGoto, m.frames[m.depth].base = mayGotoLimit, m.depth
 	if m.checked {
 		m.prov[isa.R1] = exec.Make(exec.RegionCtx, 0)
+	} else {
+		m.zero(m.depth)
 	}
 	if m.jump(next.entry(m.checked)); addr(m.pc) >= m.limit {
 		m.refill()

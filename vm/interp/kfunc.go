@@ -69,6 +69,8 @@ func (m *machine) caught() {
 		}
 		m.clean(0)
 		m.prov = [16]exec.Prov{isa.R10: exec.Make(exec.RegionStack, 0)}
+	} else {
+		m.zero(0)
 	}
 	m.depth = 0
 	m.frames[0].mayGoto, m.frames[0].base = mayGotoLimit, 0

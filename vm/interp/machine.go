@@ -88,6 +88,7 @@ func (m *machine) begin(s *exec.State, p *Program, mode Mode) {
 		m.clean(0)
 	} else {
 		m.soilAll()
+		m.zero(0)
 	}
 }
 
@@ -190,6 +191,8 @@ func (m *machine) enter(o *op) bool {
 		m.prov[isa.R10] = exec.Make(exec.RegionStack+exec.RegionID(m.depth), 0)
 		m.stackRegion(m.depth).Size = isa.StackSize
 		m.clean(m.depth)
+	} else {
+		m.zero(m.depth)
 	}
 	return true
 }

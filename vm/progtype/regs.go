@@ -86,9 +86,9 @@ func readOnly(t *Type, hidden, limit int) *Type {
 			return refuse("context has %d bytes; a program of type %s takes at most %d", len(in.Ctx), t.Name, limit)
 		}
 		s.Packet = exec.Packet{}
-		size := max(len(in.Ctx), hidden)
-		if size == hidden {
-			size = t.CtxSize
+		size := len(in.Ctx)
+		if size <= hidden || t.Prog == ebpf.Kprobe { // there is no part of the registers
+			size = max(size, t.CtxSize)
 		}
 		b := s.SetCtx(exec.CtxShape{Form: exec.CtxReadOnly, Size: size, Hidden: hidden})
 		clear(b[copy(b, in.Ctx):])
