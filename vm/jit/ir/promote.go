@@ -19,7 +19,7 @@ func (p *Program) Promote() {
 		if f.Frame == 0 {
 			continue
 		}
-		m := promotion{f: f, prog: p, slots: make([]slot, f.Frame)}
+		m := promotion{f: f, prog: p, size: f.Frame}
 		for at := range f.Blocks {
 			if m.survey(&f.Blocks[at]); m.lost {
 				break
@@ -28,7 +28,7 @@ func (p *Program) Promote() {
 		if m.lost {
 			continue
 		}
-		if m.choose() {
+		if m.slots != nil && m.choose() {
 			m.rewrite()
 		}
 		f.Frame = (m.kept + 7) &^ 7
@@ -39,8 +39,11 @@ func (p *Program) Promote() {
 type promotion struct {
 	f    *Func
 	prog *Program
-	// slots are by the byte that they begin with, from the frame's lowest one.
+	size int // of the frame, in bytes
+	// slots are by the byte that they begin with, from the frame's lowest one; begun
+	// has a bit for each that is accessed.
 	slots []slot
+	begun []uint64
 	kept  int  // how many bytes below Frame stay
 	lost  bool // an address may lead anywhere
 
@@ -152,21 +155,30 @@ func (m *promotion) call(i *Ins, given Set) {
 	}
 }
 
+// at gives the byte at an offset from Frame.
+func (m *promotion) at(off int32) int {
+	if m.slots == nil {
+		m.slots, m.begun = make([]slot, m.size), make([]uint64, (m.size+63)/64)
+	}
+	return m.size + int(off)
+}
+
 // access notes a load or a store.
 func (m *promotion) access(i *Ins, off int32, w float32) {
-	at := len(m.slots) + int(off)
-	if i.A != Frame || at < 0 || at+int(i.Width) > len(m.slots) {
+	at := m.at(off)
+	if i.A != Frame || at < 0 || at+int(i.Width) > m.size {
 		m.keep(off, int64(i.Width))
 		return
 	}
+	m.begun[at/64] |= 1 << (at % 64)
 	m.slots[at].widths |= i.Width
 	m.slots[at].weight += w
 }
 
 // keep notes that some bytes stay in memory.
 func (m *promotion) keep(off int32, size int64) {
-	at := len(m.slots) + int(off)
-	if at < 0 || size < 0 || size > int64(len(m.slots)-at) {
+	at := m.at(off)
+	if at < 0 || size < 0 || size > int64(m.size-at) {
 		m.lost = true
 		return
 	}
@@ -177,20 +189,25 @@ func (m *promotion) keep(off int32, size int64) {
 }
 
 // stays notes that a byte, and all above it, stay part of the frame.
-func (m *promotion) stays(at int) { m.kept = max(m.kept, len(m.slots)-at) }
+func (m *promotion) stays(at int) { m.kept = max(m.kept, m.size-at) }
 
 // choose makes variables of slots, and reports whether there are any.
 func (m *promotion) choose() bool {
 	var found []int
-	for at := 0; at < len(m.slots); {
-		end, good := m.group(at)
-		switch {
-		case good:
-			found = append(found, at)
-		case m.slots[at].widths != 0:
-			m.stays(at)
+	end := 0 // of the slots that were looked at
+	for n, word := range m.begun {
+		for ; word != 0; word &= word - 1 {
+			at := 64*n + bits.TrailingZeros64(word)
+			if at < end {
+				continue
+			}
+			good := false
+			if end, good = m.group(at); good {
+				found = append(found, at)
+			} else {
+				m.stays(at)
+			}
 		}
-		at = end
 	}
 	if n := int(MaxVars - m.f.Vars); len(found) > n {
 		slices.SortStableFunc(found, func(a, b int) int { return cmp.Compare(m.slots[b].weight, m.slots[a].weight) })
@@ -208,8 +225,7 @@ func (m *promotion) choose() bool {
 // group gives the end of the slots that overlap from a byte on, and whether there is
 // just one, that can become a variable.
 func (m *promotion) group(at int) (end int, good bool) {
-	good = m.slots[at].widths != 0
-	end = at + 1
+	good, end = true, at+1
 	for k := at; k < end; k++ {
 		s := &m.slots[k]
 		if widths := s.widths; widths != 0 {
@@ -227,7 +243,7 @@ func (m *promotion) rewrite() {
 		b := &m.f.Blocks[at]
 		for k := range b.Ins {
 			if i := &b.Ins[k]; i.A == Frame && i.Op >= Load && i.Op <= Store && i.B == None {
-				if v := m.slots[len(m.slots)+int(i.Off)].v; v != 0 {
+				if v := m.slots[m.at(i.Off)].v; v != 0 {
 					i.promote(v)
 				}
 			}

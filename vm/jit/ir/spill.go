@@ -6,7 +6,11 @@ func (f *Func) spill(vars Set) {
 	if vars == 0 {
 		return
 	}
-	s := spilling{vars: vars}
+	n := 0
+	for at := range f.Blocks {
+		n += len(f.Blocks[at].Ins)
+	}
+	s := spilling{vars: vars, out: make([]Ins, 0, n+n/4)}
 	for v, rest := vars.Next(); v < MaxVars; v, rest = rest.Next() {
 		f.Frame += 8
 		s.slots[v] = int32(-f.Frame)
