@@ -20,7 +20,8 @@
 //	colour.go   variables become machine registers
 //
 // Functions are folded and swept before their stack slots are promoted, which needs
-// frame addresses in the open, and again behind that where it moves what slots held.
+// frame addresses in the open, and again behind that where it moves what slots held. They
+// are combined last, and swept once more.
 //
 // What comes out is for a backend ([Target]) to turn into bytes.
 package ir

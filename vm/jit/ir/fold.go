@@ -15,7 +15,9 @@ func (f *Func) Fold() {
 	for _, at := range d.flow.order {
 		b := &f.Blocks[at]
 		if d.coming[at] == nil {
-			b.Ins = append(b.Ins[:0], Ins{Op: Trap, Size: 8, Dst: None, A: None, B: None, C: None, At: b.Ins[0].At})
+			b.Ins[0] = nothing(b.Ins[0].At)
+			b.Ins[0].Op = Trap
+			b.Ins = b.Ins[:1]
 			b.Succ = [2]int32{-1, -1}
 			continue
 		}
@@ -25,9 +27,27 @@ func (f *Func) Fold() {
 			d.now.forget(again, &d.next)
 		}
 		for k := range b.Ins {
-			d.instruction(&b.Ins[k])
+			i := &b.Ins[k]
+			if i.Op == Shl {
+				i.extends(&b.Ins[k+1])
+			}
+			d.instruction(i)
 		}
 		d.leave(at)
+	}
+}
+
+// extends makes of two shifts in place, one to the left and one to the right by as
+// much, a Zext or a Sext.
+func (i *Ins) extends(next *Ins) {
+	if next.Op != Shr && next.Op != Sar || i.B != None || next.B != None || next.Imm != i.Imm || next.Size != i.Size ||
+		next.A != i.Dst || next.Dst != i.Dst {
+		return
+	}
+	if op, width := extension(next); width != 0 {
+		next.convert(op, width)
+		next.A = i.A
+		*i = nothing(i.At)
 	}
 }
 
@@ -109,6 +129,13 @@ func (k *known) narrow(i *Ins, taken bool) {
 	k.may = may
 }
 
+// convert makes i a Zext or a Sext of its operand.
+func (i *Ins) convert(op Op, width uint8) {
+	if i.Op, i.Width, i.Imm = op, width, 0; op == Zext {
+		i.Size = 8
+	}
+}
+
 // instruction simplifies an instruction and notes what is known of its result.
 func (d *folder) instruction(i *Ins) {
 	switch i.Op {
@@ -172,7 +199,7 @@ func (d *folder) source(v Var, width uint8) Var {
 func (d *folder) define(i *Ins, k known) {
 	was := d.now.of(i.Dst)
 	if was.same(&k) || k.base == i.Dst && k.off == 0 && !k.low {
-		*i = Ins{Op: Nop, Size: 8, Dst: None, A: None, B: None, C: None, At: i.At}
+		*i = nothing(i.At)
 		return
 	}
 	switch {
@@ -193,6 +220,9 @@ func (d *folder) define(i *Ins, k known) {
 	}
 	d.now.set(i.Dst, k, &d.next)
 }
+
+// nothing is a Nop.
+func nothing(at int32) Ins { return Ins{Op: Nop, Size: 8, Dst: None, A: None, B: None, C: None, At: at} }
 
 // become makes i an operation on one variable and a number.
 func (i *Ins) become(op Op, size uint8, a Var, imm int64) {
@@ -326,6 +356,7 @@ func (d *folder) outcome(i *Ins) (taken, sure bool) {
 	}
 	if i.Size == 8 && a.may>>32 == 0 && b.may>>32 == 0 && (i.Cond < Slt || i.Cond >= TestSet) {
 		i.Size, i.Imm = 4, wordOf(i.Imm, 4)
+		i.A, i.B = d.source(i.A, 4), d.source(i.B, 4)
 	}
 	c := i.Cond &^ 1
 	opposite := i.Cond != c

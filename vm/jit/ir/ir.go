@@ -281,6 +281,9 @@ type Target struct {
 	Scratch [2]Reg
 	// All are all registers that generated code may change.
 	All RegSet
+	// FullAddress says that an access has an index with any shift and an offset at
+	// once.
+	FullAddress bool
 }
 
 // Program is all functions of a program. A function calls only those before it, and

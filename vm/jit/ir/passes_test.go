@@ -15,7 +15,7 @@ type pass struct {
 // keepsMeaning runs random programs before and after passes.
 func keepsMeaning(t *testing.T, passes ...pass) {
 	t.Helper()
-	seeds := uint64(6000)
+	seeds := uint64(3000)
 	if testing.Short() {
 		seeds = 200
 	}
@@ -109,5 +109,9 @@ func verify(t testing.TB, f *Func) {
 }
 
 func TestRandomPasses(t *testing.T) {
-	keepsMeaning(t, pass{"fold", (*Func).Fold}, pass{"sweep", (*Func).Sweep}, pass{"fold", (*Func).Fold}, pass{"sweep", (*Func).Sweep})
+	keepsMeaning(t, pass{"fold", (*Func).Fold}, pass{"sweep", (*Func).Sweep},
+		pass{"combine", combine}, pass{"sweep", (*Func).Sweep}, pass{"fold", (*Func).Fold})
 }
+
+// combine combines for a machine that can do what there is.
+func combine(f *Func) { f.Combine(&Target{FullAddress: true}) }
