@@ -228,17 +228,31 @@ func (l *lifter) leaders(start, end int) (int, error) {
 			at++
 		}
 	}
-	n := int32(0)
-	for i, leads := range mark {
-		if leads == 0 {
-			continue
+	n, live := int32(0), false
+	for at := start; at < end; at++ {
+		if leads := l.block[at]; leads != 0 {
+			l.block[at] = 0
+			if live = l.reached(at); live {
+				n++
+				l.block[at] = n
+			}
 		}
-		if mark[i] = 0; l.reached(start + i) {
+		live = live && l.reached(at) && !l.src.Trapped(at)
+		switch ins := l.src.Insns[at]; {
+		case live && l.splits(at, ins):
 			n++
-			mark[i] = n
+		case ins.IsWide():
+			at++
 		}
 	}
 	return int(n), nil
+}
+
+// splits reports whether a jump leads back or on. Then a block of its own, which comes
+// next, takes from the budget where it leads back.
+func (l *lifter) splits(at int, ins isa.Instruction) bool {
+	return isJump(ins) && !goes(ins) && ins.Op&0xf0 != isa.JmpJCOND && jumpTarget(at, ins) <= at &&
+		l.takes(at) && l.passes(at)
 }
 
 // targets are where an instruction jumps.
@@ -366,14 +380,25 @@ func (l *lifter) jump(at int, ins isa.Instruction, i Ins) {
 	if !goes(ins) && l.passes(at) && at+1 < len(l.block) {
 		next = l.block[at+1]
 	}
+	fuel := i
 	if taken > 0 && target <= at {
-		fuel := i
 		fuel.Op, fuel.Imm = Fuel, int64(l.weight[at]-l.weight[target]+1)
+	}
+	if fuel.Op == Fuel && !l.splits(at, ins) {
 		l.emit(fuel)
 	}
 	switch {
 	case taken > 0 && next > 0 && ins.Op&0xf0 == isa.JmpJCOND:
 		l.mayGoto(i, taken, next)
+	case taken > 0 && next > 0 && fuel.Op == Fuel:
+		test := i
+		l.condition(at, ins, &test)
+		l.emit(test)
+		l.close(int32(len(l.fn.Blocks))+1, next)
+		l.open()
+		l.emit(fuel)
+		l.emit(i)
+		l.close(taken)
 	case taken > 0 && next > 0:
 		l.condition(at, ins, &i)
 		l.emit(i)
