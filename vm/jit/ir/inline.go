@@ -1,6 +1,9 @@
 package ir
 
-import "math/bits"
+import (
+	"iter"
+	"math/bits"
+)
 
 // Bounds of what is inlined, in instructions.
 const (
@@ -15,8 +18,8 @@ const spareVars = 8
 
 // Inline copies functions that are small, or called from one place only, to where
 // they are called: R0 to R5 are the caller's, other variables become fresh ones, and
-// what was their frame lies below the caller's. No call of a function expects anything
-// of R1 to R5 behind it.
+// what was their frame lies below the caller's. Functions that nobody
+// calls any more go. No call of a function expects anything of R1 to R5 behind it.
 func (p *Program) Inline() {
 	n := inliner{prog: p, callees: make([]callee, len(p.Funcs))}
 	if !n.survey() {
@@ -27,6 +30,48 @@ func (p *Program) Inline() {
 			n.function(f)
 		}
 		n.callees[at].describe(f)
+	}
+	p.drop()
+}
+
+// drop removes functions that nobody calls any more.
+func (p *Program) drop() {
+	number := make([]int64, len(p.Funcs)) // 1 where a function is needed, and then which one it is
+	last := len(p.Funcs) - 1
+	for at := last; at >= 0; at-- {
+		if f := p.Funcs[at]; number[at] != 0 || at == last || f.Entered {
+			number[at] = 1
+			for i := range f.calls() {
+				number[i.Imm] = 1
+			}
+		}
+	}
+	var needed []*Func
+	for at, f := range p.Funcs {
+		if number[at] != 0 {
+			number[at] = int64(len(needed))
+			needed = append(needed, f)
+		}
+	}
+	for _, f := range needed {
+		for i := range f.calls() {
+			i.Imm = number[i.Imm]
+		}
+	}
+	p.Funcs = needed
+}
+
+// calls gives all calls of functions.
+func (f *Func) calls() iter.Seq[*Ins] {
+	return func(yield func(*Ins) bool) {
+		for at := range f.Blocks {
+			ins := f.Blocks[at].Ins
+			for k := range ins {
+				if i := &ins[k]; i.Op == Call && !yield(i) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -56,13 +101,12 @@ func (n *inliner) survey() bool {
 			continue
 		}
 		for b := range f.Blocks {
-			ins := f.Blocks[b].Ins
-			n.room += len(ins)
-			for k := range ins {
-				if i := &ins[k]; i.Op == Call && !n.callees[i.Imm].stays {
-					n.callees[i.Imm].sites++
-					c.calls, any = true, true
-				}
+			n.room += len(f.Blocks[b].Ins)
+		}
+		for i := range f.calls() {
+			if of := &n.callees[i.Imm]; !of.stays {
+				of.sites++
+				c.calls, any = true, true
 			}
 		}
 	}

@@ -54,14 +54,14 @@ func TestInline(t *testing.T) {
 			return`
 	for _, test := range []struct {
 		name, callee, caller, want string
-		frame                      int
+		frame, funcs               int
 	}{
 		{"twice", small, `
 			b0:
 				r6 = r1
-				r0 = call 0 1
+				r0 = call 1 1
 				r1 = r0
-				r0 = call 0 1
+				r0 = call 1 1
 				r0 = r0 + r6
 				return`, `
 			b0:
@@ -94,7 +94,7 @@ func TestInline(t *testing.T) {
 				goto b8
 			b8:
 				r0 = r0 + r6
-				return`, 32},
+				return`, 32, 1},
 		{"in a loop", `
 			b0:
 				r0 = r1 + 1
@@ -102,7 +102,7 @@ func TestInline(t *testing.T) {
 			b0:
 				goto b1
 			b1:
-				r0 = call 0 1
+				r0 = call 1 1
 				if r0 == 0 goto b1 else b2
 			b2:
 				return`, `
@@ -116,22 +116,28 @@ func TestInline(t *testing.T) {
 			b3:
 				if r0 == 0 goto b1 else b4
 			b4:
-				return`, 16},
+				return`, 16, 1},
 		{"not what ends with its program", `
 			b0:
 				tailcall
 				return`, `
 			b0:
-				r0 = call 0 1
+				r0 = call 1 1
 				return`, `
 			b0:
 				r0 = call 0 1
-				return`, 16},
+				return`, 16, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			callee, f := parse(t, test.callee), parse(t, test.caller)
 			callee.Frame, callee.Vars, f.Frame, f.Vars = 16, FirstFree, 16, FirstFree
-			(&Program{Funcs: []*Func{callee, f}}).Inline()
+			unused := parse(t, small)
+			unused.Frame, unused.Vars = 16, FirstFree
+			p := &Program{Funcs: []*Func{unused, callee, f}}
+			p.Inline()
+			if len(p.Funcs) != test.funcs {
+				t.Errorf("%d functions are left, not %d", len(p.Funcs), test.funcs)
+			}
 			verify(t, f)
 			if diff := cmp.Diff(parse(t, test.want).String(), f.String()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

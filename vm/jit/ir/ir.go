@@ -238,6 +238,8 @@ type Func struct {
 	Frame int
 	// Params is how many arguments it takes.
 	Params uint8
+	// Entered says that Go may enter it.
+	Entered bool
 	// Touches are what a routine of our own touches of its caller's frame.
 	Touches []Touch
 

@@ -73,10 +73,16 @@ func Lift(src *Source) (*Program, error) {
 		l.starts = slices.Compact(l.starts)
 	}
 	l.index = make([]int32, len(l.starts))
+	l.entered = make([]bool, len(l.starts))
 	l.prog = &Program{}
 	for i := len(l.starts) - 1; i >= 0; i-- {
 		if err := l.function(i); err != nil {
 			return nil, err
+		}
+	}
+	for i, start := range l.starts {
+		if n := l.index[i]; n > 0 {
+			l.prog.Funcs[n-1].Entered = l.entered[i] || start == 0 || start == src.Exception
 		}
 	}
 	return l.prog, nil
@@ -84,12 +90,13 @@ func Lift(src *Source) (*Program, error) {
 
 // lifter lifts a program.
 type lifter struct {
-	src    *Source
-	prog   *Program
-	starts []int   // of functions
-	index  []int32 // of functions, in prog.Funcs and from 1; -1 while they are being lifted
-	block  []int32 // of the instruction that begins one, from 1
-	weight []int32 // of all instructions up to each one of its function
+	src     *Source
+	prog    *Program
+	starts  []int   // of functions
+	index   []int32 // of functions, in prog.Funcs and from 1; -1 while they are being lifted
+	entered []bool  // functions that Go may enter
+	block   []int32 // of the instruction that begins one, from 1
+	weight  []int32 // of all instructions up to each one of its function
 
 	// The function that is being lifted.
 	fn      *Func
@@ -132,7 +139,9 @@ func (l *lifter) function(i int) error {
 			}
 			total = min(total+l.weight[l.endOf(callee)-1], maxWeight)
 		case ins.IsWide() && ins.Src == isa.PseudoFunc && l.reached(at):
-			if callee := l.startOf(at, ins); l.index[callee] == 0 { // for a helper to call
+			callee := l.startOf(at, ins)
+			l.entered[callee] = true // by a helper
+			if l.index[callee] == 0 {
 				if err := l.function(callee); err != nil {
 					return err
 				}
