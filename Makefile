@@ -16,7 +16,7 @@ HAMMERTIME ?= 60s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build install demo test deep vm race bench fuzz cross lint generate
+.PHONY: build install demo test deep vm arm64 race bench fuzz cross lint generate
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/skep
@@ -47,6 +47,12 @@ VM      ?=
 
 vm:
 	GO=$(GO) KERNELS="$(KERNELS)" scripts/vm $(VM)
+
+# The JIT's tests for arm64, in an emulator. ARM64 has arguments of go test.
+ARM64 ?=
+
+arm64:
+	GO=$(GO) scripts/arm64 $(ARM64)
 
 # The race detector needs cgo, the project does not.
 race:

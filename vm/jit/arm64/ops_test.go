@@ -49,7 +49,11 @@ func trampoline() (text []byte) {
 
 func TestOperations(t *testing.T) {
 	needsArm64(t)
-	backend().Operations(t, 100)
+	count := 100
+	if testing.Short() {
+		count = 30
+	}
+	backend().Operations(t, count)
 }
 
 // TestLong has functions that are too long for one form of jumps after the other.

@@ -9,14 +9,14 @@ import (
 	"unsafe"
 
 	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/vm/jit/ir"
 )
 
 // Operations runs each operation count times with each way to make code, a few
 // times with different numbers.
 func (b *Backend) Operations(t *testing.T, count int) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testenv.Seed(t)
 	vars, _ := b.variables()
 	r := &random{rand.New(rand.NewPCG(seed, 1)), vars}
 	for _, name := range slices.Sorted(maps.Keys(b.Emit)) {
