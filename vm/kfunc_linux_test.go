@@ -12,7 +12,6 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm"
-	"github.com/skep-ebpf/skep/vm/interp"
 )
 
 // variable and runner are what a test needs of a collection on either machine.
@@ -46,7 +45,7 @@ func kfuncRunners(t *testing.T, object, prog string) []runner {
 	}
 	t.Cleanup(kernel.Close)
 	runners := []runner{{"kernel", kernel.Programs[prog].Run, func(name string) variable { return kernel.Variables[name] }}}
-	for mode, name := range map[interp.Mode]string{interp.Checked: "checked", interp.Fast: "fast"} {
+	for mode, name := range map[vm.Mode]string{vm.Checked: "checked", vm.Interpreted: "fast"} {
 		coll, err := vm.NewCollectionWithOptions(open(), vm.CollectionOptions{Programs: vm.ProgramOptions{Mode: mode}})
 		if err != nil {
 			t.Fatal(err)

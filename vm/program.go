@@ -93,9 +93,27 @@ type ProgramOptions struct {
 	// randomness, and silence.
 	Env *exec.Env
 	// Mode is how programs are executed.
-	Mode interp.Mode
+	Mode Mode
 
 	unverified bool // for tests of what checked mode sees
+}
+
+// Mode is how programs are executed.
+type Mode uint8
+
+// The modes. What a program computes is the same in each.
+const (
+	Fastest     Mode = iota // by what is fastest here
+	Interpreted             // by the interpreter, which relies on the verifier as native code does
+	Checked                 // by the interpreter, which tests each access: the referee in tests
+)
+
+// interp is the interpreter's part of the mode.
+func (m Mode) interp() interp.Mode {
+	if m == Checked {
+		return interp.Checked
+	}
+	return interp.Fast
 }
 
 func (o *ProgramOptions) budget() int64 {
@@ -163,7 +181,7 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	made := Code{Took: time.Since(start)}
 	obj := &progObject{
 		image: image, typ: typ, code: code,
-		mode: opts.Mode, context: proved.Context, budget: opts.budget(), env: new(exec.Env), made: made,
+		mode: opts.Mode.interp(), context: proved.Context, budget: opts.budget(), env: new(exec.Env), made: made,
 	}
 	if opts.Env != nil {
 		*obj.env = *opts.Env

@@ -11,13 +11,12 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/vm"
-	"github.com/skep-ebpf/skep/vm/interp"
 )
 
 // Ours are skep's engines, the referee first. opts say how they load programs.
 func Ours(opts vm.ProgramOptions) []Engine {
 	checked, fast := opts, opts
-	checked.Mode, fast.Mode = interp.Checked, interp.Fast
+	checked.Mode, fast.Mode = vm.Checked, vm.Interpreted
 	return []Engine{machine("checked", checked), machine("fast", fast)}
 }
 

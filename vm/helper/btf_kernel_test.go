@@ -13,7 +13,6 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/exec"
-	"github.com/skep-ebpf/skep/vm/interp"
 )
 
 // Bytes of the value to print, behind its type's number, flags and the buffer's
@@ -87,7 +86,7 @@ func TestSnprintfBTFAsInKernel(t *testing.T) {
 	}
 	defer linux.Close()
 	var machines []*vm.Collection
-	for _, mode := range []interp.Mode{interp.Checked, interp.Fast} {
+	for _, mode := range []vm.Mode{vm.Checked, vm.Interpreted} {
 		c, err := vm.NewCollectionWithOptions(showing(), vm.CollectionOptions{
 			Programs: vm.ProgramOptions{Env: &exec.Env{Types: types}, Mode: mode},
 		})
