@@ -220,7 +220,7 @@ func TestDocumentedCommands(t *testing.T) {
 			verbs = append(verbs, text...)
 		}
 	}
-	commands := regexp.MustCompile(`(?m)^(?:\$ )?(?:bin/)?(make|skep) ([a-z]+)`)
+	commands := regexp.MustCompile(`(?m)^(?:\$ )?(?:bin/)?(make|skep) ([a-z0-9]+)`)
 	links := regexp.MustCompile(`\]\(([^)#:]+)\)`)
 	for _, path := range files(t, ".md") {
 		text, err := os.ReadFile(path)
