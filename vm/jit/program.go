@@ -77,6 +77,9 @@ func load(p *interp.Program, code *ir.Code, funcs []*ir.Func, helpers []*helper.
 	return prog, nil
 }
 
+// Size is the length of the machine code in bytes.
+func (p *Program) Size() int { return len(p.code.Bytes()) }
+
 // Close gives the memory of the machine code back, which otherwise happens when
 // nobody knows the program any more. It must not be called while the program runs.
 func (p *Program) Close() error {

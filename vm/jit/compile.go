@@ -1,0 +1,92 @@
+package jit
+
+import (
+	"fmt"
+
+	"github.com/skep-ebpf/skep/vm/helper"
+	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/jit/ir"
+	"github.com/skep-ebpf/skep/vm/maps"
+)
+
+// Compile makes machine code of a program that the verifier accepted. It fails where
+// the system lets no code be made ([Available]), where nothing was proved of the
+// program, and where functions call themselves.
+func Compile(p *interp.Program) (*Program, error) {
+	if err := Available(); err != nil {
+		return nil, err
+	}
+	if !p.Verified() {
+		return nil, fmt.Errorf("compile program %s: the verifier did not see it, and machine code tests nothing", p.Name())
+	}
+	src := newSource(p)
+	prog, err := ir.Lift(&src.Source)
+	if err != nil {
+		return nil, err
+	}
+	prog.Expand(&src.calls)
+	for _, f := range prog.Funcs {
+		f.Fold()
+		f.Sweep()
+	}
+	prog.Colour(&target)
+	code, err := emit(prog)
+	if err != nil {
+		return nil, fmt.Errorf("compile program %s: %w", p.Name(), err)
+	}
+	return load(p, code, prog.Funcs, src.calls.Helpers)
+}
+
+// source is a program of the interpreter as one to be compiled.
+type source struct {
+	ir.Source
+	prog  *interp.Program
+	calls ir.Calls
+	index map[*helper.Helper]int
+}
+
+func newSource(p *interp.Program) *source {
+	in := p.Input()
+	s := &source{prog: p, index: make(map[*helper.Helper]int)}
+	s.calls.Maps = in.Maps
+	s.Source = ir.Source{
+		Name: in.Name, Insns: in.Insns, Facts: in.Facts, Exception: in.Exception,
+		Call: s.call, Constant: p.Constant, Access: s.access, Targets: s.targets,
+		Trapped: func(at int) bool { _, traps := p.Trap(at); return traps },
+	}
+	return s
+}
+
+// call numbers the helpers and kernel functions that the program calls.
+func (s *source) call(at int) (int, uint8) {
+	h := s.prog.Helper(at)
+	n, ok := s.index[h]
+	if !ok {
+		n = len(s.calls.Helpers)
+		s.index[h] = n
+		s.calls.Helpers = append(s.calls.Helpers, h)
+	}
+	return n, uint8(len(h.Args))
+}
+
+func (s *source) access(at int) ir.Access {
+	switch a := s.prog.Access(at); a.Form {
+	case interp.Slow:
+		return ir.Access{Slow: true}
+	case interp.Field:
+		return ir.Access{Width: a.Width, Shift: a.Shift, Off: a.Off, Mask: a.Mask}
+	}
+	return ir.Access{}
+}
+
+// targets are the instructions of the jump's function that jump tables lead to.
+func (s *source) targets(at int) (all []ir.JumpTarget) {
+	marked := s.prog.Targets()
+	for to, leads := range marked {
+		address := maps.InsnBase + uint64(to)
+		if _, err := s.prog.Target(at, address); leads && err == nil {
+			all = append(all, ir.JumpTarget{Address: address, At: to})
+		}
+	}
+	return all
+}
