@@ -25,6 +25,12 @@ func (p Point) String() string {
 	return p.Kind.Name + "/" + p.Target
 }
 
+// Attachment is a program at a point.
+type Attachment struct {
+	Program string
+	Point   Point
+}
+
 // Kind is a kind of hooks.
 type Kind struct {
 	Name    string   // as sections begin: "kprobe"

@@ -14,6 +14,7 @@ import (
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/difftest"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/interp"
 )
 
@@ -21,7 +22,7 @@ import (
 // they call for random numbers, and take another way each time. No access may leave
 // its object.
 func TestFlowsRun(t *testing.T) {
-	checked, err := difftest.Machine("checked", interp.Checked, 1)
+	checked, err := difftest.Machine(engine.Checked, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

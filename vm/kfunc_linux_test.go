@@ -12,6 +12,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/engine"
 )
 
 // variable and runner are what a test needs of a collection on either machine.
@@ -45,13 +46,13 @@ func kfuncRunners(t *testing.T, object, prog string) []runner {
 	}
 	t.Cleanup(kernel.Close)
 	runners := []runner{{"kernel", kernel.Programs[prog].Run, func(name string) variable { return kernel.Variables[name] }}}
-	for mode, name := range map[vm.Mode]string{vm.Checked: "checked", vm.Interpreted: "fast"} {
+	for _, mode := range engine.Modes() {
 		coll, err := vm.NewCollectionWithOptions(open(), vm.CollectionOptions{Programs: vm.ProgramOptions{Mode: mode}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(coll.Close)
-		runners = append(runners, runner{name, coll.Programs[prog].Run, func(name string) variable { return coll.Variables[name] }})
+		runners = append(runners, runner{mode.String(), coll.Programs[prog].Run, func(name string) variable { return coll.Variables[name] }})
 	}
 	return runners
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/object"
 )
 
@@ -82,8 +83,8 @@ func (h *holders) step(what, key uint64) (ret uint32, out [3]int64) {
 // both modes; cilium/ebpf cannot load such programs into the kernel, as it gives
 // maps and programs types of their own. When all is closed no object is left.
 func TestObjects(t *testing.T) {
-	for mode, name := range map[vm.Mode]string{vm.Checked: "checked", vm.Interpreted: "fast"} {
-		t.Run(name, func(t *testing.T) {
+	for _, mode := range engine.Modes() {
+		t.Run(mode.String(), func(t *testing.T) {
 			before := object.Live()
 			p, err := program.Open(filepath.Join("testdata", "kfunc", "object.bpf.o"))
 			if err != nil {

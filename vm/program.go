@@ -12,6 +12,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/maps"
@@ -36,15 +37,13 @@ type Program struct {
 type progObject struct {
 	image *program.Image
 	typ   *progtype.Type
-	code  *interp.Program
+	code  *engine.Program
 	maps  []*mapObject // kept alive
 	id    uint32
-	mode  interp.Mode
 	// context is how many bytes of its context the program accesses.
 	context int
 	budget  int64
 	env     *exec.Env
-	made    Code
 	refs    atomic.Int32
 }
 
@@ -72,7 +71,7 @@ func (o *progObject) unref() {
 	}
 	progObjects.Delete(o.id)
 	maps.UnregisterProg(o.id)
-	o.env.Timers.Forget(o.code)
+	o.env.Timers.Forget(o.code.Program)
 	for _, m := range o.maps {
 		if a, ok := m.Map.(*maps.InsnArray); ok {
 			a.Release()
@@ -93,27 +92,9 @@ type ProgramOptions struct {
 	// randomness, and silence.
 	Env *exec.Env
 	// Mode is how programs are executed.
-	Mode Mode
+	Mode engine.Mode
 
 	unverified bool // for tests of what checked mode sees
-}
-
-// Mode is how programs are executed.
-type Mode uint8
-
-// The modes. What a program computes is the same in each.
-const (
-	Fastest     Mode = iota // by what is fastest here
-	Interpreted             // by the interpreter, which relies on the verifier as native code does
-	Checked                 // by the interpreter, which tests each access: the referee in tests
-)
-
-// interp is the interpreter's part of the mode.
-func (m Mode) interp() interp.Mode {
-	if m == Checked {
-		return interp.Checked
-	}
-	return interp.Fast
 }
 
 func (o *ProgramOptions) budget() int64 {
@@ -172,16 +153,14 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
-	code, err := interp.Compile(&in)
+	code, err := engine.Compile(&in, opts.Mode)
 	if err != nil {
 		release(tables)
 		return nil, err
 	}
-	made := Code{Took: time.Since(start)}
 	obj := &progObject{
 		image: image, typ: typ, code: code,
-		mode: opts.Mode.interp(), context: proved.Context, budget: opts.budget(), env: new(exec.Env), made: made,
+		context: proved.Context, budget: opts.budget(), env: new(exec.Env),
 	}
 	if opts.Env != nil {
 		*obj.env = *opts.Env
@@ -194,7 +173,7 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	for _, o := range objs {
 		obj.maps = append(obj.maps, o.ref())
 	}
-	obj.id = maps.RegisterProg(code)
+	obj.id = maps.RegisterProg(code.Registered())
 	p := &Program{obj.ref()}
 	progObjects.Store(obj.id, obj)
 	return p, nil
@@ -271,7 +250,13 @@ type Code struct {
 }
 
 // Code says what the program was compiled to.
-func (p *Program) Code() Code { return p.obj.made }
+func (p *Program) Code() Code {
+	c := Code{Took: p.obj.code.Took()}
+	if native := p.obj.code.Native(); native != nil {
+		c.Bytes = native.Size()
+	}
+	return c
+}
 
 // Describe gives what is known of the program's type: its context and the names
 // of its return codes.

@@ -186,7 +186,7 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	for range n {
 		var err error
 		s.Budget = p.obj.budget
-		if ret, err = p.obj.code.Run(s, p.obj.mode); err != nil {
+		if ret, err = p.obj.code.Run(s); err != nil {
 			return err
 		}
 	}

@@ -81,7 +81,7 @@ func TestOneWayIn(t *testing.T) {
 				case *ast.Ident:
 					verifies = verifies || f.Name == "verify"
 				case *ast.SelectorExpr:
-					if x, ok := f.X.(*ast.Ident); ok && x.Name == "interp" && f.Sel.Name == "Compile" {
+					if x, ok := f.X.(*ast.Ident); ok && x.Name == "engine" && f.Sel.Name == "Compile" {
 						makers = append(makers, fn.Name.Name)
 						if !verifies {
 							t.Errorf("%s makes a program that was not verified", fn.Name.Name)

@@ -11,13 +11,16 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/engine"
 )
 
 // Ours are skep's engines, the referee first. opts say how they load programs.
-func Ours(opts vm.ProgramOptions) []Engine {
-	checked, fast := opts, opts
-	checked.Mode, fast.Mode = vm.Checked, vm.Interpreted
-	return []Engine{machine("checked", checked), machine("fast", fast)}
+func Ours(opts vm.ProgramOptions) (all []Engine) {
+	for _, mode := range engine.Modes() {
+		opts.Mode = mode
+		all = append(all, machine(mode.String(), opts))
+	}
+	return all
 }
 
 // machine is the user-space machine with options.

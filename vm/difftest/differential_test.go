@@ -18,7 +18,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/progen"
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/isa"
-	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/engine"
 )
 
 var (
@@ -37,11 +37,8 @@ const (
 func engines(t *testing.T, cpus int) []Engine {
 	t.Helper()
 	var all []Engine
-	for _, m := range []struct {
-		name string
-		mode interp.Mode
-	}{{"checked", interp.Checked}, {"fast", interp.Fast}} {
-		e, err := Machine(m.name, m.mode, cpus)
+	for _, mode := range engine.Modes() {
+		e, err := Machine(mode, cpus)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/internal/progen"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/proof"
 	"github.com/skep-ebpf/skep/vm/interp"
@@ -21,15 +22,15 @@ const budget = 50_000_000
 
 // Machine is the user-space machine in one of its modes, with values for cpus
 // CPUs in its per-CPU maps.
-func Machine(name string, mode interp.Mode, cpus int) (Engine, error) {
+func Machine(mode engine.Mode, cpus int) (Engine, error) {
 	s, err := exec.NewState(0)
 	if err != nil {
 		return Engine{}, err
 	}
-	return Engine{name, func(c *progen.Case) (*Result, error) { return runMachine(c, s, mode, cpus) }}, nil
+	return Engine{mode.String(), func(c *progen.Case) (*Result, error) { return runMachine(c, s, mode, cpus) }}, nil
 }
 
-func runMachine(c *progen.Case, s *exec.State, mode interp.Mode, cpus int) (_ *Result, err error) {
+func runMachine(c *progen.Case, s *exec.State, mode engine.Mode, cpus int) (_ *Result, err error) {
 	typ, err := progtype.Get(c.Type)
 	if err != nil {
 		return nil, err
@@ -63,20 +64,20 @@ func runMachine(c *progen.Case, s *exec.State, mode interp.Mode, cpus int) (_ *R
 			}
 		}
 	}
-	var progs []*interp.Program
+	var progs []*engine.Program
 	for i, insns := range c.Progs {
 		in := &interp.Input{Name: fmt.Sprintf("program %d", i), Type: typ, Insns: insns, Maps: open}
-		if mode != interp.Checked {
+		if mode != engine.Checked {
 			if in.Facts, err = proof.Of(typ, insns, open); err != nil {
 				return nil, err
 			}
 		}
-		p, err := interp.Compile(in)
+		p, err := engine.Compile(in, mode)
 		if err != nil {
 			return nil, err
 		}
 		progs = append(progs, p)
-		ids = append(ids, maps.RegisterProg(p))
+		ids = append(ids, maps.RegisterProg(p.Registered()))
 	}
 	for i := range c.Maps {
 		if c.Maps[i].Type != ebpf.ProgramArray {
@@ -92,7 +93,7 @@ func runMachine(c *progen.Case, s *exec.State, mode interp.Mode, cpus int) (_ *R
 		return refused(err)
 	}
 	s.Budget = budget
-	ret, err := guard(func() (uint64, error) { return progs[0].Run(s, mode) })
+	ret, err := guard(func() (uint64, error) { return progs[0].Run(s) })
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 )
 
@@ -86,7 +87,7 @@ func TestSnprintfBTFAsInKernel(t *testing.T) {
 	}
 	defer linux.Close()
 	var machines []*vm.Collection
-	for _, mode := range []vm.Mode{vm.Checked, vm.Interpreted} {
+	for _, mode := range engine.Modes() {
 		c, err := vm.NewCollectionWithOptions(showing(), vm.CollectionOptions{
 			Programs: vm.ProgramOptions{Env: &exec.Env{Types: types}, Mode: mode},
 		})

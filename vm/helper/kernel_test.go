@@ -15,10 +15,10 @@ import (
 	"github.com/cilium/ebpf/features"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
-	"github.com/skep-ebpf/skep/vm/interp"
 )
 
 var packetTypes = []ebpf.ProgramType{ebpf.XDP, ebpf.SchedCLS, ebpf.SchedACT, ebpf.SocketFilter, ebpf.CGroupSKB}
@@ -356,7 +356,8 @@ func TestHelpersAsInKernel(t *testing.T) {
 		if typ != ebpf.XDP {
 			run.Ctx = make([]byte, 192)
 		}
-		mode := interp.Mode(g.IntN(2))
+		modes := engine.Modes()
+		mode := modes[g.IntN(len(modes))]
 		if got, kernel := both(t, s, &run, program(typ, steps, mem), mode); got.Equal(kernel) {
 			continue
 		}
@@ -387,7 +388,7 @@ func hostInterfaces(t *testing.T) *exec.Routes {
 	return &routes
 }
 
-func both(t *testing.T, s *exec.State, run *oracle.Run, insns asm.Instructions, mode interp.Mode) (got, kernel oracle.Result) {
+func both(t *testing.T, s *exec.State, run *oracle.Run, insns asm.Instructions, mode engine.Mode) (got, kernel oracle.Result) {
 	t.Helper()
 	run.Insns = insns
 	kernel, err := run.Kernel(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
-	"github.com/skep-ebpf/skep/vm/interp"
 )
 
 // TestPushEncapAsInKernel puts headers before packets as they come in. (For those
@@ -54,7 +54,7 @@ func TestPushEncapAsInKernel(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%+v", err)
 		}
-		for _, m := range []interp.Mode{interp.Checked, interp.Fast} {
+		for _, m := range engine.Modes() {
 			if got := run.Machine(t, s, m); !got.Equal(want) {
 				t.Fatalf("mode %d, size %d, header %x, packet %x\n%v\nthe kernel:\n%v", mode, size, header, run.Data, got, want)
 			}

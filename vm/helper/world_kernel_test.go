@@ -10,9 +10,9 @@ import (
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
-	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/world"
 )
 
@@ -126,7 +126,7 @@ func compare(t *testing.T, w *world.World, typ ebpf.ProgramType, tests map[strin
 	copy(packet[12:], "\x08\x00\x45")
 	for name, insns := range tests {
 		run := oracle.Run{Type: typ, Data: packet}
-		for _, mode := range []interp.Mode{interp.Checked, interp.Fast} {
+		for _, mode := range engine.Modes() {
 			got, kernel := both(t, s, &run, insns, mode)
 			if got.Ret != kernel.Ret || (got.Err == nil) != (kernel.Err == nil) {
 				t.Errorf("%s, mode %v: %d, %v; the kernel: %d, %v", name, mode, int32(got.Ret), got.Err, int32(kernel.Ret), kernel.Err)
@@ -315,7 +315,7 @@ func TestSyscallsAsInKernel(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		run := oracle.Run{Type: ebpf.Syscall, Insns: insns}
-		for _, mode := range []interp.Mode{interp.Checked, interp.Fast} {
+		for _, mode := range engine.Modes() {
 			if got := run.Machine(t, s, mode); got.Ret != want || got.Err != nil {
 				t.Errorf("%s, mode %v: %d, %v; the kernel: %d", name, mode, int32(got.Ret), got.Err, int32(want))
 			}

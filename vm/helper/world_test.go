@@ -11,10 +11,10 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
-	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/progtype"
 	"github.com/skep-ebpf/skep/vm/world"
 )
@@ -245,7 +245,7 @@ func TestSocketFaults(t *testing.T) {
 			packet := make([]byte, 64)
 			packet[12], packet[14] = 8, 0x45
 			run := oracle.Run{Type: ebpf.SchedCLS, Data: packet, Insns: tt.insns}
-			err := run.Machine(t, s, interp.Checked).Err
+			err := run.Machine(t, s, engine.Checked).Err
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)

@@ -9,8 +9,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
-	"github.com/skep-ebpf/skep/vm/interp"
 )
 
 // fragsProgram does random things with a packet, and gives what the helpers said
@@ -89,7 +89,7 @@ func TestFragments(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: %+v", seed, err)
 		}
-		for _, mode := range []interp.Mode{interp.Checked, interp.Fast} {
+		for _, mode := range engine.Modes() {
 			if got := run.Machine(t, s, mode); !got.Equal(want) {
 				if len(got.Data) > 100 {
 					got.Data, want.Data = got.Data[:100], want.Data[:min(100, len(want.Data))]

@@ -11,9 +11,9 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
-	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -109,7 +109,7 @@ func checkAccess(t *testing.T, s *exec.State, desc *progtype.Type, off, size int
 	if refused != nil {
 		return
 	}
-	for _, mode := range []interp.Mode{interp.Fast, interp.Checked} {
+	for _, mode := range engine.Modes() {
 		if got := run.Machine(t, s, mode); !got.Equal(kernel) {
 			t.Errorf("access of %d bytes at %d, write %v, field %s, mode %v:\n%v\nthe kernel:\n%v",
 				size, off, write, field.Name, mode, got, kernel)
@@ -145,7 +145,7 @@ func TestStores(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, mode := range []interp.Mode{interp.Fast, interp.Checked} {
+			for _, mode := range engine.Modes() {
 				if got := run.Machine(t, s, mode); !got.Equal(kernel) {
 					t.Errorf("%s = %#x, mode %v: R0 = %#x, error %v; the kernel %#x", f.Name, v, mode, got.Ret, got.Err, kernel.Ret)
 				}
@@ -172,7 +172,7 @@ func TestSetup(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := run.Machine(t, s, interp.Fast); !got.Equal(kernel) {
+			if got := run.Machine(t, s, engine.Auto); !got.Equal(kernel) {
 				t.Fatalf("%v, packet %x, context %x:\n%v\nthe kernel:\n%v", typ, data, ctx, got, kernel)
 			}
 		}
@@ -282,22 +282,22 @@ func TestSyscall(t *testing.T) {
 		asm.StoreMem(asm.R1, 4, asm.R0, asm.Half),
 		asm.Return(),
 	}}
-	for _, mode := range []interp.Mode{interp.Fast, interp.Checked} {
+	for _, mode := range engine.Modes() {
 		got := run.Machine(t, oracle.State(t), mode)
 		if want := (oracle.Result{Ret: 0x04030201, Ctx: []byte{1, 2, 3, 4, 1, 2, 0, 0}}); !got.Equal(want) {
 			t.Errorf("%v\nwant\n%v", got, want)
 		}
 	}
 	run.Ctx = run.Ctx[:6]
-	if got := run.Machine(t, oracle.State(t), interp.Checked); got.Err != nil {
+	if got := run.Machine(t, oracle.State(t), engine.Checked); got.Err != nil {
 		t.Errorf("a context of 6 bytes: %v", got.Err)
 	}
 	run.Ctx = run.Ctx[:5]
-	if got := run.Machine(t, oracle.State(t), interp.Checked); got.Err == nil {
+	if got := run.Machine(t, oracle.State(t), engine.Checked); got.Err == nil {
 		t.Error("a store beyond the context is let through")
 	}
 	run.Data = []byte{1}
-	if got := run.Machine(t, oracle.State(t), interp.Checked); !errors.Is(got.Err, errno.EINVAL) {
+	if got := run.Machine(t, oracle.State(t), engine.Checked); !errors.Is(got.Err, errno.EINVAL) {
 		t.Errorf("a packet for a syscall program: %v", got.Err)
 	}
 }

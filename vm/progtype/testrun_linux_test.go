@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/skep-ebpf/skep/vm/engine"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
@@ -13,7 +15,6 @@ import (
 	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
-	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
@@ -33,7 +34,7 @@ func inKernel(t *testing.T, prog ebpf.ProgramType, attach ebpf.AttachType, insns
 func inMachine(t *testing.T, s *exec.State, prog ebpf.ProgramType, insns asm.Instructions, facts []verifier.Fact, ctx []byte) (uint64, error) {
 	t.Helper()
 	r := oracle.Run{Type: prog, Insns: insns, Ctx: ctx, Facts: facts}
-	p, desc, err := r.Compile(t)
+	p, desc, err := r.Compile(t, engine.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func inMachine(t *testing.T, s *exec.State, prog ebpf.ProgramType, insns asm.Ins
 		return 0, err
 	}
 	s.Budget = 1 << 20
-	return p.Run(s, interp.Fast)
+	return p.Run(s)
 }
 
 // TestSkLookupRun holds contexts of sk_lookup programs against Linux: which are
@@ -181,10 +182,6 @@ func TestFlowDissectorRun(t *testing.T) {
 		p.Close()
 
 		r := oracle.Run{Type: ebpf.FlowDissector, Insns: insns}
-		code, _, err := r.Compile(t)
-		if err != nil {
-			t.Fatal(err)
-		}
 		err = desc.Setup(s, &progtype.Input{Data: data, Ctx: ctx})
 		if (err == nil) != (kernelErr == nil) {
 			t.Fatalf("packet %x, context %x: %v; the kernel: %v", data, ctx, err, kernelErr)
@@ -192,12 +189,16 @@ func TestFlowDissectorRun(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		for _, mode := range []interp.Mode{interp.Checked, interp.Fast} {
+		for _, mode := range engine.Modes() {
 			if err := desc.Setup(s, &progtype.Input{Data: data, Ctx: ctx}); err != nil {
 				t.Fatal(err)
 			}
+			code, _, err := r.Compile(t, mode)
+			if err != nil {
+				t.Fatal(err)
+			}
 			s.Budget = 1 << 20
-			ret, err := code.Run(s, mode)
+			ret, err := code.Run(s)
 			if err != nil {
 				t.Fatal(err)
 			}

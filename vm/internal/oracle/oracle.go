@@ -13,6 +13,7 @@ import (
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/internal/proof"
 	"github.com/skep-ebpf/skep/vm/interp"
@@ -76,7 +77,7 @@ func (r *Run) Kernel(t testing.TB) (Result, error) {
 
 // Compile makes the program one for the machine, and describes its type. It gives
 // an error where the machine refuses the program.
-func (r *Run) Compile(t testing.TB) (*interp.Program, *progtype.Type, error) {
+func (r *Run) Compile(t testing.TB, mode engine.Mode) (*engine.Program, *progtype.Type, error) {
 	t.Helper()
 	var raw bytes.Buffer
 	if err := r.Insns.Marshal(&raw, binary.LittleEndian); err != nil {
@@ -92,19 +93,19 @@ func (r *Run) Compile(t testing.TB) (*interp.Program, *progtype.Type, error) {
 	}
 	facts := r.Facts
 	if facts == nil {
-		if proved, err := proof.Of(typ, insns, nil); err == nil {
-			facts = proved
+		if facts, err = proof.Of(typ, insns, nil); err != nil {
+			mode = engine.Checked // what the verifier refuses runs no other way
 		}
 	}
-	p, err := interp.Compile(&interp.Input{Name: "test", Type: typ, Insns: insns, Facts: facts})
+	p, err := engine.Compile(&interp.Input{Name: "test", Type: typ, Insns: insns, Facts: facts}, mode)
 	return p, typ, err
 }
 
 // Machine runs the program on a state. The error of the result may be Compile's
 // or the set-up's.
-func (r *Run) Machine(t testing.TB, s *exec.State, mode interp.Mode) Result {
+func (r *Run) Machine(t testing.TB, s *exec.State, mode engine.Mode) Result {
 	t.Helper()
-	p, typ, err := r.Compile(t)
+	p, typ, err := r.Compile(t, mode)
 	if err != nil {
 		return Result{Err: err}
 	}
@@ -112,7 +113,7 @@ func (r *Run) Machine(t testing.TB, s *exec.State, mode interp.Mode) Result {
 		return Result{Err: err}
 	}
 	s.Budget = 1 << 20
-	ret, err := p.Run(s, mode)
+	ret, err := p.Run(s)
 	if err != nil {
 		return Result{Err: err}
 	}
