@@ -222,7 +222,9 @@ func (d *folder) define(i *Ins, k known) {
 }
 
 // nothing is a Nop.
-func nothing(at int32) Ins { return Ins{Op: Nop, Size: 8, Dst: None, A: None, B: None, C: None, At: at} }
+func nothing(at int32) Ins {
+	return Ins{Op: Nop, Size: 8, Dst: None, A: None, B: None, C: None, At: at}
+}
 
 // become makes i an operation on one variable and a number.
 func (i *Ins) become(op Op, size uint8, a Var, imm int64) {
