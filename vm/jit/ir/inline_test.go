@@ -15,30 +15,6 @@ func TestInlineRandom(t *testing.T) {
 	}
 }
 
-// TestAllRandom is all passes that a program goes through.
-func TestAllRandom(t *testing.T) {
-	for seed := range uint64(1000) {
-		same(t, seed, &wide, func(p *Program) {
-			p.Calls = testCalls
-			p.Inline()
-			for _, f := range p.Funcs {
-				f.Fold()
-				f.Sweep()
-			}
-			p.Promote()
-			for _, f := range p.Funcs {
-				f.Fold()
-				f.Sweep()
-				f.Liveness()
-			}
-			p.Colour(&wide)
-		})
-		if t.Failed() {
-			return
-		}
-	}
-}
-
 func TestInline(t *testing.T) {
 	small := `
 		b0:

@@ -6,33 +6,30 @@ import (
 	"slices"
 )
 
-// Promote makes variables of slots of frame memory: of those that are only loaded and
-// stored, always whole, and that nothing else reaches, the most used ones. Frame memory
-// that nothing uses any more is given up. It wants liveness, and addresses in the frame
-// as [Func.Fold] leaves them.
+// Promote makes variables of slots of a function's frame memory, and reports whether there
+// are any: of slots that are only loaded and stored, always whole, and that nothing else
+// reaches, the most used ones. Frame memory that nothing uses any more is given up. It
+// wants liveness, and addresses in the frame as [Func.Fold] leaves them.
 //
 // What else reaches frame memory is an address: one that a helper is given, as far as its
 // prototype says, and one that is kept, computed with or given to another function,
 // which may lead anywhere.
-func (p *Program) Promote() {
-	for _, f := range p.Funcs {
-		if f.Frame == 0 {
-			continue
-		}
-		m := promotion{f: f, prog: p, size: f.Frame}
-		for at := range f.Blocks {
-			if m.survey(&f.Blocks[at]); m.lost {
-				break
-			}
-		}
-		if m.lost {
-			continue
-		}
-		if m.slots != nil && m.choose() {
-			m.rewrite()
-		}
-		f.Frame = (m.kept + 7) &^ 7
+func (p *Program) Promote(f *Func) bool {
+	if f.Frame == 0 {
+		return false
 	}
+	m := promotion{f: f, prog: p, size: f.Frame}
+	for at := range f.Blocks {
+		if m.survey(&f.Blocks[at]); m.lost {
+			return false
+		}
+	}
+	found := m.choose()
+	if found {
+		m.rewrite()
+	}
+	f.Frame = (m.kept + 7) &^ 7
+	return found
 }
 
 // promotion is the promotion of a function's slots.

@@ -18,18 +18,14 @@ func TestPromoteRandom(t *testing.T) {
 	for seed := range uint64(2000) {
 		same(t, seed, nil, func(p *Program) {
 			p.Calls = testCalls
-			before := 0
 			for _, f := range p.Funcs {
 				f.Fold()
 				f.Sweep()
-				before += int(f.Vars)
-			}
-			p.Promote()
-			for _, f := range p.Funcs {
+				promoted -= int(f.Vars)
+				p.Promote(f)
 				promoted += int(f.Vars)
 				f.Liveness()
 			}
-			promoted -= before
 		})
 		if t.Failed() {
 			return
@@ -129,7 +125,7 @@ func TestPromote(t *testing.T) {
 		test.run(t, func(f *Func) {
 			f.Frame, f.Vars = 512, FirstFree
 			f.Liveness()
-			(&Program{Funcs: []*Func{f}, Calls: testCalls}).Promote()
+			(&Program{Funcs: []*Func{f}, Calls: testCalls}).Promote(f)
 			frame = f.Frame
 		})
 		if frame != test.frame {
