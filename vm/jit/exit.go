@@ -25,7 +25,7 @@ func (m *machine) exited(p *Program) {
 		m.c.Arg = 0
 		m.packet(p, insn)
 	case abi.ExitFuel:
-		m.refill(p.insn(m.c.Resume))
+		m.refill(insn)
 	case abi.ExitTrap:
 		why, ok := p.Trap(insn)
 		if !ok {

@@ -92,6 +92,6 @@ const (
 	ExitTailCall        // R1 to R3 are the arguments of bpf_tail_call at instruction Arg; Go sets Arg: not 0 is where to jump
 	ExitSlow            // what instruction Arg does: Args has address, value, and what is expected
 	ExitPacket          // the packet load at instruction Arg: Args has R6 and the index; Go sets Arg: not 0 ends the function
-	ExitFuel            // the budget is below zero
+	ExitFuel            // the budget is below zero, at instruction Arg
 	ExitTrap            // instruction Arg must not be reached
 )

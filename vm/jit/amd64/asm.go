@@ -71,6 +71,9 @@ const (
 	opMovsxd    = 0x63
 	opBt        = two | 0xba // with an immediate
 	opCmpxchg   = two | 0xb1
+	opPush      = 0x50 // plus the register
+	opPop       = 0x58 // plus the register
+	opRet       = 0xc3
 	opXadd      = two | 0xc1
 	opBswap     = two | 0xc8 // plus the register
 )
@@ -125,7 +128,10 @@ type asm struct {
 	n    int // bytes of code that are written
 }
 
-// room makes room for an instruction of the intermediate form.
+// roomy is room for the code of any instruction of the intermediate form, and of the stubs.
+const roomy = 512
+
+// room makes room for more code.
 func (a *asm) room(bytes int) {
 	if len(a.code)-a.n < bytes {
 		a.code = append(a.code, make([]byte, len(a.code)+bytes)...)
@@ -190,6 +196,9 @@ func (a *asm) rm(o opcode, size uint8, reg ir.Reg, m address) {
 	}
 	a.put(v, n/8)
 }
+
+func (a *asm) push(r ir.Reg) { a.head(opPush+opcode(r&7), 4, 0, 0, r, false) }
+func (a *asm) pop(r ir.Reg)  { a.head(opPop+opcode(r&7), 4, 0, 0, r, false) }
 
 // group1 writes an operation of group 1 with an immediate.
 func (a *asm) group1(digit, size uint8, rm ir.Reg, imm int32) {

@@ -58,6 +58,7 @@ func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
 		labels: make([]int32, 0, 2*blocks+16),
 	}
 	e.stubs()
+	e.findCalled()
 	for i := range p.Funcs {
 		if err := e.function(i); err != nil {
 			return nil, err
@@ -78,8 +79,9 @@ type emitter struct {
 	pad  padding
 	err  error // the first one
 
-	ir.Code        // what is finished
-	leaving uint32 // offset of the stub that leaves
+	ir.Code          // what is finished
+	outOfFuel int32  // offset of the stub for that
+	called    []bool // by function: whether others call it
 
 	// What is known of the function in the making.
 	fn     int
@@ -96,18 +98,38 @@ type emitter struct {
 	lent   ir.RegSet // what temp took
 }
 
+// begin begins a function, or the stubs, with as many blocks.
+func (e *emitter) begin(blocks int) {
+	e.n = 0
+	e.room(roomy)
+	e.points, e.starts, e.colds = e.points[:0], e.starts[:0], e.colds[:0]
+	e.labels = append(e.labels[:0], make([]int32, blocks)...)
+}
+
+// findCalled finds out which functions others call.
+func (e *emitter) findCalled() {
+	e.called = make([]bool, len(e.prog.Funcs))
+	for k := 1; k < len(e.prog.Funcs); k++ {
+		for at := range e.prog.Funcs[k].Blocks {
+			ins := e.prog.Funcs[k].Blocks[at].Ins
+			for i := range ins {
+				if to := ins[i].Imm; ins[i].Op == ir.Call && to >= 0 && to < int64(k) {
+					e.called[to] = true
+				}
+			}
+		}
+	}
+}
+
 // function makes the code of one function.
 func (e *emitter) function(n int) error {
 	f := e.prog.Funcs[n]
-	e.fn, e.f, e.n, e.deep = n, f, 0, 0
+	e.begin(len(f.Blocks))
+	e.fn, e.f, e.deep = n, f, 0
 	e.regs = f.Regs
 	copy(e.regs[:], Target.Fixed[:])
 	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
-	e.points, e.starts, e.colds = e.points[:0], e.starts[:0], e.colds[:0]
-	e.labels = append(e.labels[:0], make([]int32, len(f.Blocks))...)
 	e.layout()
-
-	e.room(64)
 	if e.frame != 0 {
 		e.addImm(8, rsp, -e.frame)
 	}
@@ -119,7 +141,7 @@ func (e *emitter) function(n int) error {
 		}
 		e.place(int32(i))
 		for k := range b.Ins {
-			e.room(320)
+			e.room(roomy)
 			e.pad.between(&e.asm)
 			e.start(b.Ins[k].At)
 			e.ins(b, &b.Ins[k])
@@ -127,7 +149,7 @@ func (e *emitter) function(n int) error {
 	}
 	e.next = -1
 	for i := 0; i < len(e.colds); i++ {
-		e.room(320)
+		e.room(roomy)
 		e.start(e.colds[i].ins.At)
 		e.cold(e.colds[i])
 	}
@@ -145,7 +167,7 @@ func (e *emitter) layout() {
 	for i := range e.f.Blocks {
 		ins := e.f.Blocks[i].Ins
 		for k := range ins {
-			if ins[k].Leaves() {
+			if ins[k].Leaves() && ins[k].Op != ir.Fuel {
 				saved |= e.saved(&ins[k])
 			}
 		}
@@ -293,7 +315,11 @@ func belowSP(r ir.Reg) address { return at(rsp, -8*int32(r+1)) }
 // ret returns from the function.
 func (e *emitter) ret() {
 	e.freeFrame()
-	e.put(0xc3, 1)
+	if e.called[e.fn] {
+		e.put(opRet, 1)
+	} else {
+		e.returnToStub()
+	}
 }
 
 // freeFrame moves the stack pointer back to where it was when the function began.

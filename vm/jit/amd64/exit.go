@@ -15,6 +15,9 @@ const (
 	context  = r11 // enter and resume, and the code that goes on behind resume
 )
 
+// leaving is the offset of the stub that leaves.
+const leaving = 0
+
 // ctxAt is the operand at an offset into the context, whose address is in r.
 func ctxAt(r ir.Reg, off uintptr) address { return at(r, int32(off)) }
 
@@ -27,31 +30,13 @@ func (e *emitter) findContext(r ir.Reg) {
 	e.group1(dAnd, 8, r, -abi.StackBytes)
 }
 
-// stubs makes the code at the program's front.
+// stubs makes the code at the program's front. The first stub is the one that leaves.
+//
+// A processor predicts that a return goes back behind the call made last. As native
+// code is left between a call and a return, both for what Go enters and for how it is
+// left, neither is used there: a return address is pushed or popped, and jumped to.
 func (e *emitter) stubs() {
-	e.n = 0
-	e.room(512)
-
-	e.Enter = uint32(e.n)
-	e.rm(opLoad, 8, rsp, ctxAt(context, abi.OffSP))
-	for k, r := range Target.Fixed[1:] {
-		e.rm(opLoad, 8, r, argAt(context, k))
-	}
-	e.rm(opLoad, 8, budget, ctxAt(context, abi.OffBudget))
-	e.rm(opGroup5, 4, dCall, ctxAt(context, abi.OffFunc))
-	e.findContext(rdx)
-	e.rm(opStore, 8, rax, ctxAt(rdx, abi.OffR0))
-	e.constant(exitCode, abi.ExitDone)
-	e.backToGo(rdx)
-	e.Return = uint32(e.n) - 1 // with which that ends
-
-	e.Resume = uint32(e.n)
-	e.rm(opLoad, 8, rsp, ctxAt(context, abi.OffSP))
-	e.rm(opLoad, 8, budget, ctxAt(context, abi.OffBudget))
-	e.rm(opLoad, 8, rax, ctxAt(context, abi.OffR0))
-	e.rm(opGroup5, 4, dJmp, ctxAt(context, abi.OffResume))
-
-	e.leaving = uint32(e.n)
+	e.begin(0)
 	e.findContext(rax)
 	for k, r := range Target.Fixed[1:] {
 		e.rm(opStore, 8, r, argAt(rax, k))
@@ -60,7 +45,58 @@ func (e *emitter) stubs() {
 	e.rm(opStore, 8, resumeAt, ctxAt(rax, abi.OffResume))
 	e.backToGo(rax)
 
-	e.Bytes = append(e.Bytes, e.code[:e.n]...)
+	enter, done := e.here(), e.label()
+	e.rm(opLoad, 8, rsp, ctxAt(context, abi.OffSP))
+	for k, r := range Target.Fixed[1:] {
+		e.rm(opLoad, 8, r, argAt(context, k))
+	}
+	e.rm(opLoad, 8, budget, ctxAt(context, abi.OffBudget))
+	e.point(pointAddress, done, 0)
+	e.push(r9)
+	e.rm(opGroup5, 4, dJmp, ctxAt(context, abi.OffFunc))
+	e.place(done)
+	e.findContext(rdx)
+	e.rm(opStore, 8, rax, ctxAt(rdx, abi.OffR0))
+	e.constant(exitCode, abi.ExitDone)
+	e.backToGo(rdx)
+
+	resume := e.here()
+	e.rm(opLoad, 8, rsp, ctxAt(context, abi.OffSP))
+	e.rm(opLoad, 8, budget, ctxAt(context, abi.OffBudget))
+	e.rm(opLoad, 8, rax, ctxAt(context, abi.OffR0))
+	e.rm(opGroup5, 4, dJmp, ctxAt(context, abi.OffResume))
+
+	ret := e.here()
+	e.returnToStub()
+
+	// Where the budget is used up is called with the instruction in exitArg, and keeps
+	// all registers.
+	fuel := e.here()
+	for r := rax; r <= r15; r++ {
+		if keptByFuel.Has(r) {
+			e.push(r)
+		}
+	}
+	e.leave(abi.ExitFuel)
+	for r := r15; r <= r15; r-- {
+		if keptByFuel.Has(r) {
+			e.pop(r)
+		}
+	}
+	e.put(opRet, 1)
+
+	e.finish()
+	e.Enter, e.Resume, e.Return = uint32(e.labels[enter]), uint32(e.labels[resume]), uint32(e.labels[ret])
+	e.outOfFuel = e.labels[fuel]
+}
+
+// keptByFuel are the registers that may have something where the budget is used up.
+const keptByFuel = allRegs &^ (1<<r10 | 1<<r11)
+
+// returnToStub returns to the enter stub.
+func (e *emitter) returnToStub() {
+	e.pop(rcx)
+	e.rr(opGroup5, 4, dJmp, rcx)
 }
 
 // backToGo ends the stubs that leave; the context's address is in r.
@@ -70,7 +106,7 @@ func (e *emitter) backToGo(r ir.Reg) {
 	e.rm(opStore, 8, rsp, ctxAt(r, abi.OffSP))
 	e.rm(opLoad, 8, rsp, ctxAt(r, abi.OffGoSP))
 	e.rm(opLoad, 8, rbp, ctxAt(r, abi.OffGoBP))
-	e.put(0xc3, 1)
+	e.put(opRet, 1)
 }
 
 // coldKind is what a piece of code does that is hardly ever needed.
@@ -103,9 +139,8 @@ func (e *emitter) cold(c cold) {
 	e.place(c.label)
 	switch c.kind {
 	case coldFuel:
-		e.save(c.ins)
-		e.leave(abi.ExitFuel)
-		e.restore(c.ins)
+		e.constant(exitArg, int64(c.ins.At))
+		e.point(pointCall, e.outOfFuel, 0)
 	case coldByZero:
 		e.divideOdd(c.ins, 0)
 	case coldByMinusOne:
@@ -150,7 +185,7 @@ func (e *emitter) leave(code int64) {
 	back := e.label()
 	e.constant(exitCode, code)
 	e.point(pointAddress, back, 0)
-	e.point(pointTail, int32(e.leaving), 0)
+	e.point(pointTail, leaving, 0)
 	e.place(back)
 }
 

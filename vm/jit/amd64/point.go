@@ -15,7 +15,7 @@ const (
 	pointCond                     // a conditional one
 	pointAddress                  // the address of a label goes into r9
 	pointCall                     // a call of code that is finished
-	pointTail                     // a jump to code that is finished
+	pointTail                     // a jump to code that is finished, or is being
 )
 
 // point is a place in the code of a function where something depends on where other
@@ -62,6 +62,13 @@ func (e *emitter) point(kind pointKind, target int32, cc uint8) {
 
 // place puts a label here.
 func (e *emitter) place(label int32) { e.point(pointLabel, label, 0) }
+
+// here gives a label that lies here.
+func (e *emitter) here() int32 {
+	label := e.label()
+	e.place(label)
+	return label
+}
 
 // jump jumps to a block or label, unless that is the block behind this one.
 func (e *emitter) jump(label int32) {

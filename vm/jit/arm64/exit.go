@@ -151,7 +151,7 @@ func (e *emitter) fuel(i *ir.Ins) {
 func (e *emitter) outOfFuel(i *ir.Ins) {
 	saved := e.saved(i)
 	e.save(saved)
-	e.exit(i, abi.ExitFuel, 0)
+	e.exit(i, abi.ExitFuel, uint64(i.At))
 	e.restore(saved)
 }
 
