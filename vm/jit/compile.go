@@ -25,10 +25,7 @@ func Compile(p *interp.Program) (*Program, error) {
 		return nil, err
 	}
 	prog.Expand(&src.calls)
-	for _, f := range prog.Funcs {
-		f.Fold()
-		f.Sweep()
-	}
+	prog.Optimise(&target)
 	prog.Colour(&target)
 	code, err := emit(prog)
 	if err != nil {
