@@ -87,6 +87,15 @@ func ringbufDiscard(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
 	return 0
 }
 
+// RingbufWake wakes the reader of the ring buffer in R1. It is for native code, which
+// submits records itself; programs do not have it.
+var RingbufWake = &Helper{Name: "wake the reader of a ring buffer", Func: func(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
+	if r, ok := mapOf(r1).(*maps.Ringbuf); ok {
+		r.Signal()
+	}
+	return 0
+}}
+
 // takeRecord ends the loan of a record, and gives the ring buffer that it lies
 // in; nil where there is no such loan, or the map is closed.
 func takeRecord(s *exec.State, addr uint64) *maps.Ringbuf {

@@ -8,6 +8,7 @@ import (
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/jit/abi"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // slice is how many instructions run between two looks at State.Context, and so how
@@ -122,6 +123,9 @@ func (m *machine) room(p *Program, f *function, sp uintptr) bool {
 func (m *machine) drive(stub uintptr) {
 	for {
 		enter(m.c, stub)
+		if m.c.Record != 0 {
+			m.lend()
+		}
 		if m.c.Exit == abi.ExitDone {
 			return
 		}
@@ -138,6 +142,16 @@ func (m *machine) drive(stub uintptr) {
 			return
 		}
 		stub = p.resume
+	}
+}
+
+// lend notes the record that native code has reserved, as helpers do with theirs: from
+// now on it is Go's to give back.
+func (m *machine) lend() {
+	at := uintptr(m.c.Record)
+	m.c.Record = 0
+	if r := maps.RingbufOf(at); r != nil {
+		m.state.Acquire(exec.Record{Addr: at, Size: maps.LengthOf(at), Map: r.Info().Handle})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
@@ -30,17 +31,39 @@ const (
 // piece.
 type Ringbuf struct {
 	common
-	data uintptr
-	mask uint64
-
-	mu       sync.Mutex
-	producer atomic.Uint64 // end of the newest record; written under mu
-	consumer atomic.Uint64 // beginning of the oldest record that is not consumed
-	dropped  atomic.Uint64
+	*RingControl
 
 	reader sync.Mutex
 	wake   chan struct{}
 }
+
+// RingControl is what producers and the reader of a ring share, at the beginning of
+// its memory, for native code to reserve and submit records as Reserve and commit do.
+type RingControl struct {
+	lock     uint32 // as spinLock takes it: a producer is reserving
+	_        uint32
+	producer atomic.Uint64 // end of the newest record; written under lock
+	dropped  atomic.Uint64 // written under lock
+	data     uintptr
+	mask     uint64
+	_        [cacheLine - 40]byte
+
+	consumer atomic.Uint64 // beginning of the oldest record that is not consumed
+	// signalled is 1 while the reader has been woken and did not begin to read.
+	signalled atomic.Uint32
+	_         [cacheLine - 12]byte
+}
+
+// Offsets into a RingControl.
+const (
+	RingLock      = unsafe.Offsetof(RingControl{}.lock)
+	RingProducer  = unsafe.Offsetof(RingControl{}.producer)
+	RingDropped   = unsafe.Offsetof(RingControl{}.dropped)
+	RingData      = unsafe.Offsetof(RingControl{}.data)
+	RingMask      = unsafe.Offsetof(RingControl{}.mask)
+	RingConsumer  = unsafe.Offsetof(RingControl{}.consumer)
+	RingSignalled = unsafe.Offsetof(RingControl{}.signalled)
+)
 
 const (
 	recordBusy      = 1 << 31
@@ -49,28 +72,42 @@ const (
 	maxRecord       = 1<<30 - 1
 )
 
+// What native code needs to know of records, besides.
+const (
+	RecordBusy      = recordBusy
+	RecordDiscarded = recordDiscarded
+	RecordHeader    = recordHeader
+)
+
 func newRingbuf(info Info) (Map, error) {
-	r := &Ringbuf{mask: uint64(info.MaxEntries) - 1, wake: make(chan struct{}, 1)}
+	r := &Ringbuf{wake: make(chan struct{}, 1)}
 	r.init(info, r)
-	if err := r.reserve(2 * uint64(info.MaxEntries)); err != nil {
+	if err := r.reserve(pageSize + 2*uint64(info.MaxEntries)); err != nil {
 		return nil, err
 	}
-	r.data = r.mem.Addr()
+	r.RingControl = (*RingControl)(mem.At(r.mem.Addr()))
+	r.data, r.mask = r.mem.Addr()+pageSize, uint64(info.MaxEntries)-1
 	return r, nil
 }
+
+// Longest is the size of the longest record.
+func (r *Ringbuf) Longest() uint64 { return min(maxRecord, r.mask+1-recordHeader) }
+
+// Data is the address of the ring.
+func (r *Ringbuf) Data() uintptr { return r.data }
+
+// Control is the address of the ring's [RingControl].
+func (r *Ringbuf) Control() uintptr { return r.mem.Addr() }
 
 // Reserve is bpf_ringbuf_reserve: it gives the address of size bytes, which are
 // the caller's until Submit or Discard, or 0 where there is no room.
 func (r *Ringbuf) Reserve(size uint64) uintptr {
-	if size > maxRecord {
+	if size > r.Longest() {
 		return 0
 	}
 	length := roundUp(size+recordHeader, 8)
-	if length > r.mask+1 {
-		return 0
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	spinLock(r.Control() + RingLock)
+	defer spinUnlock(r.Control() + RingLock)
 	start := r.producer.Load()
 	next := start + length
 	if next-r.consumer.Load() > r.mask {
@@ -95,6 +132,9 @@ func (r *Ringbuf) Submit(record uintptr, flags uint64) { r.commit(record, 0, fla
 // Discard is bpf_ringbuf_discard.
 func (r *Ringbuf) Discard(record uintptr, flags uint64) { r.commit(record, recordDiscarded, flags) }
 
+// LengthOf is how many bytes were reserved for a record that is not submitted yet.
+func LengthOf(record uintptr) uintptr { return uintptr(loadU32(record-recordHeader) &^ recordBusy) }
+
 // RingbufOf is the ring buffer that a reserved record is in, or nil.
 func RingbufOf(record uintptr) *Ringbuf {
 	r, _ := Get(Handle(loadU32(record - 4))).(*Ringbuf)
@@ -107,14 +147,15 @@ func (r *Ringbuf) commit(record uintptr, bit uint32, flags uint64) {
 	// A reader that has not caught up finds the record without being woken.
 	caughtUp := r.data+uintptr(r.consumer.Load()&r.mask) == at
 	if flags&RingbufForceWakeup != 0 || caughtUp && flags&RingbufNoWakeup == 0 {
-		r.signal()
+		r.Signal()
 	}
 }
 
-func (r *Ringbuf) signal() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+// Signal wakes the reader. Whoever finds signalled set need not: the reader reads
+// whatever was submitted before it clears that.
+func (r *Ringbuf) Signal() {
+	if r.signalled.Swap(1) == 0 {
+		r.wake <- struct{}{}
 	}
 }
 
@@ -180,6 +221,7 @@ func (r *Ringbuf) Next(buf []byte) (record []byte, remaining int, ok bool) {
 func (r *Ringbuf) Wait(ctx context.Context) error {
 	select {
 	case <-r.wake:
+		r.signalled.Store(0)
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -66,6 +66,9 @@ type Context struct {
 	Args             [5]uint64 // R1 to R5
 	R0               uint64
 	CPU              uint64 // number of the CPU
+	// Record is a ring buffer's record that native code has reserved, Ring the address
+	// of that one's maps.RingControl; 0: none.
+	Record, Ring uint64
 }
 
 // Offsets into the context, in bytes.
@@ -82,6 +85,8 @@ const (
 	OffArgs   = unsafe.Offsetof(Context{}.Args)
 	OffR0     = unsafe.Offsetof(Context{}.R0)
 	OffCPU    = unsafe.Offsetof(Context{}.CPU)
+	OffRecord = unsafe.Offsetof(Context{}.Record)
+	OffRing   = unsafe.Offsetof(Context{}.Ring)
 )
 
 // Why native code was left. Arg says more.

@@ -78,6 +78,11 @@ func (b *builder) load(op Op, dst, a Var, off, width int) {
 	b.add(Ins{Op: op, Width: uint8(width), Dst: dst, A: a, B: None, C: None, Off: int32(off)})
 }
 
+// release adds a store that comes behind all before it.
+func (b *builder) release(a Var, off int, value Var, width int) {
+	b.add(Ins{Op: StoreRelease, Width: uint8(width), Dst: None, A: a, B: None, C: value, Off: int32(off)})
+}
+
 // cpu makes v the number of the CPU.
 func (b *builder) cpu(v Var) {
 	b.op(Context, v, None, None)

@@ -159,7 +159,7 @@ func (a *activation) step(i *Ins) {
 		out = a.load(addr, i.Width)
 	case LoadSext:
 		out = extend(a.load(addr, i.Width), i.Width)
-	case Store:
+	case Store, StoreRelease:
 		v := uint64(i.Imm)
 		if i.C != None {
 			v = a.get(i.C)

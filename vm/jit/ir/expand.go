@@ -12,6 +12,10 @@ const (
 	mapLookup       = 1
 	mapUpdate       = 2
 	processorID     = 8
+	ringbufOutput   = 130
+	ringbufReserve  = 131
+	ringbufSubmit   = 132
+	ringbufDiscard  = 133
 	bpfLoop         = 181
 	mapLookupPerCPU = 195
 )
@@ -84,6 +88,17 @@ type site struct {
 	succ   [2]int32
 }
 
+// number gives the number that the instructions before a call leave in a variable, as
+// far as one look says.
+func (s *site) number(v Var) (n int64, ok bool) {
+	for k := len(s.before) - 1; k >= 0; k-- {
+		if i := &s.before[k]; i.Kills()&Of(v) != 0 {
+			return i.Imm, i.Op == Const
+		}
+	}
+	return 0, false
+}
+
 // expansion gives the method that writes what belongs in the place of a call, and
 // what is behind it; nil where the call stays.
 func (e *expander) expansion(s site) func(*expander, site) {
@@ -95,6 +110,19 @@ func (e *expander) expansion(s site) func(*expander, site) {
 	case bpfLoop:
 		if e.kept != nil && e.callback(s) >= 0 {
 			return (*expander).loop
+		}
+	case ringbufSubmit:
+		return (*expander).ringbufSubmit
+	case ringbufDiscard:
+		return (*expander).ringbufDiscard
+	case ringbufReserve:
+		if e.ring(s.call) != nil {
+			return (*expander).ringbufReserve
+		}
+	case ringbufOutput:
+		r := e.ring(s.call)
+		if n, ok := s.number(3); ok && r != nil && e.kept != nil && uint64(n) <= min(maxInlineRecord, r.Longest()) {
+			return (*expander).ringbufOutput
 		}
 	case mapLookup, mapUpdate, mapLookupPerCPU:
 		m := e.mapOf(s.call)

@@ -186,7 +186,7 @@ func TestHashLookup(t *testing.T) {
 			spec := ebpf.MapSpec{Type: typ, KeySize: size, ValueSize: 12, MaxEntries: n}
 			b := newBench(t, mapLookup, spec, 2)
 			hits := 0
-			for i := range 300 {
+			for i := range 150 {
 				b.setKey(rng.Uint64N(uint64(min(n, 100))*2) * 0x9e3779b97f4a7c15 >> rng.IntN(2))
 				got, want := b.native(b.args()...), b.direct(b.args()...)
 				if got != want {

@@ -1,6 +1,10 @@
 package ir
 
-import "github.com/skep-ebpf/skep/internal/errno"
+import (
+	"slices"
+
+	"github.com/skep-ebpf/skep/internal/errno"
+)
 
 // maxLoops is the most turns that bpf_loop and a number iterator take on
 // (BPF_MAX_LOOPS).
@@ -55,24 +59,15 @@ func (e *expander) fail(block int32, n uint64, next int32) {
 // R2; -1 where that is not known, or it does not come before the function that is
 // being expanded.
 func (e *expander) callback(s site) int64 {
-	for k := len(s.before) - 1; k >= 0; k-- {
-		i := &s.before[k]
-		if i.Kills()&Of(2) == 0 {
-			continue
-		}
-		if i.Op != Const {
-			return -1
-		}
-		for at, f := range e.prog.Funcs {
-			switch {
-			case f == e.f:
-				return -1
-			case f.Entry == int(uint32(i.Imm)):
-				return int64(at)
-			}
-		}
+	entry, ok := s.number(2)
+	if !ok {
+		return -1
 	}
-	return -1
+	at := slices.IndexFunc(e.prog.Funcs, func(f *Func) bool { return f.Entry == int(uint32(entry)) })
+	if at >= slices.Index(e.prog.Funcs, e.f) {
+		return -1
+	}
+	return int64(at)
 }
 
 // weight is what a call of a function takes of the budget, without its loops, which
