@@ -14,6 +14,8 @@ var Target = ir.Target{
 	Free:    []ir.Reg{rbx, r13, r14, r12, rbp, r9},
 	Scratch: [2]ir.Reg{r10, r11},
 	All:     allRegs,
+
+	FullAddress: true,
 }
 
 const (

@@ -13,6 +13,7 @@
 //	expand.go   operations on maps that are known become instructions
 //	inline.go   small functions go where they are called
 //	fold.go     constants and frame addresses, dead branches
+//	division.go divisions by numbers become multiplications
 //	sweep.go    what has no effect goes
 //	promote.go  stack slots become variables
 //	combine.go  several instructions become one
@@ -20,8 +21,9 @@
 //	colour.go   variables become machine registers
 //
 // Functions are folded and swept before their stack slots are promoted, which needs
-// frame addresses in the open, and again behind that where it moves what slots held. They
-// are combined last, and swept once more.
+// frame addresses in the open, and again behind that where it moves what slots held. Then
+// divisions become multiplications, instructions are combined, and functions swept once
+// more.
 //
 // What comes out is for a backend ([Target]) to turn into bytes.
 package ir

@@ -154,7 +154,9 @@ type Ins struct {
 
 	Dst, A, B, C Var
 
-	N    uint8 // by how many bits B is shifted, or how many arguments a call takes
+	// N is by how many bits B is shifted, how many arguments a call takes, or how many
+	// bits A has at most in a Div or Mod by a number (0: any).
+	N    uint8
 	Flag Flag
 	Off  int32
 	At   int32 // the instruction of the bytecode that it comes from

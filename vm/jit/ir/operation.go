@@ -11,7 +11,7 @@ func (d *folder) operation(i *Ins) {
 		if a.isNumber() && !b.isNumber() && commutes(i.Op) {
 			i.A, i.B, a, b = i.B, i.A, b, a
 		}
-		if n := wordOf(b.off, i.Size); b.isNumber() && fits(n) {
+		if n := wordOf(b.off, i.Size); b.isNumber() && (fits(n) || isDivision(i.Op)) {
 			i.B, i.Imm = None, n
 		}
 	}
@@ -121,6 +121,9 @@ func (d *folder) withNumber(i *Ins, a known) {
 	case i.Op == And && n>>31 == 0,
 		a.may>>32 == 0 && may>>32 == 0 && n>>32 == 0 && (shortens(i.Op) || i.Op == Shl || i.Op == Shr && n < 32 || i.Op == Div || i.Op == Mod):
 		i.Size, i.Imm = 4, wordOf(i.Imm, 4)
+	}
+	if (i.Op == Div || i.Op == Mod) && (i.Size == 8 || a.may>>32 == 0) {
+		i.N = uint8(bits.Len64(a.may))
 	}
 	d.now.set(i.Dst, some(may), &d.next)
 }
