@@ -55,7 +55,7 @@ func BenchmarkCall(b *testing.B) {
 				Maps:     map[string]*ebpf.MapSpec{"ring": {Name: "ring", Type: ebpf.RingBuf, MaxEntries: 1 << 25}},
 				Programs: map[string]*ebpf.ProgramSpec{"call": loop("call", h.body)},
 			}
-			all := load(b, spec)
+			all := loadAll(b, spec)
 			ws := workers(all, "call", packet)
 			for i := range ws {
 				ws[i].run = emptied(b, all[i].Collection, ws[i].run)
@@ -73,7 +73,7 @@ func BenchmarkCall(b *testing.B) {
 		{"tail_call", tailCallSpec(), tailCalls},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			ws := workers(load(b, c.spec), "call", packet)
+			ws := workers(loadAll(b, c.spec), "call", packet)
 			agree(b, ws)
 			race(b, ws, map[string]float64{"call": c.calls})
 		})

@@ -35,7 +35,7 @@ func BenchmarkEnter(b *testing.B) {
 	} {
 		b.Run(tt.name, func(b *testing.B) {
 			var ws []worker
-			for _, l := range load(b, nothing) {
+			for _, l := range loadAll(b, nothing) {
 				if run := tt.runner(l.Collection); run != nil {
 					ws = append(ws, worker{l.engine, OnAll(tt.cpus, run)})
 				}
@@ -73,7 +73,8 @@ func TestRunsAllocateNothing(t *testing.T) {
 	for _, e := range Ours(vm.ProgramOptions{}) {
 		c, err := e.Load(nothing)
 		if err != nil {
-			t.Fatal(err)
+			t.Logf("without %s: %v", e.Name, err)
+			continue
 		}
 		defer c.Close()
 		p := c.(inMachine).Programs["nothing"]

@@ -30,7 +30,7 @@ func BenchmarkMap(b *testing.B) {
 	for _, m := range mapOperations {
 		for _, n := range []uint32{1, 1000, 1_000_000} {
 			b.Run(fmt.Sprintf("%s/%d", m.typ, n), func(b *testing.B) {
-				all := load(b, mapSpec(m.typ, n, m.ops))
+				all := loadAll(b, mapSpec(m.typ, n, m.ops))
 				fill(b, all, m.typ, n)
 				for _, op := range m.ops {
 					if op == "evict" && n == 1 {

@@ -12,10 +12,10 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
-// native gives a program of the suite that clang -O2 built for this processor,
+// nativeCode gives a program of the suite that clang -O2 built for this processor,
 // from the C that the suite's program was built from, or from testdata/loops.c. It
 // is nil, and the benchmark says why, where there is no clang.
-func native(b *testing.B, p *suiteProgram) Runner {
+func nativeCode(b *testing.B, p *suiteProgram) Runner {
 	b.Helper()
 	source := filepath.Join("testdata", "loops.c")
 	if p.c != "" {

@@ -7,10 +7,10 @@ import "testing"
 func BenchmarkRun(b *testing.B) {
 	for _, p := range suitePrograms {
 		b.Run(p.name, func(b *testing.B) {
-			all := workers(load(b, suiteSpec(b, p.name, p.typ)), p.name, packet)
+			all := workers(loadAll(b, suiteSpec(b, p.name, p.typ)), p.name, packet)
 			units := map[string]float64{"run": 1}
 			if p.function != "" {
-				if run := native(b, &p); run != nil {
+				if run := nativeCode(b, &p); run != nil {
 					all = append(all, worker{"native", run})
 				}
 			}
@@ -24,7 +24,7 @@ func BenchmarkRun(b *testing.B) {
 		b.Run(p.row, func(b *testing.B) {
 			spec := packetSpec(b, p.object, p.prog)
 			data := busiest(b, spec, p.prog)
-			all := workers(load(b, spec), p.prog, data)
+			all := workers(loadAll(b, spec), p.prog, data)
 			agree(b, all)
 			race(b, all, map[string]float64{"run": 1})
 		})

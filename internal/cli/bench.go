@@ -109,7 +109,7 @@ func benchObject(cmd *cobra.Command, path string, f *benchFlags) error {
 		m.Pinning = ebpf.PinNone // a benchmark must not touch others' maps
 	}
 	defer t.close()
-	if err := t.enter(bench.Ours(vm.ProgramOptions{Link: link, Env: env})); err != nil {
+	if err := t.enter(append(bench.Ours(vm.ProgramOptions{Link: link, Env: env}), bench.Linux)); err != nil {
 		return prefix(p.Name, err)
 	}
 	if err := t.run(cmd.Context()); err != nil {
@@ -169,17 +169,18 @@ type track struct {
 	loaded  []bench.Collection
 }
 
-// enter loads the program into our engines and into Linux. That Linux does not run
-// it is part of the result.
-func (t *track) enter(ours []bench.Engine) error {
-	for i, e := range ours {
-		if err := t.load(e, i == 0); err != nil {
+// enter loads the program into the engines. That one but the first does not run it is
+// part of the result.
+func (t *track) enter(engines []bench.Engine) error {
+	for i, e := range engines {
+		err := t.load(e, i == 0)
+		if err != nil && i == 0 {
 			return err
 		}
-	}
-	if err := t.load(bench.Linux, false); err != nil {
-		t.engines = append(t.engines, report.BenchEngine{Name: bench.Linux.Name, Missing: err.Error()})
-		t.places = append(t.places, -1)
+		if err != nil {
+			t.engines = append(t.engines, report.BenchEngine{Name: e.Name, Missing: err.Error()})
+			t.places = append(t.places, -1)
+		}
 	}
 	return nil
 }
