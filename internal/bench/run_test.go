@@ -10,8 +10,8 @@ func BenchmarkRun(b *testing.B) {
 			all := workers(loadAll(b, suiteSpec(b, p.name, p.typ)), p.name, packet)
 			units := map[string]float64{"run": 1}
 			if p.function != "" {
-				if run := nativeCode(b, &p); run != nil {
-					all = append(all, worker{"native", run})
+				if run := clangCode(b, &p); run != nil {
+					all = append(all, worker{"clang", run})
 				}
 			}
 			if executed := agree(b, all); p.loops {

@@ -15,7 +15,7 @@ BenchmarkInsn/alu/fast-2         	     200	    146415 ns/op	         1.200 ns/in
 BenchmarkInsn/alu/linux-2        	     200	    195234 ns/op	         0.1000 ns/insn
 BenchmarkInsn/mem/fast-2         	     200	     53538 ns/op	         1.600 ns/insn
 BenchmarkRun/alu-2     10  8.0 jit-ns/run  0.8 jit-ns/insn  2.0 linux-ns/run  0.2 linux-ns/insn
-BenchmarkRun/pkt-2     10  18 jit-ns/run  2.0 linux-ns/run  6.0 native-ns/run
+BenchmarkRun/pkt-2     10  6.0 clang-ns/run  18 jit-ns/run  2.0 linux-ns/run
 BenchmarkAlone-2                 	     200	      1234 ns/op	       0 B/op	       0 allocs/op
 --- BENCH: BenchmarkAlone-2
     alone_test.go:7: without Linux: not allowed
@@ -29,10 +29,10 @@ alu             1.20  12.00x  0.100
 mem             1.60
 geometric mean        12.00x
 
-Run, ns/run      jit  /linux  /native  linux  /native  native
-alu             8.00   4.00x            2.00
-pkt             18.0   9.00x    3.00x   2.00    0.33x    6.00
-geometric mean         6.00x    3.00x           0.33x
+Run, ns/run      jit  /linux  /clang  linux  /clang  clang
+alu             8.00   4.00x           2.00
+pkt             18.0   9.00x   3.00x   2.00   0.33x   6.00
+geometric mean         6.00x   3.00x          0.33x
 
 Run, ns/insn    jit  /linux  linux
 alu           0.800   4.00x  0.200

@@ -12,10 +12,10 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
-// nativeCode gives a program of the suite that clang -O2 built for this processor,
+// clangCode gives a program of the suite that clang -O2 built for this processor,
 // from the C that the suite's program was built from, or from testdata/loops.c. It
 // is nil, and the benchmark says why, where there is no clang.
-func nativeCode(b *testing.B, p *suiteProgram) Runner {
+func clangCode(b *testing.B, p *suiteProgram) Runner {
 	b.Helper()
 	source := filepath.Join("testdata", "loops.c")
 	if p.c != "" {
@@ -26,7 +26,7 @@ func nativeCode(b *testing.B, p *suiteProgram) Runner {
 	out, err := exec.Command("clang", "-O2", "-Wno-unknown-attributes", "-DPROG="+p.function,
 		filepath.Join("testdata", "harness.c"), source, "-o", binary).CombinedOutput()
 	if err != nil {
-		b.Logf("without native code: clang -O2: %v %s", err, out)
+		b.Logf("without clang -O2: %v %s", err, out)
 		return nil
 	}
 	cmd := exec.Command(binary)
@@ -50,14 +50,14 @@ func nativeCode(b *testing.B, p *suiteProgram) Runner {
 	b.Cleanup(func() {
 		ask.Close()
 		if err := cmd.Wait(); err != nil {
-			b.Errorf("native code: %v", err)
+			b.Errorf("clang's code: %v", err)
 		}
 	})
-	return func(n uint32) (Result, error) { return askNative(ask, answer, n) }
+	return func(n uint32) (Result, error) { return askClang(ask, answer, n) }
 }
 
-// askNative lets testdata/harness.c make n runs.
-func askNative(ask io.Writer, answer io.Reader, n uint32) (r Result, err error) {
+// askClang lets testdata/harness.c make n runs.
+func askClang(ask io.Writer, answer io.Reader, n uint32) (r Result, err error) {
 	if _, err := fmt.Fprintln(ask, n); err != nil {
 		return r, err
 	}
