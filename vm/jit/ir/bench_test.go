@@ -3,6 +3,7 @@ package ir
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
@@ -35,17 +36,42 @@ func lifted(t testing.TB, name string) *Program {
 	return prog
 }
 
+// clone is a copy of a function that passes may change.
+func clone(f *Func) *Func {
+	g := *f
+	g.Blocks = slices.Clone(f.Blocks)
+	room := []Ins(nil)
+	for at := range g.Blocks {
+		room = append(room, g.Blocks[at].Ins...)
+	}
+	for at := range g.Blocks {
+		n := len(g.Blocks[at].Ins)
+		g.Blocks[at].Ins, room = room[:n:n], room[n:]
+	}
+	return &g
+}
+
+// BenchmarkPasses measures each pass on what those before it make of a program.
 func BenchmarkPasses(b *testing.B) {
-	for _, name := range []string{"pkt", "sieve"} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				b.StopTimer()
-				p := lifted(b, name)
-				b.StartTimer()
-				for _, f := range p.Funcs {
-					f.Fold()
+	f := lifted(b, "pkt").Funcs[0]
+	for _, p := range []pass{
+		{"fold", (*Func).Fold}, {"sweep", (*Func).Sweep}, {"again", (*Func).Fold}, {"divide", (*Func).Divide}, {"combine", combine},
+		{"last", (*Func).Sweep},
+	} {
+		b.Run(p.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var all [16]*Func
+			for n := 0; b.Loop(); n++ {
+				if n %= len(all); n == 0 {
+					b.StopTimer()
+					for k := range all {
+						all[k] = clone(f)
+					}
+					b.StartTimer()
 				}
+				p.run(all[n])
 			}
 		})
+		p.run(f)
 	}
 }

@@ -11,6 +11,7 @@ func (p *Program) Optimise(t *Target) {
 			f.Fold()
 			f.Sweep()
 		}
+		f.Divide()
 		f.Combine(t)
 		f.Sweep()
 		f.Liveness()
