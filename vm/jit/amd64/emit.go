@@ -22,7 +22,7 @@ const (
 	// budget is the register that has what is left of the budget.
 	budget = r15
 
-	allRegs ir.RegSet = 1<<16 - 1&^(1<<rsp|1<<budget)
+	allRegs ir.RegSet = (1<<16 - 1) &^ (1<<rsp | 1<<budget)
 )
 
 // Options say for what processor and how code is made.

@@ -93,6 +93,9 @@ func (e *emitter) stubs() {
 // keptByFuel are the registers that may have something where the budget is used up.
 const keptByFuel = allRegs &^ (1<<r10 | 1<<r11)
 
+// fuelStack is how many bytes of stack the stub takes when the budget is used up.
+var fuelStack = 8 + 8*uint32(bits.OnesCount32(uint32(keptByFuel)))
+
 // returnToStub returns to the enter stub.
 func (e *emitter) returnToStub() {
 	e.pop(rcx)
@@ -238,6 +241,7 @@ func (e *emitter) fuel(i *ir.Ins) {
 		e.fail(i, "takes %d from the budget at once", i.Imm)
 		return
 	}
+	e.deep = max(e.deep, fuelStack)
 	e.addImm(8, budget, int32(-i.Imm))
 	back := e.label()
 	e.point(pointCond, e.later(coldFuel, i, back), ccS)

@@ -173,7 +173,7 @@ func (s *state) leave(i *ir.Ins) uint64 {
 		return s.exit(abi.ExitPacket, uint64(i.At), regs(i.A, i.B))
 	case ir.Fuel:
 		if s.budget -= i.Imm; s.budget < 0 {
-			s.exit(abi.ExitFuel, 0, nil)
+			s.exit(abi.ExitFuel, uint64(i.At), nil)
 			s.budget += refill
 		}
 	}
