@@ -1,9 +1,12 @@
 package ir
 
 import (
+	"slices"
+
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
@@ -167,6 +170,18 @@ func (e *expander) arrayExpansion(id uint32, info *maps.Info) func(*expander, si
 	return nil
 }
 
+// findMap finds out which map a helper is called with where the verifier does not
+// say, but an instruction before does.
+func (e *expander) findMap(s site) {
+	args := e.calls.Helpers[s.call.Imm].Args
+	if s.call.Off != 0 || len(args) == 0 || args[0] != helper.ArgConstMapPtr {
+		return
+	}
+	if handle, ok := s.number(1); ok {
+		s.call.Off = 1 + int32(slices.IndexFunc(e.calls.Maps, func(m maps.Map) bool { return uint64(m.Info().Handle) == uint64(handle) }))
+	}
+}
+
 // mapOf is the map that a helper is called with, nil where it is not known.
 func (e *expander) mapOf(i *Ins) maps.Map {
 	if i.Off == 0 {
@@ -196,6 +211,7 @@ func (e *expander) run(ins []Ins, succ [2]int32) {
 		i := &ins[k]
 		if i.Op == Helper {
 			s := site{ins[:k], i, ins[k+1:], succ}
+			e.findMap(s)
 			if write := e.expansion(s); write != nil {
 				e.from = i.At
 				write(e, s)
