@@ -134,17 +134,25 @@ func (b *Block) weight() float32 {
 // weights depend on it.
 func (f *Func) shape() {
 	n := len(f.Blocks)
-	marks := make([]int32, 3*n)
-	last, ends := marks[:n], marks[n:2*n] // 1 more than a loop's last block, by its first; how many end with a block
-	reached := marks[2*n:]                // from blocks before
-	for at := range f.Blocks {
+	memory := make([]int32, 6*n)
+	next := func() []int32 {
+		part := memory[:n:n]
+		memory = memory[n:]
+		return part
+	}
+	w := flow{order: next()[:0], place: next()}
+	w.sort(f, next())
+	reached := next()            // from blocks before
+	last, ends := next(), next() // 1 more than a loop's last block, by its first; how many end with a block
+	for _, at := range w.order {
 		b := &f.Blocks[at]
 		b.Cold = reached[at] == fromCold
 		for side, to := range b.Succ {
 			switch {
 			case to < 0:
-			case int(to) <= at:
-				last[to] = int32(at) + 1
+			case w.leadsBack(at, to):
+				first := min(at, to)
+				last[first] = max(last[first], at+1, to+1)
 			case b.Cold || side == 0 && b.End().Flag&Cold != 0:
 				reached[to] |= fromCold
 			default:

@@ -27,6 +27,10 @@ func jump() Ins { return Ins{Op: Jump, Dst: None, A: None, B: None, C: None} }
 func branch(a Var, c Cond, n int64) Ins {
 	return Ins{Op: Branch, Cond: c, Size: 8, Dst: None, A: a, B: None, C: None, Imm: n}
 }
+func coldly(i Ins) Ins {
+	i.Flag |= Cold
+	return i
+}
 func ret() Ins { return Ins{Op: Return, Dst: None, A: None, B: None, C: None} }
 
 func TestLiveness(t *testing.T) {
@@ -35,6 +39,7 @@ func TestLiveness(t *testing.T) {
 		blocks []Block
 		want   []block
 		depth  []uint8
+		cold   []bool
 		live   []Set // of what leaves, in order
 	}{
 		"straight": {
@@ -83,6 +88,16 @@ func TestLiveness(t *testing.T) {
 			},
 			depth: []uint8{0, 1, 2, 1, 0},
 		},
+		"cold": {
+			blocks: []Block{
+				{Ins: []Ins{coldly(branch(1, Eq, 0))}, Succ: [2]int32{2, 1}},
+				{Ins: []Ins{number(0, 1), ret()}, Succ: [2]int32{-1, -1}},
+				{Ins: []Ins{jump()}, Succ: [2]int32{1, -1}},
+			},
+			want:  []block{{set(1), 0}, {0, 0}, {0, 0}},
+			depth: []uint8{0, 0, 0},
+			cold:  []bool{false, false, true},
+		},
 		"laid out backwards": {
 			blocks: []Block{
 				{Ins: []Ins{jump()}, Succ: [2]int32{3, -1}},
@@ -91,7 +106,7 @@ func TestLiveness(t *testing.T) {
 				{Ins: []Ins{number(7, 1), jump()}, Succ: [2]int32{2, -1}},
 			},
 			want:  []block{{0, 0}, {set(6, 7), 0}, {set(7), set(6, 7)}, {0, set(7)}},
-			depth: []uint8{0, 1, 2, 1},
+			depth: []uint8{0, 0, 0, 0},
 		},
 	}
 	for name, test := range tests {
@@ -100,10 +115,12 @@ func TestLiveness(t *testing.T) {
 			f.Liveness()
 			var got []block
 			var depth []uint8
+			var cold []bool
 			var live []Set
 			for _, b := range f.Blocks {
 				got = append(got, block{b.In, b.Out})
 				depth = append(depth, b.Depth)
+				cold = append(cold, b.Cold)
 				for _, i := range b.Ins {
 					if i.Leaves() {
 						live = append(live, i.Live)
@@ -115,6 +132,9 @@ func TestLiveness(t *testing.T) {
 			}
 			if d := cmp.Diff(test.depth, depth); d != "" {
 				t.Errorf("depths (-want +got):\n%s", d)
+			}
+			if d := cmp.Diff(test.cold, cold); test.cold != nil && d != "" {
+				t.Errorf("cold blocks (-want +got):\n%s", d)
 			}
 			if d := cmp.Diff(test.live, live); d != "" {
 				t.Errorf("across (-want +got):\n%s", d)

@@ -148,7 +148,8 @@ func (m *promotion) call(i *Ins, given Set) {
 				size = m.values[t.Length]
 			}
 		}
-		m.keep(m.offsets[t.Arg], size)
+		off := m.offsets[t.Arg]
+		m.keep(off, min(size, max(int64(-off), 0))) // it goes up, and not beyond the frame
 	}
 }
 

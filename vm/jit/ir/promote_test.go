@@ -106,6 +106,23 @@ func TestPromote(t *testing.T) {
 			r0 = helper 2 2
 			r1 = load8 [frame-8]
 			r0 = r0 + r1`}, 16},
+		{rewriting{"and all above where nobody knows how much", `
+			store8 [frame-24] = r1
+			store8 [frame-8] = 1
+			r1 = &[frame-16]
+			r0 = helper 0 1
+			r1 = load8 [frame-8]
+			r0 = r0 + r1
+			r1 = load8 [frame-24]
+			r0 = r0 + r1`, `
+			r11 = r1
+			store8 [frame-8] = 1
+			r1 = &[frame-16]
+			r0 = helper 0 1
+			r1 = load8 [frame-8]
+			r0 = r0 + r1
+			r1 = r11
+			r0 = r0 + r1`}, 16},
 		{rewriting{"nor anything where an address is kept", `
 			store8 [frame-16] = r1
 			r2 = &[frame-8]
