@@ -41,7 +41,7 @@ type Options struct {
 	Kfuncs map[string]Kfunc
 	// Budget is how many instructions are looked at; 0: as many as Linux does.
 	Budget int
-	// Numbers asks for Fact.Number, which takes another walk.
+	// Numbers asks for each Fact.Number, which takes another walk.
 	Numbers bool
 	// Log is written to: the state at each instruction, in the notation of Linux's
 	// log at level 2. Optional.

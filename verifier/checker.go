@@ -59,8 +59,9 @@ type insnAux struct {
 	// there; passed those that hold what a global function was given as memory, and
 	// passedAccess where an access goes through that.
 	kernel, passed uint8
-	mapPtr         *Map // of calls with a map: which
-	mapMany        bool // more than one
+	number         *scalar.Value // that it always leaves in the register that it writes; or nil
+	mapPtr         *Map          // of calls with a map: which
+	mapMany        bool          // more than one
 	constKey       uint64
 	liveRegs       uint16 // registers that are read from here on
 	loop           int32  // the strongly connected part that it is in; 0: none

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier/scalar"
 )
 
 // constant is what a register is known to hold on every path to an instruction,
@@ -57,6 +58,7 @@ func (c *checker) findConstants() {
 		}
 	}
 	c.constants = known
+	c.noteConstants()
 	if !c.since(7, 1) {
 		return
 	}
@@ -77,6 +79,23 @@ func (c *checker) findConstants() {
 	}
 	if decided {
 		c.findPostorder()
+	}
+}
+
+// noteConstants notes the numbers that instructions always leave in the register that
+// they write.
+func (c *checker) noteConstants() {
+	for i := range c.insns {
+		reg, ok := c.insns[i].Writes()
+		if !ok || reg > isa.R10 || c.constants[i][reg].kind == constantUnseen {
+			continue
+		}
+		behind := c.constants[i]
+		behind.follow(c, i)
+		if k := behind[reg]; k.kind == constantNumber {
+			v := scalar.Const(k.value)
+			c.aux[i].number = &v
+		}
 	}
 }
 

@@ -30,8 +30,9 @@ type Fact struct {
 	// point to memory which is not there, as MemKernel.
 	Kernel uint8
 	// Number is what a number can be that the instruction leaves in the register that
-	// it writes; nil where it is no number, or that is not known. Only with
-	// [Options].Numbers.
+	// it writes; nil where it is no number, or that is not known. Without
+	// [Options].Numbers it is only known of some that are always the same: those that
+	// follow from constants in the program and from the contents of frozen maps.
 	Number *scalar.Value
 	// Map is the index in the image's Maps of the one map that a helper is called
 	// with; -1 where it is none, or several, or one that another map holds.
@@ -53,7 +54,7 @@ func (c *checker) facts() []Fact {
 		aux, f := &c.aux[i], &facts[i]
 		*f = Fact{
 			Reached: aux.seen, Jumps: aux.went&wentJump != 0, Passes: aux.went&wentOn != 0,
-			Map: -1,
+			Map: -1, Number: aux.number,
 		}
 		if !aux.accessMany {
 			f.Access, f.Flags = aux.access.Type, aux.access.Flags

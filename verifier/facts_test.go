@@ -30,8 +30,14 @@ func (w *Walk) refuted(last int, s RunStep) string {
 		}
 	}
 	if reg, ok := addressOf(ins); ok {
-		if _, from := s.Reg(s.Depth, reg); !leadsTo(from.Region(), f.Access) {
+		v, from := s.Reg(s.Depth, reg)
+		switch {
+		case !leadsTo(from.Region(), f.Access):
 			return fmt.Sprintf("the access should be through %s, not %#x", typeName(f.Access, f.Flags), uint64(from))
+		case !isOf(from.Region(), f.Memory):
+			return fmt.Sprintf("the access should be one of memory of kind %d, not through %#x", f.Memory, uint64(from))
+		case f.Memory == MemContext && f.Offset != VaryingOffset && v-uint64(s.State.Ctx()) != uint64(f.Offset):
+			return fmt.Sprintf("the access should be through the context's start plus %d", f.Offset)
 		}
 	}
 	if !ins.IsCall(isa.CallHelper) || f.Map < 0 {
@@ -71,6 +77,24 @@ func leadsTo(region exec.RegionID, t RegType) bool {
 		return region.Handle() != 0
 	case PtrToStack:
 		return region >= exec.RegionStack && region.Handle() == 0
+	}
+	return true
+}
+
+// isOf reports whether a region is memory of a kind.
+func isOf(region exec.RegionID, m Memory) bool {
+	switch m {
+	case MemNone:
+		return false
+	case MemPlain:
+		switch region {
+		case exec.RegionNone, exec.RegionCtx, exec.RegionMap, exec.RegionBTF, exec.RegionFunc:
+			return false
+		}
+	case MemContext:
+		return region == exec.RegionCtx
+	case MemMap:
+		return region == exec.RegionMap
 	}
 	return true
 }

@@ -151,8 +151,8 @@ type subject struct {
 	run0  *interp.Program
 	ids   []uint32 // of the programs, as maps hold them
 
-	facts [][]verifier.Fact // of each program; nil: they take too long
-	last  struct {          // the instruction before
+	facts [2][][]verifier.Fact // of each program: without and with all numbers
+	last  struct {             // the instruction before
 		prog, insn, depth int
 	}
 	followers [2]verifier.Follower
@@ -185,13 +185,15 @@ func (s *subject) walk() bool {
 
 // prove asks what each instruction leaves.
 func (s *subject) prove(img *program.Image, p *edgegen.Program, opts *verifier.Options) error {
-	with := *opts
-	with.Numbers = true
-	res, err := verifier.CheckImage(img, specs(p), &with)
-	if err != nil {
-		return err
+	for i := range s.facts {
+		with := *opts
+		with.Numbers = i == 1
+		res, err := verifier.CheckImage(img, specs(p), &with)
+		if err != nil {
+			return err
+		}
+		s.facts[i] = append(s.facts[i], res.Facts)
 	}
-	s.facts = append(s.facts, res.Facts)
 	return nil
 }
 
@@ -202,13 +204,15 @@ func (s *subject) holdsTo(n int, step interp.Step) error {
 	if last.prog != n || last.depth != step.Depth || last.insn < 0 {
 		return nil // another frame
 	}
-	fact := s.facts[n][last.insn]
 	reg, ok := s.progs[n].Insns[last.insn].Writes()
-	if !ok || fact.Number == nil {
+	if !ok {
 		return nil
 	}
-	if v, _ := step.Reg(step.Depth, reg); !fact.Number.Has(v) {
-		return fmt.Errorf("instruction %d leaves %#x in R%d, and was proved to leave %+v", last.insn, v, reg, *fact.Number)
+	v, _ := step.Reg(step.Depth, reg)
+	for i := range s.facts {
+		if proved := s.facts[i][n][last.insn].Number; proved != nil && !proved.Has(v) {
+			return fmt.Errorf("instruction %d leaves %#x in R%d, and was proved to leave %+v", last.insn, v, reg, *proved)
+		}
 	}
 	return nil
 }
