@@ -16,11 +16,11 @@ type Mode uint8
 
 // The modes.
 const (
-	// Auto is Native where the system has it, and Fast elsewhere.
+	// Auto is JIT where the system has it, and Fast elsewhere.
 	Auto Mode = iota
-	// Native is machine code. Programs are refused where the system has none
+	// JIT is machine code. Programs are refused where the system has none
 	// ([jit.Available]).
-	Native
+	JIT
 	// Fast is the interpreter, which relies on the verifier as machine code does.
 	Fast
 	// Checked is the interpreter, which holds every access against the memory that
@@ -28,7 +28,7 @@ const (
 	Checked
 )
 
-var names = map[Mode]string{Auto: "auto", Native: "native", Fast: "fast", Checked: "checked"}
+var names = map[Mode]string{Auto: "auto", JIT: "jit", Fast: "fast", Checked: "checked"}
 
 func (m Mode) String() string { return names[m] }
 
@@ -39,7 +39,7 @@ func ParseMode(s string) (Mode, error) {
 			return m, nil
 		}
 	}
-	return 0, fmt.Errorf("mode %s: there is auto, native, fast and checked", s)
+	return 0, fmt.Errorf("mode %s: there is auto, jit, fast and checked", s)
 }
 
 // Modes are the modes that this system has, the referee first, without Auto.
@@ -47,7 +47,7 @@ func Modes() []Mode {
 	if jit.Available() != nil {
 		return []Mode{Checked, Fast}
 	}
-	return []Mode{Checked, Fast, Native}
+	return []Mode{Checked, Fast, JIT}
 }
 
 // Program is a compiled program. It does not change; any number of states may run
@@ -60,7 +60,7 @@ type Program struct {
 }
 
 // Compile makes a program runnable. A program without facts is interpreted in any
-// mode but Native, which refuses it.
+// mode but JIT, which refuses it.
 func Compile(in *interp.Input, mode Mode) (*Program, error) {
 	start := time.Now()
 	code, err := interp.Compile(in)
@@ -69,9 +69,9 @@ func Compile(in *interp.Input, mode Mode) (*Program, error) {
 	}
 	p := &Program{Program: code, loop: interp.Fast}
 	switch {
-	case mode == Checked || mode != Native && !code.Verified():
+	case mode == Checked || mode != JIT && !code.Verified():
 		p.loop = interp.Checked
-	case mode == Native || mode == Auto && jit.Available() == nil:
+	case mode == JIT || mode == Auto && jit.Available() == nil:
 		start = time.Now()
 		if p.native, err = jit.Compile(code); err != nil {
 			return nil, err
