@@ -40,15 +40,13 @@ type Kept struct {
 	Records   int        // reserved records of ring buffers
 }
 
-// EndRun takes back what the run that ends has kept, which is nearly always nothing.
-func (s *State) EndRun() Kept {
-	if len(s.References)|len(s.locks)|len(s.Acquired)|s.scratch == 0 {
-		return Kept{}
-	}
-	return s.takeBack()
+// Keeps reports whether the run has something that [State.EndRun] takes back.
+func (s *State) Keeps() bool {
+	return len(s.References)|len(s.locks)|len(s.Acquired)|s.scratch != 0
 }
 
-func (s *State) takeBack() Kept {
+// EndRun takes back what the run that ends has kept.
+func (s *State) EndRun() Kept {
 	var kept Kept
 	for i, r := range s.References {
 		if i == 0 {

@@ -25,7 +25,7 @@ func (m *machine) exited(p *Program) {
 		m.c.Arg = 0
 		m.packet(p, insn)
 	case abi.ExitFuel:
-		m.refill(insn)
+		m.refill(insn, m.state.Budget+m.c.Budget)
 	case abi.ExitTrap:
 		why, ok := p.Trap(insn)
 		if !ok {
@@ -78,7 +78,8 @@ func (m *machine) tailCall(p *Program, insn int) {
 	}
 	switch next := array.Prog(index).(type) {
 	case *Program:
-		if !m.room(next, next.main, uintptr(m.c.SP)) {
+		if m.c.SP-m.stack < next.main.room {
+			m.overflow(next.main, m.c.SP)
 			return
 		}
 		if len(m.called) == 0 {

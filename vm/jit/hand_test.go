@@ -25,9 +25,9 @@ type handCode struct {
 }
 
 // The instructions at which the functions of [handProgram] begin, apart from the main
-// one, which is the first.
+// one, which is the first and knows the others' addresses.
 const (
-	atFirst = 1 + iota
+	atFirst = 10 + 2*iota
 	atSpin
 	atHelps
 	atTail
@@ -45,6 +45,10 @@ func handProgram(t testing.TB, main uint32, help helper.Func) *Program {
 		t.Fatal(err)
 	}
 	in := interp.Input{Name: "hand", Type: typ}
+	for at := atFirst; at <= atTail; at += 2 {
+		n := len(in.Insns)
+		in.Insns = append(in.Insns, isa.Instruction{Op: isa.ClassLD | isa.SizeDW, Src: isa.PseudoFunc, Dst: isa.R2, Imm: int32(at - n - 1)}, isa.Instruction{})
+	}
 	for range 5 {
 		in.Insns = append(in.Insns, isa.Instruction{Op: isa.ClassALU64 | isa.AluMOV}, isa.Instruction{Op: isa.ClassJMP | isa.JmpEXIT})
 	}

@@ -19,6 +19,7 @@ const slice = 100_000
 type machine struct {
 	state *exec.State
 	stack uintptr // the native stack's first byte
+	ctx   uint64  // the address of the program's context
 	c     *abi.Context
 	run
 }
@@ -46,7 +47,7 @@ func machineOf(s *exec.State) (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{state: s, stack: stack, c: (*abi.Context)(mem.At(stack))}
+	m := &machine{state: s, stack: stack, ctx: uint64(s.Ctx()), c: (*abi.Context)(mem.At(stack))}
 	m.top = stack + stackTop
 	s.JIT = m
 	return m, nil
@@ -59,32 +60,34 @@ func (m *machine) execute(p *Program, f *function, args func() ([5]uint64, [5]ex
 	if m.prog != nil {
 		return m.within(p, f, args)
 	}
-	defer m.leave() // also where a helper panics
-	s := m.state
+	s, c := m.state, m.c
 	p.Begin(s)
-	s.Engine = m
-	m.prog, m.err, m.tails = p, nil, 0
-	m.c.Budget, m.c.CPU = 0, uint64(s.CPU)
-	m.c.Args[0] = uint64(s.Ctx())
+	c.CPU, c.Args[0] = uint64(s.CPU), m.ctx
 	if args != nil {
-		m.c.Args, _ = args()
+		c.Args, _ = args()
 	}
-	if m.refill(f.insn) {
+	s.Engine, m.prog = m, p
+	if m.refill(f.insn, s.Budget) {
 		m.call(f, m.top)
 	}
-	if m.err == errThrown {
+	if m.err != nil && m.err == errThrown {
 		m.caught()
 	}
-	s.Budget += m.c.Budget
-	return m.c.R0, p.End(s, p.exit, m.err)
+	s.Budget += c.Budget
+	err := m.err
+	m.leave()
+	if err != nil || s.Keeps() {
+		err = p.End(s, p.exit, err)
+	}
+	return c.R0, err
 }
 
 // leave forgets the run.
 func (m *machine) leave() {
 	m.prog = nil
-	if len(m.called) > 0 {
+	if m.err != nil || m.tails != 0 {
 		clear(m.called)
-		m.called = m.called[:0]
+		m.called, m.tails, m.err = m.called[:0], 0, nil
 	}
 }
 
@@ -100,34 +103,36 @@ func (m *machine) within(p *Program, f *function, args func() ([5]uint64, [5]exe
 // call runs a function on a frame that begins at sp, with the arguments in Args, and
 // leaves its result in R0.
 func (m *machine) call(f *function, sp uintptr) {
-	p := m.prog
-	if !m.room(p, f, sp) {
+	if sp-m.stack < f.room {
+		m.overflow(f, sp)
 		return
 	}
 	m.c.Func, m.c.SP = f.addr, sp
-	m.drive(p.enter)
-}
-
-// room reports whether a function's frames fit into the stack below sp, and ends the
-// run if they do not.
-func (m *machine) room(p *Program, f *function, sp uintptr) bool {
-	if sp-m.stack >= f.stack+abi.StackReserved {
-		return true
+	enter(m.c, f.enter)
+	if m.c.Exit != abi.ExitDone || m.c.Record != 0 {
+		m.serve()
 	}
-	m.err = p.Fault(f.insn, fmt.Sprintf("the function takes %d bytes of the native stack, of which %d are left: calls, tail calls and callbacks lie too deep in one another", f.stack, sp-m.stack-abi.StackReserved))
-	return false
 }
 
-// drive enters native code at a stub and does what it exits for, until the function
-// that was entered returns or the run ends.
-func (m *machine) drive(stub uintptr) {
+// overflow ends the run where a function's frames do not fit into the stack below sp.
+func (m *machine) overflow(f *function, sp uintptr) {
+	m.err = m.prog.Fault(f.insn, fmt.Sprintf("the function takes %d bytes of the native stack, of which %d are left: calls, tail calls and callbacks lie too deep in one another", f.room, sp-m.stack))
+}
+
+// serve does what native code has exited for, and so on.
+func (m *machine) serve() {
+	returned := false
+	defer func() {
+		if !returned { // a helper panics
+			m.leave()
+		}
+	}()
 	for {
-		enter(m.c, stub)
 		if m.c.Record != 0 {
 			m.lend()
 		}
 		if m.c.Exit == abi.ExitDone {
-			return
+			break
 		}
 		if len(m.called) > 0 {
 			m.prog = m.owner(m.c.Resume)
@@ -139,10 +144,11 @@ func (m *machine) drive(stub uintptr) {
 			m.exited(p)
 		}
 		if m.err != nil {
-			return
+			break
 		}
-		stub = p.resume
+		enter(m.c, p.resume)
 	}
+	returned = true
 }
 
 // lend notes the record that native code has reserved, as helpers do with theirs: from
@@ -165,23 +171,28 @@ func (m *machine) owner(addr uintptr) *Program {
 	return m.prog
 }
 
-// refill begins the next slice of the budget; false where the run ends, at an
-// instruction.
-func (m *machine) refill(insn int) bool {
+// refill begins the next slice of a budget that has so much left; false where the run
+// ends, at an instruction.
+func (m *machine) refill(insn int, left int64) bool {
 	s := m.state
-	s.Budget += m.c.Budget
-	m.c.Budget = 0
 	err := error(interp.ErrBudget)
-	if s.Budget >= 0 {
+	if left >= 0 {
 		err = s.Context.Err()
 	}
 	if err != nil {
+		s.Budget, m.c.Budget = left, 0
 		m.err = fmt.Errorf("program %s ended at instruction %d: %w", m.prog.Name(), insn, err)
 		return false
 	}
-	m.c.Budget = min(s.Budget, slice)
-	s.Budget -= m.c.Budget
+	n := min(left, slice)
+	s.Budget, m.c.Budget = left-n, n
 	return true
+}
+
+// charge takes what Go lets native code do from the budget; false where the run ends.
+func (m *machine) charge(f *function) bool {
+	m.c.Budget -= f.cost
+	return m.c.Budget >= 0 || m.refill(f.insn, m.state.Budget+m.c.Budget)
 }
 
 // Callback implements [exec.Engine]: it runs a function of the program that called
@@ -196,7 +207,7 @@ func (m *machine) Callback(_ *exec.State, fn uint32, args *[5]uint64, _ *[5]exec
 		m.err = p.Fault(int(fn), "a helper calls this instruction, which begins no function")
 		return 0, m.err
 	}
-	if m.c.Budget -= f.cost; m.c.Budget < 0 && !m.refill(f.insn) {
+	if !m.charge(f) {
 		return 0, m.err
 	}
 	m.c.Args = *args
@@ -236,7 +247,7 @@ func (m *machine) caught() {
 		return
 	}
 	f := m.prog.function(insn)
-	if m.c.Budget -= f.cost; m.c.Budget < 0 && !m.refill(insn) {
+	if !m.charge(f) {
 		return
 	}
 	m.c.Args[0] = m.thrown

@@ -168,7 +168,7 @@ func TestStackEnds(t *testing.T) {
 	})
 	s := newState(t)
 	for i := range p.funcs {
-		p.funcs[i].stack = 40 << 10
+		p.funcs[i].room += 40 << 10
 	}
 	_, err := call(p, s, atHelps, 1)
 	var fault *interp.Fault

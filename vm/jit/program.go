@@ -29,17 +29,19 @@ type Program struct {
 
 	helpers []helper.Func // by the number that an exit has
 	main    *function
-	funcs   []function // by their first instructions
+	funcs   []function // that Go may enter
 	lines   []ir.Line  // which instructions the code comes from
 	exit    int        // an instruction that ends the program
 }
 
-// function is one that Go may enter.
+// function is one that Go may enter: the program itself, or what helpers and
+// exceptions call.
 type function struct {
-	insn  int
+	insn  int     // its first instruction
+	enter uintptr // the program's stub
 	addr  uintptr
-	stack uintptr // bytes of native stack that a call takes
-	cost  int64   // what a call back takes of the budget
+	room  uintptr // how far from the native stack's first byte a call must begin
+	cost  int64   // what a call takes of the budget
 }
 
 // load makes a program's code executable. funcs are what the code was made from,
@@ -57,19 +59,18 @@ func load(p *interp.Program, code *ir.Code, funcs []*ir.Func, helpers []*helper.
 	for _, h := range helpers {
 		prog.helpers = append(prog.helpers, h.Func)
 	}
-	insns := p.Input().Insns
-	prog.exit = slices.IndexFunc(insns, func(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.JmpEXIT })
+	in := p.Input()
+	prog.exit = slices.IndexFunc(in.Insns, func(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.JmpEXIT })
+	starts, entered := append(isa.Functions(in.Insns), len(in.Insns)), entered(in)
 	for i, f := range funcs {
-		if f.Entry < 0 {
-			continue // a routine that only native code calls
+		if slices.Contains(entered, f.Entry) {
+			prog.funcs = append(prog.funcs, function{
+				insn: f.Entry, enter: prog.enter, addr: at(code.Entries[i]),
+				room: abi.StackReserved + uintptr(code.Stacks[i]), cost: cost(f.Entry, starts),
+			})
 		}
-		prog.funcs = append(prog.funcs, function{f.Entry, at(code.Entries[i]), uintptr(code.Stacks[i]), int64(len(insns) - f.Entry)})
 	}
-	slices.SortFunc(prog.funcs, func(f, g function) int { return f.insn - g.insn })
-	for i := range prog.funcs[1:] {
-		prog.funcs[i].cost = int64(prog.funcs[i+1].insn - prog.funcs[i].insn)
-	}
-	prog.main = &prog.funcs[0]
+	prog.main = prog.function(0)
 	prog.free = runtime.AddCleanup(prog, func(text *mem.Code) { _ = text.Free() }, text)
 	if err := writeSymbols(prog, code, funcs); err != nil {
 		return nil, errors.Join(err, prog.Close())
@@ -87,14 +88,36 @@ func (p *Program) Close() error {
 	return p.code.Free()
 }
 
-// function is the one that begins at an instruction; nil where none does that Go may
-// enter.
-func (p *Program) function(insn int) *function {
-	i, ok := slices.BinarySearchFunc(p.funcs, insn, func(f function, insn int) int { return f.insn - insn })
-	if !ok {
-		return nil
+// entered are the first instructions of the functions that Go may enter.
+func entered(in *interp.Input) []int {
+	at := []int{0, in.Exception}
+	for i := 0; i < len(in.Insns); i++ {
+		if ins := in.Insns[i]; ins.IsWide() {
+			if ins.Src == isa.PseudoFunc {
+				at = append(at, i+1+int(ins.Imm))
+			}
+			i++
+		}
 	}
-	return &p.funcs[i]
+	return at
+}
+
+// cost is how many instructions the function has that begins at one. Functions begin at
+// starts, the last one ends at the last of them.
+func cost(at int, starts []int) int64 {
+	next, _ := slices.BinarySearch(starts, at+1)
+	return int64(starts[next] - at)
+}
+
+// function is the one that begins at an instruction; nil where none does that Go may
+// enter. There are few.
+func (p *Program) function(insn int) *function {
+	for i := range p.funcs {
+		if p.funcs[i].insn == insn {
+			return &p.funcs[i]
+		}
+	}
+	return nil
 }
 
 // has reports whether the code that ends at an address is the program's.
