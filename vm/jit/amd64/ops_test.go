@@ -66,3 +66,6 @@ func TestOperations(t *testing.T) {
 
 // TestLong has functions with jumps over all of it.
 func TestLong(t *testing.T) { backend(t).Long(t, 1, 20, 40, 50, 100, 1000) }
+
+// TestJumps has jumps over as many bytes as a short one can, or one more.
+func TestJumps(t *testing.T) { backend(t).Jumps(t) }
