@@ -1,0 +1,61 @@
+package vm
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/internal/mem"
+)
+
+// TestCodeIsFreed closes programs while others run that may tail-call them.
+func TestCodeIsFreed(t *testing.T) {
+	before := mem.Codes()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 20 {
+				coll, err := NewCollection(tailCaller())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range 100 {
+					ret, _, err := coll.Programs["caller"].Test(make([]byte, 64))
+					if ret != 7 || err != nil {
+						t.Errorf("the program called gives %d, %v", ret, err)
+					}
+				}
+				coll.Close()
+			}
+		})
+	}
+	all.Wait()
+	machine.retire(func() {}) // what the last runs held up
+	if n := mem.Codes() - before; n != 0 {
+		t.Errorf("%d pieces of code are left of programs that are closed", n)
+	}
+}
+
+// tailCaller is a program that tail-calls another one.
+func tailCaller() *ebpf.CollectionSpec {
+	return &ebpf.CollectionSpec{
+		Maps: map[string]*ebpf.MapSpec{"progs": {
+			Name: "progs", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1,
+			Contents: []ebpf.MapKV{{Key: uint32(0), Value: "called"}},
+		}},
+		Programs: map[string]*ebpf.ProgramSpec{
+			"called": {Name: "called", Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{
+				asm.Mov.Imm(asm.R0, 7), asm.Return(),
+			}},
+			"caller": {Name: "caller", Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{
+				asm.LoadMapPtr(asm.R2, 0).WithReference("progs"),
+				asm.Mov.Imm(asm.R3, 0),
+				asm.FnTailCall.Call(),
+				asm.Mov.Imm(asm.R0, 1), asm.Return(),
+			}},
+		},
+	}
+}
