@@ -32,7 +32,7 @@ func (d *folder) address(i *Ins) {
 // sum notes what a Lea gives.
 func (d *folder) sum(i *Ins) {
 	if i.B != None {
-		d.now.set(i.Dst, some(^uint64(0)), &d.next)
+		d.now.set(i.Dst, some(^uint64(0)))
 		return
 	}
 	k := d.copied(i.A)
@@ -50,7 +50,7 @@ func (d *folder) stored(i *Ins) {
 		return
 	}
 	i.C = d.source(i.C, i.Width)
-	if k := d.now.of(i.C); k.isNumber() {
+	if k := d.now[i.C].known; k.isNumber() {
 		if n := int64(converted(Sext, 8, i.Width, uint64(k.off))); fits(n) {
 			i.C, i.Imm = None, n
 		}

@@ -10,7 +10,7 @@ package ir
 func (f *Func) Fold() {
 	d := folder{f: f, flow: f.flow(), coming: make([]facts, len(f.Blocks))}
 	d.now = make(facts, f.Vars)
-	d.now.forget(everything, &d.next)
+	d.now.forget(everything)
 	d.enter(0)
 	for _, at := range d.flow.order {
 		b := &f.Blocks[at]
@@ -24,7 +24,7 @@ func (f *Func) Fold() {
 		d.now, d.coming[at] = d.coming[at], d.now
 		d.free.put(d.coming[at])
 		if again := d.flow.repeats[at]; again != 0 {
-			d.now.forget(again, &d.next)
+			d.now.forget(again)
 		}
 		for k := range b.Ins {
 			i := &b.Ins[k]
@@ -58,7 +58,6 @@ type folder struct {
 	now    facts   // where it is
 	coming []facts // by block: what is known when it is entered from the blocks so far; nil: it never is
 	free   pool
-	next   versions
 }
 
 // enter brings what is known now to a block.
@@ -66,7 +65,7 @@ func (d *folder) enter(to int32) {
 	if d.coming[to] == nil {
 		d.coming[to] = d.free.copyOf(d.now)
 	} else {
-		d.coming[to].join(d.now, &d.next)
+		d.coming[to].join(d.now)
 	}
 }
 
@@ -115,9 +114,7 @@ func (k *known) narrow(i *Ins, taken bool) {
 	may := k.may
 	switch {
 	case c == Eq:
-		mine := k.mine
 		*k = constant(int64(n))
-		k.mine = mine
 		return
 	case c == Ult && n > 0:
 		may &= smear(n - 1)
@@ -149,7 +146,7 @@ func (d *folder) instruction(i *Ins) {
 	case Const:
 		d.define(i, constant(i.Imm))
 	case Context:
-		d.now.set(i.Dst, some(^uint64(0)), &d.next)
+		d.now.set(i.Dst, some(^uint64(0)))
 	case Lea:
 		d.address(i)
 		d.sum(i)
@@ -159,7 +156,7 @@ func (d *folder) instruction(i *Ins) {
 		if i.Op == Load {
 			may = ones(i.Width)
 		}
-		d.now.set(i.Dst, some(may), &d.next)
+		d.now.set(i.Dst, some(may))
 	case Store:
 		d.address(i)
 		d.stored(i)
@@ -170,7 +167,7 @@ func (d *folder) instruction(i *Ins) {
 		}
 		i.C = d.source(i.C, i.Width)
 		if i.Dst != None {
-			d.now.set(i.Dst, some(ones(i.Width)), &d.next)
+			d.now.set(i.Dst, some(ones(i.Width)))
 		}
 	case Branch:
 		d.condition(i)
@@ -178,7 +175,7 @@ func (d *folder) instruction(i *Ins) {
 		if i.Op == CallX || i.Op == Slow || i.Op == Packet {
 			i.A, i.B, i.C = d.source(i.A, 8), d.source(i.B, 8), d.source(i.C, 8)
 		}
-		d.now.forget(i.Kills(), &d.next)
+		d.now.forget(i.Kills())
 	}
 }
 
@@ -188,7 +185,7 @@ func (d *folder) source(v Var, width uint8) Var {
 	if v == None || v == Frame {
 		return v
 	}
-	if k := d.now.of(v); k.isVar() && k.off == 0 && (!k.low || width <= 4) {
+	if k := &d.now[v]; k.isVar() && k.off == 0 && (!k.low || width <= 4) {
 		return k.base
 	}
 	return v
@@ -197,7 +194,7 @@ func (d *folder) source(v Var, width uint8) Var {
 // define writes the result of an instruction as what is known of it, if that is
 // simpler, or drops it where Dst holds that already.
 func (d *folder) define(i *Ins, k known) {
-	was := d.now.of(i.Dst)
+	was := &d.now[i.Dst].known
 	if was.same(&k) || k.base == i.Dst && k.off == 0 && !k.low {
 		*i = nothing(i.At)
 		return
@@ -218,7 +215,7 @@ func (d *folder) define(i *Ins, k known) {
 	default:
 		i.become(Add, 8, k.base, k.off)
 	}
-	d.now.set(i.Dst, k, &d.next)
+	d.now.set(i.Dst, k)
 }
 
 // nothing is a Nop.
@@ -238,7 +235,7 @@ func (d *folder) result(i *Ins, may uint64) {
 		d.define(i, constant(0))
 		return
 	}
-	d.now.set(i.Dst, some(may), &d.next)
+	d.now.set(i.Dst, some(may))
 }
 
 // copied is what is known of something that holds what variable v does.
@@ -246,9 +243,9 @@ func (d *folder) copied(v Var) known {
 	if v == Frame {
 		return known{base: Frame, may: ^uint64(0)}
 	}
-	k := d.now.of(v)
+	k := d.now[v].known
 	if k.base == anything || k.low {
-		k.base, k.off, k.low, k.version = v, 0, false, d.now[v].mine
+		k.base, k.off, k.low = v, 0, false
 	}
 	return k
 }
@@ -263,7 +260,7 @@ func (d *folder) conversion(i *Ins) {
 		i.Op, i.Size, i.Width = Zext, 8, 4
 	}
 	i.A = d.source(i.A, i.Width)
-	k := d.now.of(i.A)
+	k := d.now[i.A].known
 	if k.isNumber() {
 		d.define(i, constant(int64(converted(i.Op, i.Size, i.Width, uint64(k.off)))))
 		return
@@ -301,7 +298,7 @@ func (d *folder) conversion(i *Ins) {
 // negation is Neg.
 func (d *folder) negation(i *Ins) {
 	i.A = d.source(i.A, i.Size)
-	if k := d.now.of(i.A); k.isNumber() {
+	if k := d.now[i.A].known; k.isNumber() {
 		d.define(i, constant(int64(calculate(Sub, i.Size, 0, uint64(k.off)))))
 		return
 	}
@@ -314,10 +311,10 @@ func (d *folder) condition(i *Ins) {
 	if i.B == None {
 		return
 	}
-	if a, b := d.now.of(i.A), d.now.of(i.B); a.isNumber() && !b.isNumber() {
+	if a, b := d.now[i.A].known, d.now[i.B].known; a.isNumber() && !b.isNumber() {
 		i.A, i.B, i.Cond = i.B, i.A, i.Cond.mirror()
 	}
-	if b := d.now.of(i.B); b.isNumber() {
+	if b := d.now[i.B].known; b.isNumber() {
 		if n := wordOf(b.off, i.Size); fits(n) {
 			i.B, i.Imm = None, n
 		}
@@ -327,9 +324,9 @@ func (d *folder) condition(i *Ins) {
 // outcome reports whether a branch is always taken, or never, and whether that is
 // known at all. It makes branches that need no more than 4 bytes such.
 func (d *folder) outcome(i *Ins) (taken, sure bool) {
-	a, b := d.now.of(i.A), constant(i.Imm)
+	a, b := d.now[i.A].known, constant(i.Imm)
 	if i.B != None {
-		b = d.now.of(i.B)
+		b = d.now[i.B].known
 	}
 	if a.isNumber() && b.isNumber() {
 		return compares(i.Cond, i.Size, uint64(a.off), uint64(b.off)), true

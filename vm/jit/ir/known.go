@@ -12,16 +12,10 @@ type known struct {
 	may  uint64
 	base Var  // None: it is the number off; Frame; or another variable; anything
 	low  bool // it is the lower half of base, zero-extended
-	// version tells what base holds from what it held before and will hold later;
-	// mine does so for the variable itself.
-	version, mine uint32
 }
 
 // anything is the base of a variable of which only the bits are known.
 const anything Var = 254
-
-// facts is what is known of each variable at some place.
-type facts []known
 
 // constant is what is known of a number.
 func constant(n int64) known { return known{off: n, may: uint64(n), base: None} }
@@ -37,56 +31,69 @@ func (k *known) isVar() bool { return k.base < MaxVars && k.base != Frame }
 
 // same reports whether two variables, or one at two times, hold the same.
 func (k *known) same(l *known) bool {
-	return k.base == l.base && k.base != anything && k.off == l.off && k.low == l.low && k.version == l.version
+	return k.base == l.base && k.off == l.off && k.low == l.low && k.base != anything
 }
 
-// of is what is known of a variable, itself apart.
-func (s facts) of(v Var) known {
-	k := s[v]
-	if k.isVar() && s[k.base].mine != k.version {
-		k.base, k.low = anything, false
-	}
-	return k
-}
+// lose leaves only the bits.
+func (k *known) lose() { k.off, k.base, k.low = 0, anything, false }
 
-// versions gives each content of a variable a number of its own.
-type versions uint32
+// facts is what is known of each variable at some place.
+type facts []fact
+
+// fact is what is known of a variable.
+type fact struct {
+	known
+	users Set // all variables that are known to depend on this one, and perhaps more
+}
 
 // set notes that a variable has got a new content.
-func (s facts) set(v Var, k known, next *versions) {
-	if k.base == v && k.isVar() {
-		k.base, k.low = anything, false
+func (s facts) set(v Var, k known) {
+	f := &s[v]
+	if f.users != 0 {
+		s.loseUsers(v)
 	}
-	*next++
-	k.mine = uint32(*next)
-	s[v] = k
+	f.known = k
+	switch {
+	case k.base == v:
+		f.lose()
+	case k.isVar():
+		s[k.base].users |= 1 << v
+	}
+}
+
+// loseUsers forgets what other variables have to do with v.
+func (s facts) loseUsers(v Var) {
+	rest := s[v].users
+	s[v].users = 0
+	for rest != 0 {
+		var u Var
+		u, rest = rest.Next()
+		if s[u].base == v {
+			s[u].lose()
+		}
+	}
 }
 
 // forget notes that nothing is known of some variables any more.
-func (s facts) forget(which Set, next *versions) {
+func (s facts) forget(which Set) {
 	for which &= 1<<len(s) - 1; which != 0; {
 		var v Var
 		v, which = which.Next()
-		s.set(v, some(^uint64(0)), next)
+		s.set(v, some(^uint64(0)))
 	}
 }
 
 // join leaves what holds in both.
-func (s facts) join(t facts, next *versions) {
+func (s facts) join(t facts) {
 	for v := range s {
 		a, b := &s[v], &t[v]
-		if *a == *b {
-			continue
+		if a.known != b.known {
+			if !a.same(&b.known) {
+				a.lose()
+			}
+			a.may |= b.may
 		}
-		may := a.may | b.may
-		if !a.same(b) {
-			a.base, a.low = anything, false
-		}
-		a.may = may
-		if a.mine != b.mine {
-			*next++
-			a.mine = uint32(*next)
-		}
+		a.users |= b.users
 	}
 }
 

@@ -5,9 +5,9 @@ import "math/bits"
 // operation simplifies an operation of two operands.
 func (d *folder) operation(i *Ins) {
 	i.A, i.B = d.source(i.A, i.Size), d.source(i.B, i.Size)
-	a, b := d.now.of(i.A), constant(i.Imm)
+	a, b := d.now[i.A].known, constant(i.Imm)
 	if i.B != None {
-		b = d.now.of(i.B)
+		b = d.now[i.B].known
 		if a.isNumber() && !b.isNumber() && commutes(i.Op) {
 			i.A, i.B, a, b = i.B, i.A, b, a
 		}
@@ -62,7 +62,7 @@ func (d *folder) withOther(i *Ins, a, b known) {
 		}
 		if fits(a.off) {
 			i.Op, i.A, i.N, i.Off = Lea, Frame, 0, int32(a.off)
-			d.now.set(i.Dst, some(^uint64(0)), &d.next)
+			d.now.set(i.Dst, some(^uint64(0)))
 			return
 		}
 	}
@@ -122,19 +122,22 @@ func (d *folder) withNumber(i *Ins, a known) {
 		a.may>>32 == 0 && may>>32 == 0 && n>>32 == 0 && (shortens(i.Op) || i.Op == Shl || i.Op == Shr && n < 32 || i.Op == Div || i.Op == Mod):
 		i.Size, i.Imm = 4, wordOf(i.Imm, 4)
 	}
-	if (i.Op == Div || i.Op == Mod) && (i.Size == 8 || a.may>>32 == 0) {
-		i.N = uint8(bits.Len64(a.may))
+	if i.Op == Div || i.Op == Mod {
+		i.N = 0
+		if i.Size == 8 || a.may>>32 == 0 {
+			i.N = uint8(bits.Len64(a.may))
+		}
 	}
-	d.now.set(i.Dst, some(may), &d.next)
+	d.now.set(i.Dst, some(may))
 }
 
 // offset is Add of a number: the difference to what A was made from is kept.
 func (d *folder) offset(i *Ins) {
 	k := d.copied(i.A)
 	k.off += i.Imm
-	k.may = possible(Add, 8, d.now.of(i.A).may, uint64(i.Imm), true)
+	k.may = possible(Add, 8, d.now[i.A].known.may, uint64(i.Imm), true)
 	if k.isVar() && !fits(k.off) {
-		k.base, k.version, k.off = i.A, d.now[i.A].mine, i.Imm
+		k.base, k.off = i.A, i.Imm
 	}
 	d.define(i, k)
 }
