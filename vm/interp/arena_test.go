@@ -42,6 +42,23 @@ func TestArena(t *testing.T) {
 		"access": {"0x7fff80001010", []isa.Instruction{castKernel,
 			{Op: isa.ClassST | isa.ModeMEM | isa.SizeDW, Dst: 2, Imm: 42},
 			{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeDW, Dst: 0, Src: 2}, exit}, 42},
+		"atomic": {"0x7fff80001010", []isa.Instruction{castKernel,
+			{Op: isa.ClassST | isa.ModeMEM | isa.SizeDW, Dst: 2, Imm: 40},
+			{Op: isa.ClassALU64 | isa.AluMOV, Dst: 3, Imm: 2},
+			{Op: isa.ClassSTX | isa.ModeATOMIC | isa.SizeDW, Dst: 2, Src: 3, Imm: isa.AtomicADD | isa.AtomicFetch},
+			{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeDW, Dst: 0, Src: 2},
+			{Op: isa.ClassALU64 | isa.AluADD | isa.SrcX, Dst: 0, Src: 3}, exit}, 82},
+		"atomic outside": {"0x7fff80001040", []isa.Instruction{castKernel,
+			{Op: isa.ClassALU64 | isa.AluMOV, Dst: 0, Imm: 5},
+			{Op: isa.ClassALU64 | isa.AluMOV, Dst: 3, Imm: 7},
+			{Op: isa.ClassSTX | isa.ModeATOMIC | isa.SizeDW, Dst: 2, Src: 3, Imm: isa.AtomicXCHG},
+			{Op: isa.ClassALU64 | isa.AluADD | isa.SrcX, Dst: 0, Src: 3},
+			{Op: isa.ClassSTX | isa.ModeATOMIC | isa.SizeW, Dst: 2, Src: 0, Imm: isa.AtomicCMPXCHG}, exit}, 0},
+		"the register stays": {"0x7fff80001000", []isa.Instruction{castKernel,
+			{Op: isa.ClassALU64 | isa.AluMOV | isa.SrcX, Dst: 3, Src: 2},
+			{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeDW, Dst: 0, Src: 2, Off: 8},
+			{Op: isa.ClassALU64 | isa.AluMOV | isa.SrcX, Dst: 0, Src: 2},
+			{Op: isa.ClassALU64 | isa.AluXOR | isa.SrcX, Dst: 0, Src: 3}, exit}, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

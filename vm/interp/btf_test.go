@@ -10,6 +10,7 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -80,9 +81,9 @@ func TestTypedMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := compile(t, typ, append(append(asm.Instructions{
+			insns := append(append(asm.Instructions{
 				asm.Mov.Reg(asm.R6, asm.R1), asm.LoadMem(asm.R1, asm.R6, 0, asm.DWord),
-			}, c.insns...), asm.Return()))
+			}, c.insns...), asm.Return())
 			s, err := exec.NewState(0)
 			if err != nil {
 				t.Fatal(err)
@@ -92,15 +93,19 @@ func TestTypedMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.Budget = 1000
-			// The fast loop has no facts to run it by.
-			got, err := p.Run(s, interp.Fast)
-			switch {
-			case c.fault != "":
+			got, err := compile(t, typ, insns, nil).Run(s, interp.Checked)
+			if c.fault != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fault) {
 					t.Errorf("%v, want %s", err, c.fault)
 				}
-			case err != nil || got != c.want:
+				return
+			}
+			if err != nil || got != c.want {
 				t.Errorf("%#x, %v; want %#x", got, err, c.want)
+			}
+			got, err = compile(t, typ, insns, kernelFacts).Run(s, interp.Fast)
+			if err != nil || got != c.want {
+				t.Errorf("fast: %#x, %v; want %#x", got, err, c.want)
 			}
 		})
 	}
@@ -126,7 +131,7 @@ func TestReturnedRange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := compile(t, typ, asm.Instructions{asm.Mov.Imm(asm.R0, c.ret), asm.Return()})
+		p := compile(t, typ, asm.Instructions{asm.Mov.Imm(asm.R0, c.ret), asm.Return()}, nil)
 		s, err := exec.NewState(0)
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +166,7 @@ func TestContextSocket(t *testing.T) {
 	for off, fault := range map[int16]string{4: "", 80: "may reach 80 bytes"} {
 		p := compile(t, typ, asm.Instructions{
 			asm.LoadMem(asm.R1, asm.R1, 64, asm.DWord), asm.LoadMem(asm.R0, asm.R1, off, asm.Word), asm.RSh.Imm(asm.R0, 1), asm.Return(),
-		})
+		}, nil)
 		if err := typ.Setup(s, &progtype.Input{Ctx: ctx}); err != nil {
 			t.Fatal(err)
 		}
@@ -177,14 +182,40 @@ func TestContextSocket(t *testing.T) {
 	}
 }
 
-// compile makes a program of a type.
-func compile(t *testing.T, typ *progtype.Type, insns asm.Instructions) *interp.Program {
+// compile makes a program of a type. facts say what each access is of; nil: it is run
+// checked.
+func compile(t *testing.T, typ *progtype.Type, insns asm.Instructions, facts func(isa.Instruction) verifier.Memory) *interp.Program {
 	t.Helper()
-	p, err := interp.Compile(&interp.Input{Name: "test", Type: typ, Insns: raw(t, insns)})
+	in := &interp.Input{Name: "test", Type: typ, Insns: raw(t, insns)}
+	if facts != nil {
+		for _, ins := range in.Insns {
+			in.Facts = append(in.Facts, verifier.Fact{Reached: true, Jumps: true, Passes: true, Memory: facts(ins)})
+		}
+	}
+	p, err := interp.Compile(in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// kernelFacts are those of a program that has its context in R6 and the kernel's
+// pointers in R1 to R5.
+func kernelFacts(ins isa.Instruction) verifier.Memory {
+	switch base := ins.Dst; ins.Class() {
+	case isa.ClassLDX:
+		base = ins.Src
+		fallthrough
+	case isa.ClassST, isa.ClassSTX:
+		switch base {
+		case isa.R6:
+			return verifier.MemContext
+		case isa.R10:
+			return verifier.MemPlain
+		}
+		return verifier.MemKernel
+	}
+	return verifier.MemNone
 }
 
 func raw(t *testing.T, insns asm.Instructions) []isa.Instruction {
