@@ -1,6 +1,6 @@
 package arm64
 
-import "fmt"
+import "errors"
 
 // assembler collects machine code and the jumps in it.
 type assembler struct {
@@ -22,6 +22,9 @@ const (
 	reachCond              // all are within the 1 MiB of b.cond and cbz
 	reachFar               // some are not; within the 128 MiB of b
 )
+
+// errTooLong is where even the longest form of a jump does not reach.
+var errTooLong = errors.New("the program takes more than 128 MiB of code, which is as far as jumps reach on arm64")
 
 func (a *assembler) emit(f form) { a.code = append(a.code, f) }
 
@@ -83,7 +86,7 @@ func (a *assembler) link() (reach, error) {
 		case 19:
 			need = reachFar
 		default:
-			return need, fmt.Errorf("place a jump over %d MiB: the program is too long for arm64", d>>18)
+			return need, errTooLong
 		}
 	}
 	a.jumps = a.jumps[:0]

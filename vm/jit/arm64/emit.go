@@ -12,8 +12,11 @@ var Target = ir.Target{
 	Fixed:   [6]ir.Reg{0, 1, 2, 3, 4, 5},
 	Free:    []ir.Reg{6, 7, 8, 9, 10, 11, 19, 20, 21, 22, 23, 24, 25, 26},
 	Scratch: [2]ir.Reg{scratch0, scratch1},
-	All:     1<<18 - 1 | (1<<27 - 1<<19) | 1<<lr,
+	All:     allRegs,
 }
+
+// allRegs are x0 to x17, x19 to x26, and the return address.
+const allRegs ir.RegSet = 1<<18 - 1 | (1<<27 - 1<<19) | 1<<lr
 
 // Options say for what processor and how code is made.
 type Options struct {
@@ -26,22 +29,44 @@ type Options struct {
 // Emit makes a program's code. The functions have to be coloured. The same program
 // and options give the same code.
 func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
-	n := len(p.Funcs)
-	code := &ir.Code{Entries: make([]uint32, n), Stacks: make([]uint32, n)}
-	e := &emitter{opts: opts, prog: p, pad: padding{opts.Seed}, entries: make([]int32, n), stacks: code.Stacks}
-	e.stubs(code)
+	n := 0
+	for _, f := range p.Funcs {
+		for i := range f.Blocks {
+			n += len(f.Blocks[i].Ins)
+		}
+	}
+	e := &emitter{
+		opts: opts, prog: p, pad: padding{opts.Seed}, called: called(p),
+		assembler: assembler{code: make([]form, 0, 2*n+256)},
+		out:       ir.Code{Lines: make([]ir.Line, 0, n)},
+	}
+	e.stubs()
 	for i, f := range p.Funcs {
-		if err := e.function(i, f); err != nil {
+		if err := e.function(i); err != nil {
 			return nil, fmt.Errorf("compile function %s: %w", f.Name, err)
 		}
-		code.Entries[i] = offset(e.entries[i])
 	}
-	code.Bytes = make([]byte, 0, offset(e.here()))
-	for _, f := range e.code {
-		code.Bytes = binary.LittleEndian.AppendUint32(code.Bytes, uint32(f))
+	e.out.Bytes = make([]byte, 4*len(e.code))
+	for i, f := range e.code {
+		binary.LittleEndian.PutUint32(e.out.Bytes[4*i:], uint32(f))
 	}
-	code.Lines = e.lines
-	return code, nil
+	return &e.out, nil
+}
+
+// called finds out which functions others call.
+func called(p *ir.Program) []bool {
+	is := make([]bool, len(p.Funcs))
+	for fn, f := range p.Funcs {
+		for at := range f.Blocks {
+			ins := f.Blocks[at].Ins
+			for k := range ins {
+				if to := ins[k].Imm; ins[k].Op == ir.Call && 0 <= to && to < int64(fn) {
+					is[to] = true
+				}
+			}
+		}
+	}
+	return is
 }
 
 // offset is in bytes what n is in instructions.
@@ -50,13 +75,13 @@ func offset(n int32) uint32 { return uint32(n) * 4 }
 // emitter is what Emit keeps while it goes over a program.
 type emitter struct {
 	assembler
-	opts    Options
-	prog    *ir.Program
-	pad     padding
-	entries []int32  // where the functions begin
-	stacks  []uint32 // bytes that they take, with what they call
-	leaving int32    // where the leave stub does
-	lines   []ir.Line
+	opts      Options
+	prog      *ir.Program
+	called    []bool // by function: whether others call it
+	pad       padding
+	out       ir.Code
+	outOfFuel int32 // where the stub for that begins
+	err       error // the first one
 
 	// Of the function at hand:
 	fn    int
@@ -64,60 +89,45 @@ type emitter struct {
 	regs  [64]reg // of the variables
 	frame frame
 	colds []cold
-	err   error // the first one
-}
-
-// cold is what stands behind the function's other code, because it is hardly ever
-// run: what to do about an instruction, and where to go on.
-type cold struct {
-	ins         *ir.Ins
-	label, back int32
 }
 
 // function emits a function, and does so again where jumps turned out too short.
-func (e *emitter) function(fn int, f *ir.Func) error {
-	e.fn, e.f = fn, f
-	e.regs = f.Regs
+func (e *emitter) function(fn int) error {
+	e.fn, e.f = fn, e.prog.Funcs[fn]
+	e.regs = e.f.Regs
 	copy(e.regs[:], Target.Fixed[:])
 	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
 	e.layout()
-	if e.err != nil {
-		return e.err
-	}
-	e.reach = reachBit
-	for begin, lines, pad := e.here(), len(e.lines), e.pad; ; {
-		e.pad = pad
+	e.align()
+	begin, lines, pad := e.here(), len(e.out.Lines), e.pad
+	e.out.Entries = append(e.out.Entries, offset(begin))
+	for e.reach = reachBit; e.err == nil; {
 		e.body()
-		if e.err != nil {
-			return e.err
-		}
 		need, err := e.link()
 		if err != nil {
 			return err
 		}
 		if need == e.reach {
-			return nil
+			break
 		}
-		e.reach = need
-		e.code, e.lines = e.code[:begin], e.lines[:lines]
+		e.code, e.out.Lines, e.pad, e.reach = e.code[:begin], e.out.Lines[:lines], pad, need
 	}
+	return e.err
 }
 
 // body emits the function's code. The labels of blocks are their indices.
 func (e *emitter) body() {
-	e.align()
 	e.labels, e.jumps, e.colds = e.labels[:0], e.jumps[:0], e.colds[:0]
 	for range e.f.Blocks {
 		e.label()
 	}
-	e.entries[e.fn] = e.here()
 	e.line(&e.f.Blocks[0].Ins[0])
 	e.prologue()
 	for i := range e.f.Blocks {
 		e.bind(int32(i))
 		block := &e.f.Blocks[i]
-		for j := range block.Ins {
-			ins := &block.Ins[j]
+		for k := range block.Ins {
+			ins := &block.Ins[k]
 			e.pad.between(&e.assembler)
 			e.line(ins)
 			if ins.Ends() {
@@ -129,9 +139,7 @@ func (e *emitter) body() {
 	}
 	for _, c := range e.colds {
 		e.line(c.ins)
-		e.bind(c.label)
-		e.outOfFuel(c.ins)
-		e.jump(b, c.back)
+		e.cold(c)
 	}
 }
 
@@ -145,8 +153,8 @@ func (e *emitter) align() {
 // line notes which instruction of the bytecode the code from here on comes from.
 func (e *emitter) line(i *ir.Ins) {
 	next := ir.Line{Off: offset(e.here()), Func: int32(e.fn), At: i.At}
-	if n := len(e.lines); n > 0 {
-		last := &e.lines[n-1]
+	if n := len(e.out.Lines); n > 0 {
+		last := &e.out.Lines[n-1]
 		if last.Func == next.Func && last.At == next.At {
 			return
 		}
@@ -155,7 +163,7 @@ func (e *emitter) line(i *ir.Ins) {
 			return
 		}
 	}
-	e.lines = append(e.lines, next)
+	e.out.Lines = append(e.out.Lines, next)
 }
 
 // reg is a variable's register.

@@ -5,92 +5,144 @@ import (
 	"github.com/skep-ebpf/skep/vm/jit/ir"
 )
 
-// call emits a call of another function, or of Go.
+// coldKind is what a piece of code does that is hardly ever needed.
+type coldKind uint8
+
+const (
+	coldFuel     coldKind = iota // the budget is used up
+	coldReturn                   // a packet load has ended the function
+	coldTailCall                 // another program takes over
+)
+
+// cold is such a piece. It lies behind the function's other code.
+type cold struct {
+	kind        coldKind
+	ins         *ir.Ins
+	label, back int32
+}
+
+// later puts off a piece of code, which goes on here, and is jumped to.
+func (e *emitter) later(kind coldKind, i *ir.Ins, jump form) {
+	c := cold{kind, i, e.label(), e.label()}
+	e.colds = append(e.colds, c)
+	e.jump(jump, c.label)
+	e.bind(c.back)
+}
+
+// cold emits a piece of code that was put off.
+func (e *emitter) cold(c cold) {
+	e.bind(c.label)
+	switch c.kind {
+	case coldFuel:
+		e.constant(exitArg, uint64(c.ins.At))
+		e.emit(distance(adr.d(fuelBack), 2))
+		e.backTo(b, e.outOfFuel)
+		e.jump(b, c.back)
+	case coldReturn:
+		e.epilogue()
+	case coldTailCall:
+		e.contextWord(isLoad, Target.Fixed[1], context, abi.OffArgs)
+		e.giveBack()
+		e.emit(br.n(tmp1))
+	}
+}
+
+// backTo emits a jump or call to code that is finished.
+func (e *emitter) backTo(f form, to int32) {
+	d := to - e.here()
+	if !fits(f, d) && e.err == nil {
+		e.err = errTooLong
+	}
+	e.emit(distance(f, d))
+}
+
+// call emits a call of another function of the program.
 func (e *emitter) call(i *ir.Ins) {
 	saved := e.saved(i)
 	e.save(saved)
-	switch i.Op {
-	case ir.Call:
-		e.callFunc(i)
-	case ir.Helper:
-		e.exit(i, abi.ExitHelper, uint64(i.Imm))
-	case ir.CallX:
-		e.move(8, scratch1, e.reg(i, i.A))
-		e.leave(i, abi.ExitCallX)
-	case ir.TailCall:
-		e.exit(i, abi.ExitTailCall, uint64(i.At))
-		e.behindTailCall()
-	case ir.Slow:
-		e.arguments(i, i.A, i.C, i.B)
-		e.exit(i, abi.ExitSlow, uint64(i.At))
-		if i.Dst != ir.None {
-			e.move(8, e.reg(i, i.Dst), Target.Fixed[0])
-		}
-	case ir.Packet:
-		e.arguments(i, i.A, i.B)
-		e.exit(i, abi.ExitPacket, uint64(i.At))
-		e.behindPacket()
+	if e.err == nil {
+		e.backTo(bl, int32(e.out.Entries[i.Imm]/4))
 	}
 	e.restore(saved)
 }
 
-// callFunc emits a call of a function of the program.
-func (e *emitter) callFunc(i *ir.Ins) {
-	d := e.entries[i.Imm] - e.here()
-	if !fits(bl, d) {
-		e.fail(i, "function %d is too far away for arm64", i.Imm)
-		return
-	}
-	e.emit(distance(bl, d))
-}
-
-// exit leaves native code, and goes on behind it.
-func (e *emitter) exit(i *ir.Ins, code, arg uint64) {
-	e.constant(scratch1, arg)
-	e.leave(i, code)
-}
-
-// leave is exit with the argument in scratch1.
-func (e *emitter) leave(i *ir.Ins, code uint64) {
-	e.constant(scratch0, code)
+// leave leaves native code with the argument in exitArg, and goes on here.
+func (e *emitter) leave(code uint64) {
+	e.constant(exitCode, code)
 	e.emit(distance(adr.d(resumeAt), 2))
-	e.forGood(i)
+	e.backTo(b, leaving)
 }
 
-// forGood jumps to the leave stub.
-func (e *emitter) forGood(i *ir.Ins) {
-	d := e.leaving - e.here()
-	if !fits(b, d) {
-		e.fail(i, "the program is too long for arm64")
-		return
+// exits say why each operation leaves.
+var exits = [...]uint64{
+	ir.Helper:   abi.ExitHelper,
+	ir.CallX:    abi.ExitCallX,
+	ir.TailCall: abi.ExitTailCall,
+	ir.Slow:     abi.ExitSlow,
+	ir.Packet:   abi.ExitPacket,
+}
+
+// exit has Go do what an instruction does.
+func (e *emitter) exit(i *ir.Ins) {
+	saved := e.saved(i)
+	e.save(saved)
+	switch i.Op {
+	case ir.Helper:
+		e.constant(exitArg, uint64(i.Imm))
+	case ir.CallX:
+		e.move(8, exitArg, e.reg(i, i.A))
+	case ir.TailCall:
+		e.constant(exitArg, uint64(i.At))
+	case ir.Slow, ir.Packet:
+		e.arguments(i)
+		e.constant(exitArg, uint64(i.At))
 	}
-	e.emit(distance(b, d))
+	e.leave(exits[i.Op])
+	switch i.Op {
+	case ir.TailCall:
+		e.unless(coldTailCall, i)
+	case ir.Packet:
+		e.unless(coldReturn, i)
+	}
+	if i.Dst != ir.None {
+		e.move(8, e.reg(i, i.Dst), Target.Fixed[0])
+	}
+	e.restore(saved)
 }
 
-// behindTailCall goes to where Go says that another program begins, if it does.
-func (e *emitter) behindTailCall() {
-	on := e.label()
-	e.context(tmp2)
-	e.contextWord(isLoad, tmp1, tmp2, abi.OffArg)
-	e.jump(cbz.sized(8).d(tmp1), on)
-	e.contextWord(isLoad, Target.Fixed[1], tmp2, abi.OffArgs)
-	e.giveBack()
-	e.emit(br.n(tmp1))
-	e.bind(on)
+// unless goes to a piece of code unless Go has set Context.Arg, which is in tmp1 then,
+// to 0.
+func (e *emitter) unless(kind coldKind, i *ir.Ins) {
+	e.contextWord(isLoad, tmp1, context, abi.OffArg)
+	e.later(kind, i, cbnz.sized(8).d(tmp1))
 }
 
-// behindPacket returns if Go says that the load was outside the packet.
-func (e *emitter) behindPacket() {
-	on := e.label()
-	e.context(tmp2)
-	e.contextWord(isLoad, tmp1, tmp2, abi.OffArg)
-	e.jump(cbz.sized(8).d(tmp1), on)
-	e.epilogue()
-	e.bind(on)
+// fuel takes from the budget, and leaves where nothing is left.
+func (e *emitter) fuel(i *ir.Ins) {
+	if imm, ok := arithmetic(uint64(i.Imm)); ok {
+		e.emit(subsImm.sized(8).d(budget).n(budget).imm12(imm))
+	} else {
+		e.constant(tmp0, uint64(i.Imm))
+		e.emit(subsReg.sized(8).d(budget).n(budget).m(tmp0))
+	}
+	const negative = 4
+	e.later(coldFuel, i, bcond|negative)
 }
 
-// arguments moves variables into R1, R2, .. all at once; None leaves one as it is.
-func (e *emitter) arguments(i *ir.Ins, vars ...ir.Var) {
+// trap leaves for good.
+func (e *emitter) trap(i *ir.Ins) {
+	e.constant(exitArg, uint64(i.At))
+	e.constant(exitCode, abi.ExitTrap)
+	e.backTo(b, leaving)
+}
+
+// arguments moves what an instruction that Go does works on to R1, R2 and R3: address
+// or R6, what is stored or the index, what is expected.
+func (e *emitter) arguments(i *ir.Ins) {
+	vars := [3]ir.Var{i.A, i.C, i.B}
+	if i.Op == ir.Packet {
+		vars = [3]ir.Var{i.A, i.B, ir.None}
+	}
 	var from [6]reg // by the register that it moves to; NoReg: done
 	for d := range from {
 		from[d] = ir.NoReg
@@ -130,32 +182,4 @@ func (e *emitter) arguments(i *ir.Ins, vars ...ir.Var) {
 			}
 		}
 	}
-}
-
-// fuel takes from the budget, and goes to what follows the function's other code
-// when it goes below zero.
-func (e *emitter) fuel(i *ir.Ins) {
-	if imm, ok := arithmetic(uint64(i.Imm)); ok {
-		e.emit(subsImm.sized(8).d(budget).n(budget).imm12(imm))
-	} else {
-		e.constant(tmp0, uint64(i.Imm))
-		e.emit(subsReg.sized(8).d(budget).n(budget).m(tmp0))
-	}
-	const negative = 4
-	c := cold{i, e.label(), e.label()}
-	e.jump(bcond|negative, c.label)
-	e.bind(c.back)
-	e.colds = append(e.colds, c)
-}
-
-func (e *emitter) outOfFuel(i *ir.Ins) {
-	saved := e.saved(i)
-	e.save(saved)
-	e.exit(i, abi.ExitFuel, uint64(i.At))
-	e.restore(saved)
-}
-
-// trap leaves native code where it does not go on.
-func (e *emitter) trap(i *ir.Ins) {
-	e.exit(i, abi.ExitTrap, uint64(i.At))
 }

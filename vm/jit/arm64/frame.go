@@ -9,39 +9,37 @@ import (
 // frame is how a function lays out its stack; doc.go has a picture.
 type frame struct {
 	size  int32 // of all, a multiple of 16
-	saves int32 // from SP to where registers are saved
-	links bool  // the return address is at SP, from beginning to end
+	saves int32 // from SP to where registers are saved: 8 behind a return address, or 0
 }
+
+// links reports whether the return address is in the frame.
+func (f *frame) links() bool { return f.saves > 0 }
 
 // layout finds out what the frame needs: room for the most registers that are saved
-// anywhere, and for the return address, unless only running out of fuel changes it.
+// anywhere, and for the return address. Running out of fuel takes none of it.
 func (e *emitter) layout() {
+	most, deepest := 0, int32(0)
 	e.frame = frame{}
-	e.leavers(func(i *ir.Ins) { e.frame.links = e.frame.links || i.Op != ir.Fuel })
-	most, deepest := 0, uint32(0)
-	e.leavers(func(i *ir.Ins) {
-		most = max(most, bits.OnesCount32(uint32(e.saved(i))))
-		if i.Op == ir.Call && e.err == nil {
-			deepest = max(deepest, e.stacks[i.Imm])
-		}
-	})
-	if e.frame.links {
-		e.frame.saves = 8
-	}
-	e.frame.size = (e.frame.saves + 8*int32(most) + int32(e.f.Frame) + 15) &^ 15
-	e.stacks[e.fn] = uint32(e.frame.size) + deepest
-}
-
-// leavers gives the instructions of the function that leave it.
-func (e *emitter) leavers(yield func(*ir.Ins)) {
-	for i := range e.f.Blocks {
-		ins := e.f.Blocks[i].Ins
+	for at := range e.f.Blocks {
+		ins := e.f.Blocks[at].Ins
 		for k := range ins {
-			if ins[k].Leaves() {
-				yield(&ins[k])
+			i := &ins[k]
+			if !i.Leaves() {
+				continue
+			}
+			if i.Op == ir.Fuel {
+				deepest = max(deepest, fuelStack)
+				continue
+			}
+			e.frame.saves = 8
+			most = max(most, bits.OnesCount32(uint32(e.saved(i))))
+			if i.Op == ir.Call && e.err == nil {
+				deepest = max(deepest, int32(e.out.Stacks[i.Imm]))
 			}
 		}
 	}
+	e.frame.size = (e.frame.saves + 8*int32(most) + int32(e.f.Frame) + 15) &^ 15
+	e.out.Stacks = append(e.out.Stacks, uint32(e.frame.size+deepest))
 }
 
 // saved are the registers that are saved around an instruction that leaves: they hold
@@ -50,9 +48,6 @@ func (e *emitter) saved(i *ir.Ins) ir.RegSet {
 	var live ir.RegSet
 	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
 		live |= 1 << e.regs[v] // none where the variable has no register
-	}
-	if i.Op == ir.Fuel && !e.frame.links {
-		live |= 1 << lr
 	}
 	if i.Op != ir.Call {
 		return live
@@ -73,11 +68,11 @@ func (e *emitter) below(off int32) int32 { return e.frame.size + off }
 func (e *emitter) prologue() {
 	size := e.frame.size
 	switch {
-	case e.frame.links && size <= 256:
+	case e.frame.links() && size <= 256:
 		e.emit(preIndex.width(8).d(lr).n(sp).imm9(-size))
 	case size > 0:
 		e.add(8, sp, sp, -int64(size))
-		if e.frame.links {
+		if e.frame.links() {
 			e.emit(store.width(8).d(lr).n(sp))
 		}
 	}
@@ -86,7 +81,11 @@ func (e *emitter) prologue() {
 // epilogue gives the frame back and returns.
 func (e *emitter) epilogue() {
 	e.giveBack()
-	e.emit(ret.n(lr))
+	if e.called[e.fn] {
+		e.emit(ret.n(lr))
+	} else { // from the enter stub
+		e.emit(br.n(lr))
+	}
 }
 
 // giveBack leaves the stack pointer and the return address as they were when the
@@ -94,28 +93,29 @@ func (e *emitter) epilogue() {
 func (e *emitter) giveBack() {
 	size := e.frame.size
 	switch {
-	case e.frame.links && size < 256:
+	case e.frame.links() && size < 256:
 		e.emit((postIndex | isLoad).width(8).d(lr).n(sp).imm9(size))
 	case size > 0:
-		if e.frame.links {
+		if e.frame.links() {
 			e.emit((store | isLoad).width(8).d(lr).n(sp))
 		}
 		e.add(8, sp, sp, int64(size))
 	}
 }
 
-// save stores registers, each call's own in ascending order from the save area's
+// save stores registers, each instruction's own in ascending order from the save area's
 // beginning, and restore loads them.
-func (e *emitter) save(set ir.RegSet)    { e.pairs(set, 0) }
-func (e *emitter) restore(set ir.RegSet) { e.pairs(set, isLoad) }
+func (e *emitter) save(set ir.RegSet)    { e.pairs(set, 0, e.frame.saves) }
+func (e *emitter) restore(set ir.RegSet) { e.pairs(set, isLoad, e.frame.saves) }
 
-func (e *emitter) pairs(set ir.RegSet, direction form) {
+// pairs emits stores of registers from SP plus a constant on, or loads.
+func (e *emitter) pairs(set ir.RegSet, direction form, from int32) {
 	next := func() reg {
 		r := reg(bits.TrailingZeros32(uint32(set)))
 		set &= set - 1
 		return r
 	}
-	at := e.frame.saves / 8
+	at := from / 8
 	for ; set&(set-1) != 0; at += 2 {
 		e.emit((storePair | direction).d(next()).a(next()).n(sp).imm7(at))
 	}

@@ -37,7 +37,7 @@ func (e *emitter) instruction(i *ir.Ins) {
 	case ir.Const:
 		e.constant(e.reg(i, i.Dst), sized(i.Imm, i.Size))
 	case ir.Context:
-		e.context(e.reg(i, i.Dst))
+		e.findContext(e.reg(i, i.Dst))
 	case ir.Zext:
 		e.extend(ubfm, i)
 	case ir.Sext:
@@ -54,8 +54,10 @@ func (e *emitter) instruction(i *ir.Ins) {
 		e.access(0, e.value(i), i)
 	case ir.AtomicAdd, ir.AtomicAnd, ir.AtomicOr, ir.AtomicXor, ir.Xchg, ir.Cmpxchg, ir.LoadAcquire, ir.StoreRelease:
 		e.atomic(i)
-	case ir.Call, ir.Helper, ir.CallX, ir.TailCall, ir.Slow, ir.Packet:
+	case ir.Call:
 		e.call(i)
+	case ir.Helper, ir.CallX, ir.TailCall, ir.Slow, ir.Packet:
+		e.exit(i)
 	case ir.Fuel:
 		e.fuel(i)
 	default:

@@ -33,10 +33,10 @@ func trampoline() (text []byte) {
 	e.emit(addImm.sized(8).d(2).n(sp))
 	e.contextWord(0, 2, 0, abi.OffGoSP)
 	e.contextPair(storePair, fp, lr, 0, abi.OffGoBP)
-	e.move(8, scratch0, 0)
+	e.move(8, context, 0)
 	e.move(8, scratch1, 1)
 	for r := range reg(27) {
-		if Target.All.Has(r) && r != scratch0 && r != scratch1 {
+		if Target.All.Has(r) && r != context && r != scratch1 {
 			e.emit(movn.sized(8).d(r).imm16(0xbad, int(r%4)))
 		}
 	}
