@@ -34,6 +34,7 @@ test:
 # but for the runs that the verifier foresees, this does nothing where there is none.
 deep:
 	SKEP_RUNS=100000 $(GO) test ./verifier -run '^TestSound$$'
+	$(GO) test ./vm/difftest -run '^TestEnginesAgree$$' -agree 100000 -timeout 30m
 	$(GO) test ./vm/difftest -run '^TestRandomPrograms$$' -programs 20000
 	$(GO) test ./vm/maps -run LikeTheKernel -sequences 2000
 	$(GO) test ./hook/netdev -run LikeTheKernel -networks 20

@@ -37,9 +37,13 @@ func runMachine(c *progen.Case, s *exec.State, mode engine.Mode, cpus int) (_ *R
 	}
 	var open []maps.Map
 	var ids []uint32
+	var progs []*engine.Program
 	defer func() {
 		for _, id := range ids {
 			maps.UnregisterProg(id)
+		}
+		for _, p := range progs {
+			err = errors.Join(err, p.Close())
 		}
 		for _, m := range open {
 			err = errors.Join(err, m.Close())
@@ -64,7 +68,6 @@ func runMachine(c *progen.Case, s *exec.State, mode engine.Mode, cpus int) (_ *R
 			}
 		}
 	}
-	var progs []*engine.Program
 	for i, insns := range c.Progs {
 		in := &interp.Input{Name: fmt.Sprintf("program %d", i), Type: typ, Insns: insns, Maps: open}
 		if mode != engine.Checked {
