@@ -13,7 +13,7 @@ type Form uint8
 const (
 	// Plain is as the instruction says, at the address that the register holds.
 	Plain Form = iota
-	// Field is a load of a context's field: as [Field] says.
+	// Field is a load or store of a context's field: as [Access] says.
 	Field
 	// Slow is done by [Program.Slow].
 	Slow
@@ -22,9 +22,9 @@ const (
 // Access is how the load, store or atomic operation of an instruction is done.
 type Access struct {
 	Form Form
-	// Of a Field: Width bytes (1, 2, 4 or 8) are loaded Off bytes behind the address
-	// that the register holds, in place of what the instruction says; the result is
-	// these bytes, zero-extended, shifted right by Shift bits and masked with Mask.
+	// Of a Field: Width bytes (1, 2, 4 or 8) are loaded or stored Off bytes behind the
+	// address that the register holds, in place of what the instruction says; what a load
+	// gives is these bytes, zero-extended, shifted right by Shift bits and masked with Mask.
 	Width uint8
 	Shift uint8
 	Off   int32
@@ -43,22 +43,22 @@ func (in *Input) access(i int) Access {
 		if len(in.Type.Fields) == 0 {
 			return Access{}
 		}
-		if a, ok := loadField(in.Type, in.Insns[i], f.Offset); ok {
+		if a, ok := fieldAccess(in.Type, in.Insns[i], f.Offset); ok {
 			return a
 		}
 	}
 	return Access{Form: Slow}
 }
 
-// loadField is a load of a field through a register that points reg bytes into the
-// context; false where that is no plain load.
-func loadField(t *progtype.Type, ins isa.Instruction, reg int32) (Access, bool) {
-	if reg == verifier.VaryingOffset || ins.Class() != isa.ClassLDX || ins.Op&0xe0 != isa.ModeMEM {
+// fieldAccess is an access of a field through a register that points reg bytes into
+// the context; false where that is no plain load or store.
+func fieldAccess(t *progtype.Type, ins isa.Instruction, reg int32) (Access, bool) {
+	if reg == verifier.VaryingOffset || ins.Op&0xe0 != isa.ModeMEM {
 		return Access{}, false
 	}
-	size, off := isa.SizeOf(ins.Op), int(reg)+int(ins.Off)
-	f, err := t.Access(off, size, false)
-	if err != nil {
+	size, off, write := isa.SizeOf(ins.Op), int(reg)+int(ins.Off), ins.Class() != isa.ClassLDX
+	f, err := t.Access(off, size, write)
+	if err != nil || write && (f.Limit != 0 || int(f.Width) > size) {
 		return Access{}, false
 	}
 	at, mask := int32(f.At)-reg, ^uint64(0)
@@ -71,8 +71,21 @@ func loadField(t *progtype.Type, ins isa.Instruction, reg int32) (Access, bool) 
 	return Access{Form: Field, Width: f.Width, Shift: uint8(f.Shift(off, size)), Off: at, Mask: mask}, true
 }
 
-// fieldLoads are the fast loop's loads of fields by their widths.
+// fieldCode is the code of the fast loop's op for an access of a field of width bytes.
+func fieldCode(ins isa.Instruction, width uint8) uint8 {
+	if ins.Class() == isa.ClassLDX {
+		return fieldLoads[width]
+	}
+	code, _ := codeOf(ins.Op&^sizes|sizeOf[width], 0)
+	return code
+}
+
 var fieldLoads = map[uint8]uint8{1: codeLdxCtxB, 2: codeLdxCtxH, 4: codeLdxCtxW, 8: codeLdxCtxDW}
+
+// sizes are an opcode's bits for how many bytes are accessed.
+const sizes = isa.SizeB | isa.SizeH | isa.SizeW | isa.SizeDW
+
+var sizeOf = map[uint8]uint8{1: isa.SizeB, 2: isa.SizeH, 4: isa.SizeW, 8: isa.SizeDW}
 
 // convert gives the ops of the fast loop: those of the checked one, but for accesses
 // that are no plain ones.
@@ -84,7 +97,10 @@ func (c *compiler) convert() []op {
 		case !c.in.Facts[i].Reached:
 			ops[i] = c.trap("the verifier found no way here")
 		case a.Form == Field:
-			ops[i].code, ops[i].off, ops[i].shift, ops[i].imm = fieldLoads[a.Width], a.Off, a.Shift, a.Mask
+			ops[i].code, ops[i].off = fieldCode(c.in.Insns[i], a.Width), a.Off
+			if c.in.Insns[i].Class() == isa.ClassLDX {
+				ops[i].shift, ops[i].imm = a.Shift, a.Mask
+			}
 		case a.Form == Slow:
 			ops[i].code = codeSlow
 		case ops[i].code == codeCallHelper && c.in.Facts[i].Kernel != 0:

@@ -34,8 +34,8 @@ type Source struct {
 type Access struct {
 	Slow bool // through Go
 	// Width bytes at Off from the base register instead of what the instruction
-	// says, shifted by Shift bits to the right, and of these the bits of Mask: a
-	// field of the context. Width is 0 for a plain access.
+	// says; what was loaded is shifted by Shift bits to the right, and of these the bits
+	// of Mask: a field of the context. Width is 0 for a plain access.
 	Width, Shift uint8
 	Off          int32
 	Mask         uint64

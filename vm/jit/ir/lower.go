@@ -142,6 +142,9 @@ func (l *lifter) access(at int, ins isa.Instruction, i Ins) {
 	case how.Slow:
 		i.Op, i.A = Slow, l.operand(at, uint8(i.A))
 		l.emit(i)
+	case how.Width != 0 && i.Op == Store:
+		i.Off, i.Width = how.Off, how.Width
+		l.emit(i)
 	case how.Width != 0:
 		l.field(i, how)
 	default:
