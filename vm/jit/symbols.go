@@ -25,13 +25,19 @@ var symbols = sync.OnceValues(func() (*os.File, error) {
 	return os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_APPEND|os.O_WRONLY, 0o600)
 })
 
-// writeSymbols names a program's code to perf, where that was asked for: a line for
-// the stubs and for each function.
+// writeSymbols names a program's code to perf, where that was asked for.
 func writeSymbols(p *Program, code *ir.Code, funcs []*ir.Func) error {
 	file, err := symbols()
 	if file == nil || err != nil {
 		return asked(err)
 	}
+	_, err = file.Write(symbolsOf(p, code, funcs))
+	return asked(err)
+}
+
+// symbolsOf is a line for the stubs and for each function: address and size, in
+// hexadecimal, and a name.
+func symbolsOf(p *Program, code *ir.Code, funcs []*ir.Func) []byte {
 	var lines bytes.Buffer
 	line := func(from, to uint32, name string) {
 		fmt.Fprintf(&lines, "%x %x bpf_prog_%s\n", p.code.Addr()+uintptr(from), to-from, name)
@@ -42,8 +48,7 @@ func writeSymbols(p *Program, code *ir.Code, funcs []*ir.Func) error {
 		from, name = code.Entries[i], f.Name
 	}
 	line(from, uint32(len(code.Bytes)), name)
-	_, err = file.Write(lines.Bytes())
-	return asked(err)
+	return lines.Bytes()
 }
 
 // asked is the error of a perf map, which somebody asked for.
