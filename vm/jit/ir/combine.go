@@ -27,6 +27,7 @@ type combiner struct {
 type node struct {
 	a, b, c int32 // what wrote the operands
 	before  int32 // what wrote Dst before it
+	moved   int32 // the instruction that does it instead; 0: it does itself
 	epoch   int32
 	// uses counts those that read the result: many where it is read behind the block, or
 	// by more than an operand. addresses are those that need it as an address only.
@@ -101,7 +102,9 @@ func (c *combiner) at(k int32) *Ins { return &c.ins[k-1] }
 
 // combine takes into instruction k what it can.
 func (c *combiner) combine(k int32) {
-	c.nodes[k].epoch = c.epoch
+	n := &c.nodes[k]
+	n.epoch = c.epoch
+	n.a, n.b, n.c = c.now(n.a), c.now(n.b), c.now(n.c)
 	c.copies(k)
 	c.turned = false
 	c.form(k)
@@ -143,7 +146,40 @@ func (c *combiner) form(k int32) {
 		c.part(k)
 	case Branch:
 		c.test(k)
+	case Mov:
+		c.direct(k)
 	}
+}
+
+// now is what does what instruction w did.
+func (c *combiner) now(w int32) int32 {
+	for c.nodes[w].moved != 0 {
+		w = c.nodes[w].moved
+	}
+	return w
+}
+
+// direct lets what only a Mov reads be written to where that puts it, if nobody needs
+// what was there before.
+func (c *combiner) direct(k int32) {
+	i, n := c.at(k), &c.nodes[k]
+	w := n.a
+	if i.Size != 8 || !c.single(w) || !c.at(w).Pure() || c.read[i.Dst] > w {
+		return
+	}
+	at := c.wrote[i.Dst]
+	for c.nodes[at].gone {
+		at = c.nodes[at].before
+	}
+	if at >= w {
+		return
+	}
+	source, m := c.at(w), &c.nodes[w]
+	c.wrote[source.Dst], m.before, c.wrote[i.Dst] = m.before, at, w
+	m.uses, m.addresses = n.uses, n.addresses
+	source.Dst = i.Dst
+	*i = nothing(i.At)
+	n.gone, n.moved = true, w
 }
 
 // note keeps account of what instruction k reads and writes.

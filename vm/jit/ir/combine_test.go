@@ -10,8 +10,7 @@ func TestCombine(t *testing.T) {
 			w1 = w1 >> 18
 			w2 = w2 | w1
 			r0 = r2`, `
-			w2 = w1 rol 14
-			r0 = r2`},
+			w0 = w1 rol 14`},
 		{"rotation of 8 bytes", `
 			r0 = r1
 			r0 = r0 >> 3
@@ -46,8 +45,7 @@ func TestCombine(t *testing.T) {
 			r1 = r1 << 8
 			r1 = r1 | r3
 			r0 = r1`, `
-			r1 = load2 [r1+0]
-			r0 = r1`},
+			r0 = load2 [r1+0]`},
 		{"four bytes, the first the highest", `
 			r2 = load1 [r1+4]
 			r2 = r2 << 24
@@ -61,8 +59,7 @@ func TestCombine(t *testing.T) {
 			r2 = r2 | r3
 			r0 = r2`, `
 			r2 = load4 [r1+4]
-			r2 = bswap4 r2
-			r0 = r2`},
+			r0 = bswap4 r2`},
 		{"halves", `
 			r2 = load2 [r1+4]
 			r3 = load2 [r1+6]
@@ -72,8 +69,7 @@ func TestCombine(t *testing.T) {
 			r3 = r3 << 32
 			r2 = r2 | r3
 			r0 = r2`, `
-			r2 = load8 [r1+4]
-			r0 = r2`},
+			r0 = load8 [r1+4]`},
 		{"bytes that are cut off", `
 			r2 = load4 [r1+4]
 			w3 = w2 << 16
@@ -83,8 +79,7 @@ func TestCombine(t *testing.T) {
 			r2 = load4 [r1+4]
 			w3 = w2 << 16
 			r2 = load2 [r1+2]
-			w2 = w2 | w3
-			r0 = r2`},
+			w0 = w2 | w3`},
 		{"bytes with a store between", `
 			r3 = load1 [r1+0]
 			store1 [r2+0] = 7
@@ -96,8 +91,7 @@ func TestCombine(t *testing.T) {
 			store1 [r2+0] = 7
 			r1 = load1 [r1+1]
 			w1 = w1 << 8
-			w1 = w1 | w3
-			r0 = r1`},
+			w0 = w1 | w3`},
 		{"bytes that are needed themselves", `
 			r0 = load1 [r1+0]
 			r1 = load1 [r1+1]
@@ -134,16 +128,14 @@ func TestCombine(t *testing.T) {
 			r3 = r3 + r2
 			r3 = r3 + 7
 			r0 = r3`, `
-			r3 = &[r2+r1<<1+7]
-			r0 = r3`},
+			r0 = &[r2+r1<<1+7]`},
 		{"three times and one", `
 			r2 = r1
 			r1 = r1 << 1
 			r1 = r1 + r2
 			r1 = r1 + 1
 			r0 = r1`, `
-			r1 = &[r1+r1<<1+1]
-			r0 = r1`},
+			r0 = &[r1+r1<<1+1]`},
 		{"a base that changes", `
 			r1 = r1 + 8
 			r0 = load4 [r1+4]`, `
@@ -152,8 +144,7 @@ func TestCombine(t *testing.T) {
 			w2 = w2 & 31
 			w1 = w1 << w2
 			r0 = r1`, `
-			w1 = w1 << w2
-			r0 = r1`},
+			w0 = w1 << w2`},
 		{"parts", `
 			r2 = r2 & 255
 			store1 [r1+0] = r2
@@ -206,6 +197,48 @@ func TestCombine(t *testing.T) {
 				return`},
 	} {
 		r.run(t, (*Func).Fold, (*Func).Sweep, combine, (*Func).Sweep)
+	}
+}
+
+func TestDirect(t *testing.T) {
+	for _, r := range []rewriting{
+		{"a move", `
+			r2 = r1 * 3
+			r3 = load8 [r1+0]
+			r0 = r2
+			r0 = r0 + r3`, `
+			r0 = r1 * 3
+			r3 = load8 [r1+0]
+			r0 = r0 + r3`},
+		{"moves on", `
+			r2 = r1 * 3
+			r3 = r2
+			r4 = r3
+			r0 = r4 | r1`, `
+			r4 = r1 * 3
+			r0 = r4 | r1`},
+		{"where it is needed", `
+			r2 = r1 * 3
+			r1 = r1 + 8
+			store8 [r1+0] = r3
+			r3 = r2
+			r0 = r3 * r3`, `
+			r2 = r1 * 3
+			store8 [r1+8] = r3
+			r0 = r2 * r2`},
+		{"in place of what is needed before", `
+			r2 = r1 * 3
+			store8 [r1+0] = r3
+			r3 = r2
+			r2 = r1
+			r0 = r3 / r2
+			r0 = r0 + r3`, `
+			r2 = r1 * 3
+			store8 [r1+0] = r3
+			r0 = r2 / r1
+			r0 = r0 + r2`},
+	} {
+		r.run(t, (*Func).Liveness, combine, (*Func).Sweep)
 	}
 }
 

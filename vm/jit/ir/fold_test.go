@@ -69,13 +69,26 @@ func TestFold(t *testing.T) {
 			r0 = r0 + r3`},
 		{"but not where the base is changed", `
 			r2 = r1
-			r1 = r1 + 8
+			r2 = r2 + 8
+			r1 = r1 * 8
 			r0 = load4 [r2+4]
 			r0 = r0 + r1`, `
-			r2 = r1
-			r1 = r1 + 8
+			r2 = r1 + 8
+			r1 = r1 << 3
 			r0 = load4 [r2+4]
 			r0 = r0 + r1`},
+		{"unless there is a copy", `
+			r2 = r1
+			r3 = r1
+			r3 = r3 + 16
+			r1 = r1 + 8
+			r0 = load4 [r1+4]
+			r4 = load4 [r3+0]
+			r0 = r0 + r4`, `
+			r2 = r1
+			r0 = load4 [r2+12]
+			r4 = load4 [r2+16]
+			r0 = r0 + r4`},
 		{"copies", `
 			r6 = r1
 			r0 = r6 + r2

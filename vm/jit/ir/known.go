@@ -50,7 +50,10 @@ type fact struct {
 func (s facts) set(v Var, k known) {
 	f := &s[v]
 	if f.users != 0 {
-		s.loseUsers(v)
+		heir, off := s.handOver(v)
+		if k.base == v && heir != None && (off == 0 || !k.low) {
+			k.base, k.off = heir, k.off-off
+		}
 	}
 	f.known = k
 	switch {
@@ -61,17 +64,34 @@ func (s facts) set(v Var, k known) {
 	}
 }
 
-// loseUsers forgets what other variables have to do with v.
-func (s facts) loseUsers(v Var) {
-	rest := s[v].users
+// handOver lets all that depend on v, before that changes, depend on one of them
+// instead, which is v + off; None if there is none such.
+func (s facts) handOver(v Var) (heir Var, off int64) {
+	users := s[v].users
 	s[v].users = 0
-	for rest != 0 {
+	heir = None
+	for rest := users; rest != 0 && heir == None; {
 		var u Var
 		u, rest = rest.Next()
-		if s[u].base == v {
+		if s[u].base == v && !s[u].low {
+			heir, off = u, s[u].off
 			s[u].lose()
 		}
 	}
+	for rest := users; rest != 0; {
+		var u Var
+		u, rest = rest.Next()
+		switch {
+		case s[u].base != v:
+		case heir == None || s[u].low && off != 0:
+			s[u].lose()
+		default:
+			s[u].base = heir
+			s[u].off -= off
+			s[heir].users |= 1 << u
+		}
+	}
+	return heir, off
 }
 
 // forget notes that nothing is known of some variables any more.

@@ -109,7 +109,7 @@ func verify(t testing.TB, f *Func) {
 }
 
 func TestRandomPasses(t *testing.T) {
-	keepsMeaning(t, pass{"fold", (*Func).Fold}, pass{"sweep", (*Func).Sweep}, pass{"fold", (*Func).Fold}, pass{"divide", (*Func).Divide},
+	keepsMeaning(t, pass{"fold", (*Func).Fold}, pass{"sweep", (*Func).Sweep}, pass{"fold", (*Func).Fold}, pass{"sweep", (*Func).Sweep}, pass{"divide", (*Func).Divide},
 		pass{"combine", combine}, pass{"sweep", (*Func).Sweep}, pass{"fold", (*Func).Fold})
 }
 
