@@ -13,10 +13,11 @@
 //	expand.go   operations on maps that are known become instructions
 //	inline.go   small functions go where they are called
 //	fold.go     constants and frame addresses, dead branches
-//	division.go divisions by numbers become multiplications
 //	sweep.go    what has no effect goes
 //	promote.go  stack slots become variables
+//	division.go divisions by numbers become multiplications
 //	combine.go  several instructions become one
+//	blind.go    numbers that a program chose are hidden, if that is asked for
 //	live.go     which variables live where
 //	colour.go   variables become machine registers
 //

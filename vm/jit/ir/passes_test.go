@@ -15,7 +15,7 @@ type pass struct {
 // keepsMeaning runs random programs before and after passes.
 func keepsMeaning(t *testing.T, passes ...pass) {
 	t.Helper()
-	seeds := uint64(3000)
+	seeds := uint64(1500)
 	if testing.Short() {
 		seeds = 200
 	}
