@@ -23,6 +23,8 @@ type Listing struct {
 	// Facts are what the verifier proved of the programs' instructions, program by
 	// program; nil: they are not shown.
 	Facts [][]verifier.Fact
+	// Code is what the programs were compiled to, alike.
+	Code []*MachineCode
 }
 
 // fact is what to say of an instruction; "" for nothing.
@@ -32,6 +34,14 @@ func (l *Listing) fact(prog, insn int) string {
 	}
 	img := l.Programs[prog]
 	return l.Facts[prog][insn].Describe(img.Insns[insn], img.Maps)
+}
+
+// code is what a program was compiled to; nil: it is not shown.
+func (l *Listing) code(prog int) *MachineCode {
+	if prog >= len(l.Code) {
+		return nil
+	}
+	return l.Code[prog]
 }
 
 // Listing writes what an object holds: a table of programs and one of maps,
@@ -101,7 +111,10 @@ func sized(t btf.Type, size uint32) string {
 func (l *Listing) appendInstructions(dst []byte, prog int) []byte {
 	img := l.Programs[prog]
 	dst = fmt.Appendf(dst, "\nprogram %s\n", harmless(img.Name))
-	functions := starts(img)
+	functions, code := starts(img), l.code(prog)
+	if code != nil {
+		dst = code.appendTitle(dst, len(img.Insns))
+	}
 	var line *program.Line
 	for i := range img.Insns {
 		if name, ok := functions[i]; ok {
@@ -118,12 +131,16 @@ func (l *Listing) appendInstructions(dst []byte, prog int) []byte {
 		if text == "" { // the second slot of a wide instruction
 			continue
 		}
+		start := len(dst)
 		dst = fmt.Appendf(dst, "  %5d: %s", i, harmless(text))
 		if why, ok := img.Poisoned[i]; ok {
 			dst = append(dst, "  (cannot run: "+harmless(why)+")"...)
 		}
 		if fact := l.fact(prog, i); fact != "" {
 			dst = append(dst, "  ; "+harmless(fact)...)
+		}
+		if code != nil {
+			dst = beside(dst, start, code.Of[i])
 		}
 		dst = append(dst, '\n')
 	}
@@ -208,16 +225,20 @@ type (
 		AttachTo     string       `json:"attach_to,omitempty"`
 		Maps         []string     `json:"maps,omitempty"`
 		Instructions []listedInsn `json:"instructions"`
+		Arch         string       `json:"arch,omitempty"` // of machine code
+		CodeBytes    int          `json:"code_bytes,omitempty"`
+		Stubs        []listedCode `json:"stubs,omitempty"` // machine code that is no instruction's
 	}
 	listedInsn struct {
-		Index    int    `json:"index"`
-		Bytes    string `json:"bytes"`
-		Text     string `json:"text"`
-		Function string `json:"function,omitempty"` // where one begins
-		File     string `json:"file,omitempty"`
-		Line     int    `json:"line,omitempty"`
-		Poisoned string `json:"poisoned,omitempty"`
-		Fact     string `json:"fact,omitempty"` // what the verifier proved
+		Index    int          `json:"index"`
+		Bytes    string       `json:"bytes"`
+		Text     string       `json:"text"`
+		Function string       `json:"function,omitempty"` // where one begins
+		File     string       `json:"file,omitempty"`
+		Line     int          `json:"line,omitempty"`
+		Poisoned string       `json:"poisoned,omitempty"`
+		Fact     string       `json:"fact,omitempty"` // what the verifier proved
+		Code     []listedCode `json:"code,omitempty"`
 	}
 	listedMap struct {
 		Name       string `json:"name"`
@@ -266,7 +287,14 @@ func (l *Listing) json() any {
 
 func (l *Listing) listProgram(prog int) listedProgram {
 	img := l.Programs[prog]
-	p := listedProgram{img.Name, img.Type.String(), img.Section, img.AttachTo, img.Maps, []listedInsn{}}
+	p := listedProgram{
+		Name: img.Name, ProgramType: img.Type.String(), Section: img.Section, AttachTo: img.AttachTo,
+		Maps: img.Maps, Instructions: []listedInsn{},
+	}
+	code := l.code(prog)
+	if code != nil {
+		p.Arch, p.CodeBytes, p.Stubs = code.Arch, code.Bytes, listCode(code.Of[-1])
+	}
 	functions := starts(img)
 	for i, ins := range img.Insns {
 		text := img.Text(i)
@@ -277,6 +305,9 @@ func (l *Listing) listProgram(prog int) listedProgram {
 		one := listedInsn{Index: i, Bytes: fmt.Sprintf("%x", raw), Text: text, Function: functions[i], Poisoned: img.Poisoned[i], Fact: l.fact(prog, i)}
 		if line := img.LineAt(i); line != nil {
 			one.File, one.Line = line.File, line.Number
+		}
+		if code != nil {
+			one.Code = listCode(code.Of[i])
 		}
 		p.Instructions = append(p.Instructions, one)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/jit"
+	"github.com/skep-ebpf/skep/vm/jit/ir"
 	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
@@ -257,6 +259,12 @@ func (p *Program) Code() Code {
 		c.Bytes = native.Size()
 	}
 	return c
+}
+
+// Assemble gives the machine code that the program is on an architecture (a GOARCH):
+// to be looked at, on any system.
+func (p *Program) Assemble(arch string) (*ir.Code, error) {
+	return jit.Assemble(p.obj.code.Program, arch)
 }
 
 // Describe gives what is known of the program's type: its context and the names

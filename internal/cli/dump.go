@@ -2,6 +2,7 @@ package cli
 
 import (
 	"maps"
+	"runtime"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -11,6 +12,9 @@ import (
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/report"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/engine"
+	"github.com/skep-ebpf/skep/vm/jit/disasm"
 )
 
 func newDump() *cobra.Command {
@@ -18,6 +22,8 @@ func newDump() *cobra.Command {
 		object objectFlags
 		out    outputFlag
 		facts  bool
+		jit    bool
+		arch   string
 	)
 	cmd := &cobra.Command{
 		Use:   "dump OBJECT",
@@ -29,6 +35,8 @@ behind the program.`,
 		Example: `  skep dump firewall.bpf.o
   skep dump firewall.bpf.o --prog firewall
   skep dump firewall.bpf.o --prog firewall --facts
+  skep dump firewall.bpf.o --prog firewall --jit
+  skep dump firewall.bpf.o --prog firewall --jit --arch arm64
   skep dump firewall.bpf.o -o json | jq .programs`,
 		Args:              objectArg,
 		ValidArgsFunction: completeObject,
@@ -46,13 +54,59 @@ behind the program.`,
 					return prefix(p.Name, err)
 				}
 			}
+			if jit {
+				if err := compile(l, p, &object, arch); err != nil {
+					return prefix(p.Name, err)
+				}
+			}
 			return report.NewWriter(cmd.OutOrStdout(), out.form).Listing(l)
 		},
 	}
 	object.register(cmd)
 	out.register(cmd)
 	cmd.Flags().BoolVar(&facts, "facts", false, "verify the programs, and show what was proved of each instruction")
+	cmd.Flags().BoolVar(&jit, "jit", false, "compile the programs, and show the machine code of each instruction")
+	cmd.Flags().StringVar(&arch, "arch", runtime.GOARCH, "the processor that --jit compiles for: amd64 or arm64")
+	_ = cmd.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions([]string{"amd64", "arm64"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// compile adds what the listed programs become for a processor. Their maps are made,
+// as code holds addresses.
+func compile(l *report.Listing, p *program.Program, f *objectFlags, arch string) error {
+	link, err := f.link()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, img := range l.Programs {
+		names = append(names, img.Name)
+	}
+	spec, err := program.Subset(p.Spec, names...)
+	if err != nil {
+		return err
+	}
+	coll, err := vm.NewCollectionWithOptions(spec, vm.CollectionOptions{Programs: vm.ProgramOptions{Link: link, Mode: engine.Fast}})
+	if err != nil {
+		return err
+	}
+	defer coll.Close()
+	for _, name := range names {
+		code, err := coll.Programs[name].Assemble(arch)
+		if err != nil {
+			return err
+		}
+		lines, err := disasm.Lines(code, arch)
+		if err != nil {
+			return err
+		}
+		m := &report.MachineCode{Arch: arch, Bytes: len(code.Bytes), Of: make(map[int][]report.MachineInsn)}
+		for _, i := range lines {
+			m.Of[i.At] = append(m.Of[i.At], report.MachineInsn{Offset: i.Offset, Bytes: i.Bytes, Text: i.Text})
+		}
+		l.Code = append(l.Code, m)
+	}
+	return nil
 }
 
 // prove verifies the listed programs and adds what was proved of them.

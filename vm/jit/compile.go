@@ -2,11 +2,15 @@ package jit
 
 import (
 	"fmt"
+	"maps"
+	"runtime"
+	"slices"
 
+	"github.com/skep-ebpf/skep/internal/suggest"
 	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/jit/ir"
-	"github.com/skep-ebpf/skep/vm/maps"
+	vmmaps "github.com/skep-ebpf/skep/vm/maps"
 )
 
 // Compile makes machine code of a program that the verifier accepted. It fails where
@@ -16,6 +20,35 @@ func Compile(p *interp.Program) (*Program, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
+	c, err := compile(p, backends[runtime.GOARCH])
+	if err != nil {
+		return nil, err
+	}
+	return load(p, c.code, c.funcs, c.helpers)
+}
+
+// Assemble makes the code that Compile would on an architecture (a GOARCH), to be
+// looked at.
+func Assemble(p *interp.Program, arch string) (*ir.Code, error) {
+	b, ok := backends[arch]
+	if !ok {
+		return nil, fmt.Errorf("skep makes no machine code for %s%s", arch, suggest.Name(arch, slices.Collect(maps.Keys(backends))))
+	}
+	c, err := compile(p, b)
+	if err != nil {
+		return nil, err
+	}
+	return c.code, nil
+}
+
+// compiled is what comes of a program.
+type compiled struct {
+	code    *ir.Code
+	funcs   []*ir.Func
+	helpers []*helper.Helper
+}
+
+func compile(p *interp.Program, b backend) (*compiled, error) {
 	if !p.Verified() {
 		return nil, fmt.Errorf("compile program %s: the verifier did not see it, and machine code tests nothing", p.Name())
 	}
@@ -25,13 +58,13 @@ func Compile(p *interp.Program) (*Program, error) {
 		return nil, err
 	}
 	prog.Expand(&src.calls)
-	prog.Optimise(&target)
-	prog.Colour(&target)
-	code, err := emit(prog)
+	prog.Optimise(b.target)
+	prog.Colour(b.target)
+	code, err := b.emit(prog)
 	if err != nil {
 		return nil, fmt.Errorf("compile program %s: %w", p.Name(), err)
 	}
-	return load(p, code, prog.Funcs, src.calls.Helpers)
+	return &compiled{code, prog.Funcs, src.calls.Helpers}, nil
 }
 
 // source is a program of the interpreter as one to be compiled.
@@ -80,7 +113,7 @@ func (s *source) access(at int) ir.Access {
 func (s *source) targets(at int) (all []ir.JumpTarget) {
 	marked := s.prog.Targets()
 	for to, leads := range marked {
-		address := maps.InsnBase + uint64(to)
+		address := vmmaps.InsnBase + uint64(to)
 		if _, err := s.prog.Target(at, address); leads && err == nil {
 			all = append(all, ir.JumpTarget{Address: address, At: to})
 		}

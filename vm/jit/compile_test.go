@@ -1,0 +1,50 @@
+package jit_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/skep-ebpf/skep/internal/progen"
+	"github.com/skep-ebpf/skep/vm/internal/proof"
+	"github.com/skep-ebpf/skep/vm/interp"
+	"github.com/skep-ebpf/skep/vm/jit"
+	"github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
+
+// TestDeterministic compiles programs twice, for both architectures.
+func TestDeterministic(t *testing.T) {
+	for seed := range uint64(100) {
+		c := progen.New(seed)
+		typ, err := progtype.Get(c.Type)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []maps.Map
+		for i := range c.Maps {
+			m, err := maps.New(c.Maps[i].Spec(), 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { m.Close() })
+			all = append(all, m)
+		}
+		facts, err := proof.Of(typ, c.Progs[0], all)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		p, err := interp.Compile(&interp.Input{Name: "test", Type: typ, Insns: c.Progs[0], Maps: all, Facts: facts})
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for _, arch := range []string{"amd64", "arm64"} {
+			one, err := jit.Assemble(p, arch)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if other, err := jit.Assemble(p, arch); err != nil || !bytes.Equal(one.Bytes, other.Bytes) {
+				t.Errorf("seed %d, %s: two compilations differ, %v", seed, arch, err)
+			}
+		}
+	}
+}
