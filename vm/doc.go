@@ -37,8 +37,9 @@
 // # Life and death
 //
 // Maps and programs are reference counted as in the kernel: closing a [Map] that
-// a program uses, or that is held by another map, does not take it away. What a
-// run may still look at is freed after that run.
+// a program uses, or that is held by another map, does not take it away. But a program
+// array is emptied when its last handle is closed. What a run may still look at is freed
+// after that run.
 //
 // # Stability
 //

@@ -24,7 +24,8 @@ type Map struct {
 // mapObject is what Map handles, programs and outer maps share.
 type mapObject struct {
 	maps.Map
-	refs atomic.Int32
+	refs    atomic.Int32
+	handles atomic.Int32 // how many of refs are Map handles
 
 	mu   sync.Mutex
 	held map[string]reference // inner maps and programs by key, protected by mu
@@ -49,6 +50,30 @@ func (o *mapObject) unref() {
 	}
 	objects.Delete(o.Info().Handle)
 	machine.retire(func() { o.Map.Close() })
+}
+
+// handle gives a Map of a reference that the caller has taken.
+func (o *mapObject) handle() *Map {
+	o.handles.Add(1)
+	return &Map{o, o.Info()}
+}
+
+// unhandle drops a handle. With the last one a program array is emptied, as in Linux:
+// programs that call one another through it would keep it, and it them.
+func (o *mapObject) unhandle() {
+	if o.handles.Add(-1) == 0 && o.Info().Type == ebpf.ProgramArray {
+		o.mu.Lock()
+		held := o.held
+		o.held = nil
+		for key := range held {
+			_ = o.UserDelete([]byte(key)) // it is there
+		}
+		o.mu.Unlock()
+		for _, r := range held {
+			r.unref()
+		}
+	}
+	o.unref()
 }
 
 // objects finds the object behind a map's handle: what a lookup in a map of
@@ -106,7 +131,7 @@ func newMap(spec *ebpf.MapSpec) (*Map, error) {
 	}
 	obj := &mapObject{Map: impl}
 	objects.Store(impl.Info().Handle, obj)
-	return &Map{obj.ref(), impl.Info()}, nil
+	return obj.ref().handle(), nil
 }
 
 // finalize puts a spec's contents in and freezes constant data.
@@ -178,12 +203,13 @@ func (m *Map) Info() (*ebpf.MapInfo, error) {
 // Unwrap gives the machine's own map, for packages of the machine.
 func (m *Map) Unwrap() maps.Map { return m.obj.Map }
 
-// Close drops this handle. The map lives on while programs or other maps use it.
+// Close drops this handle. The map lives on while programs or other maps use it, but a
+// program array is emptied with its last handle.
 func (m *Map) Close() error {
 	if m == nil || m.obj == nil {
 		return nil
 	}
-	m.obj.unref()
+	m.obj.unhandle()
 	m.obj = nil
 	return nil
 }
@@ -193,7 +219,7 @@ func (m *Map) Clone() (*Map, error) {
 	if m == nil {
 		return nil, nil
 	}
-	return &Map{m.obj.ref(), m.info}, nil
+	return m.obj.ref().handle(), nil
 }
 
 // Freeze forbids changes from user space. It is refused (EBUSY) while there is a
@@ -444,7 +470,7 @@ func (m *Map) unmarshalValue(out any, value []byte, flags uint64) error {
 			return errors.New("the inner map is closed")
 		}
 		(*out).Close()
-		*out = &Map{inner, inner.Info()}
+		*out = inner.handle()
 		return nil
 	case *Map:
 		return errors.New("want a pointer to *Map")
