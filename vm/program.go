@@ -80,7 +80,6 @@ func (o *progObject) unref() {
 		}
 		m.unref()
 	}
-	machine.retire(func() { _ = o.code.Close() }) // memory that cannot be unmapped is lost
 }
 
 // ProgramOptions say how programs are loaded and run.
