@@ -126,13 +126,16 @@ func (e *emitter) body() {
 	for i := range e.f.Blocks {
 		e.bind(int32(i))
 		block := &e.f.Blocks[i]
-		for k := range block.Ins {
+		for k := 0; k < len(block.Ins); k++ {
 			ins := &block.Ins[k]
 			e.pad.between(&e.assembler)
 			e.line(ins)
-			if ins.Ends() {
+			switch {
+			case ins.Ends():
 				e.end(ins, block.Succ, int32(i+1))
-			} else {
+			case e.paired(ins, &block.Ins[k+1]):
+				k++
+			default:
 				e.instruction(ins)
 			}
 		}

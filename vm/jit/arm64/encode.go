@@ -95,8 +95,8 @@ const (
 	isLoadSext form = 2 << 22 // sign-extended to 8 bytes
 	shiftIndex form = 1 << 12
 
-	storePair form = 0xa9000000 // of 8 bytes each, at n + 7 bits times 8, signed
-	loadPair  form = 0xa9400000
+	storePair form = 0x29000000 // of 4 bytes each, at n + 7 bits times the width, signed
+	loadPair  form = 0x29400000
 
 	ldar  form = 0x08dffc00
 	stlr  form = 0x089ffc00

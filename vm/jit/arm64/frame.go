@@ -117,7 +117,7 @@ func (e *emitter) pairs(set ir.RegSet, direction form, from int32) {
 	}
 	at := from / 8
 	for ; set&(set-1) != 0; at += 2 {
-		e.emit((storePair | direction).d(next()).a(next()).n(sp).imm7(at))
+		e.emit((storePair | direction).sized(8).d(next()).a(next()).n(sp).imm7(at))
 	}
 	if set != 0 {
 		e.emit((store | direction).width(8).d(next()).n(sp).imm12(uint32(at)))

@@ -83,22 +83,22 @@ func (a *assembler) chunks(d reg, v uint64, size uint8) {
 		}
 	}
 	// The first instruction sets all chunks but its own to the filler.
-	first, filler, flip := movz, uint16(0), uint16(0)
+	first, filler := movz, uint16(0)
 	if ones > zeros {
-		first, filler, flip = movn, 0xffff, 0xffff
+		first, filler = movn, 0xffff
 	}
 	done := false
 	for i := range n {
-		chunk := uint16(v >> (16 * i))
-		last := i == n-1 && !done
-		if chunk == filler && !last {
-			continue
-		}
-		if done {
+		switch chunk := uint16(v >> (16 * i)); {
+		case chunk == filler:
+		case done:
 			a.emit(movk.sized(size).d(d).imm16(chunk, i))
-			continue
+		default:
+			a.emit(first.sized(size).d(d).imm16(chunk^filler, i))
+			done = true
 		}
-		a.emit(first.sized(size).d(d).imm16(chunk^flip, i))
-		done = true
+	}
+	if !done {
+		a.emit(first.sized(size).d(d))
 	}
 }

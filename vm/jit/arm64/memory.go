@@ -81,3 +81,36 @@ func (e *emitter) access(direction form, t reg, i *ir.Ins) {
 		e.emit(store | f.n(tmp2))
 	}
 }
+
+// paired emits two loads or two stores of neighbouring places as one instruction, and
+// reports whether they are that.
+func (e *emitter) paired(i, j *ir.Ins) bool {
+	apart := i.Off - j.Off
+	if i.Op != j.Op || i.Width != j.Width || i.Width < 4 || i.A != j.A || i.B != ir.None || j.B != ir.None ||
+		apart != int32(i.Width) && apart != -int32(i.Width) {
+		return false
+	}
+	if apart > 0 {
+		i, j = j, i
+	}
+	p := e.place(i)
+	at := p.off / int32(i.Width)
+	if p.off%int32(i.Width) != 0 || at != at<<25>>25 {
+		return false
+	}
+	var f form
+	var low, high reg
+	switch {
+	case i.Op == ir.Load && i.Dst != j.Dst && i.Dst != i.A && j.Dst != i.A:
+		f, low, high = loadPair, e.reg(i, i.Dst), e.reg(j, j.Dst)
+	case i.Op == ir.Store && i.C != ir.None && j.C != ir.None:
+		f, low, high = storePair, e.reg(i, i.C), e.reg(j, j.C)
+	case i.Op == ir.Store && i.C == j.C && i.Imm == j.Imm:
+		v := e.value(i)
+		f, low, high = storePair, v, v
+	default:
+		return false
+	}
+	e.emit(f.sized(i.Width).d(low).a(high).n(p.base).imm7(at))
+	return true
+}

@@ -107,5 +107,5 @@ func (e *emitter) contextWord(direction form, r, c reg, off uintptr) {
 
 // contextPair is the same for two fields beside each other.
 func (e *emitter) contextPair(f form, r, r2, c reg, off uintptr) {
-	e.emit(f.d(r).a(r2).n(c).imm7(int32(off / 8)))
+	e.emit(f.sized(8).d(r).a(r2).n(c).imm7(int32(off / 8)))
 }

@@ -123,13 +123,13 @@ const (
 	fixed    = -atVars + 8*ownWords // bytes of frame memory, with own at the lower end
 )
 
-// around makes a function that loads all variables, does one instruction, and stores
+// around makes a function that loads all variables, does instructions, and stores
 // all variables. It has some bytes more of frame memory than it needs. Of the ways that a
 // branch can go, the next block is the first, the second, or none.
-func (b *Backend) around(i ir.Ins, more, order int) *ir.Func {
+func (b *Backend) around(ins []ir.Ins, more, order int) *ir.Func {
 	f := b.builder()
 	f.Frame = fixed + more
-	f.Leaves = i.Leaves()
+	f.Leaves = ins[0].Leaves()
 	vars, _ := b.variables()
 	own := func(k int) int32 { return int32(8*k - f.Frame) }
 
@@ -146,8 +146,8 @@ func (b *Backend) around(i ir.Ins, more, order int) *ir.Func {
 		}
 	}
 	f.load(1, 1, 8)
-	f.add(i)
-	if i.Op != ir.Branch {
+	f.ins = append(f.ins, ins...)
+	if ins[0].Op != ir.Branch {
 		f.store(ir.Frame, atVars+8*int32(ir.Scratch0), ir.Scratch0)
 		f.store(ir.Frame, atVars+8*int32(ir.Scratch1), ir.Scratch1)
 		f.add(ir.Ins{Op: ir.Jump})

@@ -21,7 +21,7 @@ func (b *Backend) Operations(t *testing.T, count int) {
 	r := &random{rand.New(rand.NewPCG(seed, 1)), vars}
 	for _, name := range slices.Sorted(maps.Keys(b.Emit)) {
 		t.Run(name, func(t *testing.T) {
-			p, at := &ir.Program{}, []*ir.Ins{}
+			p, at := &ir.Program{}, [][]ir.Ins{}
 			for n := range ordinary {
 				p.Funcs = append(p.Funcs, b.callee(n))
 			}
@@ -31,10 +31,13 @@ func (b *Backend) Operations(t *testing.T, count int) {
 				}
 				for range count {
 					more := []int{0, 0, 4096, 70_000}[r.IntN(4)]
-					i := r.instruction(op, fixed+more)
-					p.Funcs = append(p.Funcs, b.around(i, more, r.IntN(3)))
+					ins := []ir.Ins{r.instruction(op, fixed+more)}
+					if n := r.neighbour(&ins[0], fixed+more); n != nil {
+						ins = append(ins, *n)
+					}
+					p.Funcs = append(p.Funcs, b.around(ins, more, r.IntN(3)))
 					p.Funcs = append(p.Funcs, b.caller(len(p.Funcs)-1))
-					at = append(at, &i)
+					at = append(at, ins)
 				}
 			}
 			code, err := b.Emit[name](p)
@@ -47,19 +50,21 @@ func (b *Backend) Operations(t *testing.T, count int) {
 				t.Fatal(err)
 			}
 			defer block.Free()
-			for k, i := range at {
+			for k, ins := range at {
 				for range 5 {
 					fn := ordinary + 2*k
-					r.once(n, fn, i, (*shared)(mem.At(block.Addr())), p.Funcs[fn].Frame)
+					r.once(n, fn, ins, (*shared)(mem.At(block.Addr())), p.Funcs[fn].Frame)
 				}
 			}
 		})
 	}
 }
 
-// once runs an instruction in its function, called by the one behind it.
-func (r *random) once(n *native, fn int, i *ir.Ins, s *shared, frame int) {
+// once runs an instruction, or two that are neighbours, in a function, called by the one
+// behind it.
+func (r *random) once(n *native, fn int, ins []ir.Ins, s *shared, frame int) {
 	n.t.Helper()
+	i := &ins[0]
 	given := state{base: addressOf(&s.memory[0])}
 	r.state(i, &given)
 	r.reply(n, i, &given)
@@ -74,7 +79,9 @@ func (r *random) once(n *native, fn int, i *ir.Ins, s *shared, frame int) {
 	if i.Op == ir.Context {
 		want.vars[i.Dst] = uint64(uintptr(unsafe.Pointer(n.ctx)))
 	} else {
-		want.evaluate(i)
+		for k := range ins {
+			want.evaluate(&ins[k])
+		}
 	}
 	diff := got.exitsDiffer(&want)
 	switch {
@@ -82,28 +89,31 @@ func (r *random) once(n *native, fn int, i *ir.Ins, s *shared, frame int) {
 	case r0 != given.reply.result+found:
 		diff = fmt.Sprintf("ends with %#x, not %#x", r0, given.reply.result+found)
 	case !given.reply.ends:
-		diff = got.differs(&want, r.matter(i))
+		diff = got.differs(&want, r.matter(ins))
 	}
 	if diff != "" {
-		n.t.Fatalf("%+v: %s\ngiven %#x\n% x", *i, diff, given.vars, n.function(fn))
+		n.t.Fatalf("%+v: %s\ngiven %#x\n% x", ins, diff, given.vars, n.function(fn))
 	}
 }
 
 func addressOf(p *uint64) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
 
-// matter are the variables that are looked at behind an instruction.
-func (r *random) matter(i *ir.Ins) (vars ir.Set) {
-	if i.Leaves() {
-		return i.Live | ir.Of(i.Dst)
+// matter are the variables that are looked at behind instructions.
+func (r *random) matter(ins []ir.Ins) (vars ir.Set) {
+	if ins[0].Leaves() {
+		return ins[0].Live | ir.Of(ins[0].Dst)
 	}
 	for _, v := range r.vars {
 		vars |= ir.Of(v)
 	}
-	switch {
-	case i.Op == ir.Mov || i.Op == ir.Load || i.Op == ir.LoadSext || i.Op == ir.Store && i.C != ir.None:
-		return vars
+	for k := range ins {
+		i := &ins[k]
+		if i.Op != ir.Mov && i.Op != ir.Load && i.Op != ir.LoadSext && (i.Op != ir.Store || i.C == ir.None) {
+			vars &^= ir.Of(ir.Scratch0) | ir.Of(ir.Scratch1)
+		}
+		vars |= ir.Of(i.Dst)
 	}
-	return vars&^(ir.Of(ir.Scratch0)|ir.Of(ir.Scratch1)) | ir.Of(i.Dst)
+	return vars
 }
 
 // reply is what Go answers to exits. Now and then it is that the function ends: with

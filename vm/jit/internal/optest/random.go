@@ -173,6 +173,34 @@ func (r *random) offset(i *ir.Ins, frame int) {
 	}
 }
 
+// neighbour is now and then a load or store of what lies beside that of an instruction.
+func (r *random) neighbour(i *ir.Ins, frame int) *ir.Ins {
+	if i.Op != ir.Load && i.Op != ir.Store || i.Op == ir.Load && (i.Dst == i.A || i.Dst == i.B) || i.Off > math.MaxInt32-8 || r.half() {
+		return nil
+	}
+	n := *i
+	n.Off += int32(n.Width)
+	if i.Off >= int32(n.Width)-int32(frame) && r.half() {
+		n.Off -= 2 * int32(n.Width)
+	}
+	if n.C != ir.None {
+		n.C = r.pick()
+	}
+	if n.Dst != ir.None {
+		n.Dst = r.pick()
+	}
+	if r.half() && i.Op == ir.Store && n.A != ir.Scratch1 && n.B != ir.Scratch1 {
+		n.C, n.Imm = ir.None, int64(r.number())
+	}
+	// The first one may change the scratches if it stores a number.
+	for _, v := range []ir.Var{n.A, n.B, n.C} {
+		if i.Op == ir.Store && i.C == ir.None && (v == ir.Scratch0 || v == ir.Scratch1) {
+			return nil
+		}
+	}
+	return &n
+}
+
 func (r *random) atomic(i *ir.Ins, frame int) {
 	i.A, i.C, i.Width = r.pick(), r.pick(), 4<<r.IntN(2)
 	switch i.Op {
