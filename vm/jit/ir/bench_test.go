@@ -63,8 +63,7 @@ func BenchmarkPasses(b *testing.B) {
 	c := copier{of: lifted(b, "pkt").Funcs[0]}
 	for _, p := range []pass{
 		{"none", func(*Func) {}},
-		{"fold", (*Func).Fold}, {"sweep", (*Func).Sweep}, {"again", (*Func).Fold}, {"divide", (*Func).Divide}, {"combine", combine},
-		{"last", (*Func).Sweep},
+		{"fold", (*Func).Fold}, {"sweep", (*Func).Sweep}, {"again", (*Func).Fold}, {"sweep again", (*Func).Sweep}, {"divide", (*Func).Divide}, {"combine", combine},
 	} {
 		b.Run(p.name, func(b *testing.B) {
 			for b.Loop() {
@@ -72,5 +71,12 @@ func BenchmarkPasses(b *testing.B) {
 			}
 		})
 		p.run(c.of)
+	}
+}
+
+func BenchmarkOptimise(b *testing.B) {
+	c := copier{of: lifted(b, "pkt").Funcs[0]}
+	for b.Loop() {
+		(&Program{Funcs: []*Func{c.copy()}}).Optimise(&Target{FullAddress: true})
 	}
 }

@@ -14,7 +14,7 @@ type parts struct {
 // part is Width bytes at Off that are shifted by some bits.
 type part struct {
 	load    int32
-	shift   int64
+	shift   uint8
 	swapped bool // the first byte is the highest
 }
 
@@ -22,14 +22,15 @@ type part struct {
 // a Bswap behind it where the first is the highest.
 func (c *combiner) bytes(k int32) {
 	i, n := c.at(k), &c.nodes[k]
-	var p parts
-	if i.B == None || !c.gather(&p, n.a, 0, int64(8*i.Size)) || !c.gather(&p, n.b, 0, int64(8*i.Size)) {
+	p := &c.parts
+	p.n, p.m = 0, 0
+	if i.B == None || !c.gather(p, n.a, 0, int64(8*i.Size)) || !c.gather(p, n.b, 0, int64(8*i.Size)) {
 		return
 	}
-	low, width, ok := c.tile(&p, false)
+	low, width, ok := c.tile(p, false)
 	swap := !ok
 	if swap {
-		if low, width, ok = c.tile(&p, true); !ok {
+		if low, width, ok = c.tile(p, true); !ok {
 			return
 		}
 	}
@@ -102,7 +103,7 @@ func (c *combiner) gather(p *parts, w int32, shift, bits int64) bool {
 		last.swapped = true
 		return c.at(last.load).Op == Load && last.load == n.a && c.at(n.a).Width == i.Width
 	case Load:
-		p.all[p.n] = part{load: w, shift: shift}
+		p.all[p.n] = part{load: w, shift: uint8(shift)}
 		p.n++
 		first := p.all[0].load
 		f, fn := c.at(first), &c.nodes[first]
@@ -127,7 +128,7 @@ func (c *combiner) tile(p *parts, swapped bool) (low int32, width uint8, ok bool
 	covered := uint64(0)
 	for _, q := range p.all[:p.n] {
 		i := c.at(q.load)
-		at := q.shift / 8 // where the part is in the number, from its lowest byte
+		at := int64(q.shift / 8) // where the part is in the number, from its lowest byte
 		if swapped {
 			at = total - at - int64(i.Width)
 		}

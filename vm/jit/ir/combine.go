@@ -2,10 +2,14 @@ package ir
 
 // Combine makes several instructions of a block one where a machine has one for
 // them: rotations, extensions by shifts, numbers put together from loaded bytes, sums that are
-// addresses, masks that are compared with 0. It needs what [Func.Liveness] finds out,
-// and leaves a Nop for each instruction that was taken into another.
+// addresses, masks that are compared with 0. It needs liveness, of which it
+// takes nothing away.
 func (f *Func) Combine(t *Target) {
-	c := combiner{target: t}
+	longest := 0
+	for at := range f.Blocks {
+		longest = max(longest, len(f.Blocks[at].Ins))
+	}
+	c := combiner{target: t, nodes: make([]node, longest+1), vars: int(f.Vars)}
 	for at := range f.Blocks {
 		c.block(&f.Blocks[at])
 	}
@@ -17,10 +21,13 @@ type combiner struct {
 	target *Target
 	ins    []Ins
 	nodes  []node // of the instructions, from 1
+	vars   int
+	moves  bool // the block has a Mov
 	wrote  [64]int32
 	read   [64]int32 // the last instruction that read a variable
 	epoch  int32     // how many instructions so far may have written memory
 	turned bool      // the instruction's operands have changed
+	parts  parts     // of the Or that is being looked at
 }
 
 // node is what is known of an instruction besides.
@@ -40,39 +47,37 @@ const many = 1 << 14
 
 func (c *combiner) block(b *Block) {
 	c.link(b)
-	c.wrote, c.read, c.epoch = [64]int32{}, [64]int32{}, 0
+	c.start()
+	clear(c.read[:c.vars])
+	c.epoch = 0
 	for k := range c.ins {
 		c.combine(int32(k) + 1)
 	}
+	b.sweep()
 }
+
+// start goes to before the block's first instruction.
+func (c *combiner) start() { clear(c.wrote[:c.vars]) }
 
 // link finds out who reads what each instruction writes.
 func (c *combiner) link(b *Block) {
-	c.ins = b.Ins
-	if n := len(b.Ins) + 1; cap(c.nodes) < n {
-		c.nodes = make([]node, n, 2*n)
-	}
-	c.nodes = c.nodes[:len(b.Ins)+1]
-	clear(c.nodes)
-	c.wrote = [64]int32{}
+	c.ins, c.moves = b.Ins, false
+	c.start()
 	for k := range b.Ins {
-		i := &b.Ins[k]
-		n := &c.nodes[k+1]
-		n.a, n.b, n.c = c.reads(i.A), c.reads(i.B), c.reads(i.C)
-		if i.Op >= Call && i.Op != Branch {
+		i, n := &b.Ins[k], &c.nodes[k+1]
+		*n = node{a: c.reads(i.A), b: c.reads(i.B), c: c.reads(i.C)}
+		switch {
+		case i.Op >= Call && i.Op != Branch:
 			for rest := i.Uses(); rest != 0; {
 				var v Var
 				v, rest = rest.Next()
 				c.nodes[c.wrote[v]].uses |= many
 			}
-			for rest := i.Kills(); rest != 0; {
-				var v Var
-				v, rest = rest.Next()
-				c.wrote[v] = int32(k) + 1
-			}
+			c.writes(i, int32(k)+1)
 			continue
-		}
-		if (i.Op == Load || i.Op == LoadSext || i.Op == Store) && i.B == None {
+		case i.Op == Mov:
+			c.moves = true
+		case (i.Op == Load || i.Op == LoadSext || i.Op == Store) && i.B == None:
 			c.nodes[n.a].addresses++
 		}
 		if i.Dst != None {
@@ -83,6 +88,15 @@ func (c *combiner) link(b *Block) {
 		var v Var
 		v, rest = rest.Next()
 		c.nodes[c.wrote[v]].uses |= many
+	}
+}
+
+// writes notes what instruction k, a call, writes.
+func (c *combiner) writes(i *Ins, k int32) {
+	for rest := i.Kills(); rest != 0; {
+		var v Var
+		v, rest = rest.Next()
+		c.wrote[v] = k
 	}
 }
 
@@ -104,11 +118,13 @@ func (c *combiner) at(k int32) *Ins { return &c.ins[k-1] }
 func (c *combiner) combine(k int32) {
 	n := &c.nodes[k]
 	n.epoch = c.epoch
-	n.a, n.b, n.c = c.now(n.a), c.now(n.b), c.now(n.c)
-	c.copies(k)
+	if c.moves {
+		n.a, n.b, n.c = c.now(n.a), c.now(n.b), c.now(n.c)
+		c.copies(k)
+	}
 	c.turned = false
 	c.form(k)
-	if c.turned {
+	if c.turned && c.moves {
 		c.copies(k)
 	}
 	c.note(k)
@@ -195,11 +211,7 @@ func (c *combiner) note(k int32) {
 				v, rest = rest.Next()
 				c.read[v] = k
 			}
-			for rest := i.Kills(); rest != 0; {
-				var v Var
-				v, rest = rest.Next()
-				c.wrote[v] = k
-			}
+			c.writes(i, k)
 			return
 		}
 	}

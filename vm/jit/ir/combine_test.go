@@ -196,7 +196,7 @@ func TestCombine(t *testing.T) {
 				r0 = 1
 				return`},
 	} {
-		r.run(t, (*Func).Fold, (*Func).Sweep, combine, (*Func).Sweep)
+		r.run(t, (*Func).Fold, (*Func).Sweep, combine)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestDirect(t *testing.T) {
 			r0 = r2 / r1
 			r0 = r0 + r2`},
 	} {
-		r.run(t, (*Func).Liveness, combine, (*Func).Sweep)
+		r.run(t, (*Func).Liveness, combine)
 	}
 }
 
@@ -262,6 +262,6 @@ func TestCombineNarrow(t *testing.T) {
 			r1 = r1 + r2
 			r0 = load8 [r1+8]`},
 	} {
-		r.run(t, (*Func).Fold, (*Func).Sweep, func(f *Func) { f.Combine(&Target{}) }, (*Func).Sweep)
+		r.run(t, (*Func).Fold, (*Func).Sweep, func(f *Func) { f.Combine(&Target{}) })
 	}
 }

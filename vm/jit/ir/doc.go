@@ -23,8 +23,7 @@
 //
 // Functions are folded and swept before their stack slots are promoted, which needs
 // frame addresses in the open, and again behind that where it moves what slots held. Then
-// divisions become multiplications, instructions are combined, and functions swept once
-// more.
+// divisions become multiplications, and instructions are combined.
 //
 // What comes out is for a backend ([Target]) to turn into bytes.
 package ir

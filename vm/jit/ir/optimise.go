@@ -13,7 +13,6 @@ func (p *Program) Optimise(t *Target) {
 		}
 		f.Divide()
 		f.Combine(t)
-		f.Sweep()
 		f.Liveness()
 	}
 }
