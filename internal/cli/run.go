@@ -28,6 +28,7 @@ type runFlags struct {
 	events  []string
 	budget  int64
 	seed    uint64
+	engine  engineFlag
 }
 
 func newRun() *cobra.Command {
@@ -78,6 +79,7 @@ describes.`,
 	flags.StringArrayVar(&f.events, "event", nil, "show the records of a ring buffer or perf event array as a type: `map=type`; may be repeated")
 	flags.Int64Var(&f.budget, "budget", 0, "end a run after `n` instructions; 0: about 4 thousand million")
 	flags.Uint64Var(&f.seed, "seed", 1, "what bpf_get_prandom_u32 starts from")
+	f.engine.register(cmd)
 	f.out.register(cmd)
 	for _, name := range []string{"pcap", "out"} {
 		_ = cmd.MarkFlagFilename(name, "pcap", "pcapng", "gz")

@@ -65,7 +65,7 @@ func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) 
 		return nil, err
 	}
 	s.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{
-		Programs: vm.ProgramOptions{Link: link, Budget: f.budget, Env: env},
+		Programs: vm.ProgramOptions{Link: link, Budget: f.budget, Env: env, Mode: f.engine.mode},
 	})
 	if err != nil {
 		return nil, prefix(p.Name, err)

@@ -39,7 +39,7 @@ func ParseMode(s string) (Mode, error) {
 			return m, nil
 		}
 	}
-	return 0, fmt.Errorf("mode %s: there is auto, jit, fast and checked", s)
+	return 0, fmt.Errorf("engine %s: there is auto, jit, fast and checked", s)
 }
 
 // Modes are the modes that this system has, the referee first, without Auto.
