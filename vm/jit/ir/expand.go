@@ -15,6 +15,8 @@ const (
 	mapLookup       = 1
 	mapUpdate       = 2
 	processorID     = 8
+	skbLoadBytes    = 26
+	skbPullData     = 39
 	ringbufOutput   = 130
 	ringbufReserve  = 131
 	ringbufSubmit   = 132
@@ -110,6 +112,12 @@ func (e *expander) expansion(s site) func(*expander, site) {
 		return kfuncExpansion(h.Name)
 	case processorID:
 		return (*expander).processorID
+	case skbLoadBytes:
+		if n, ok := s.number(4); ok && 0 < n && n <= maxInlineLoad {
+			return (*expander).skbLoadBytes
+		}
+	case skbPullData:
+		return (*expander).skbPullData
 	case bpfLoop:
 		if e.kept != nil && e.callback(s) >= 0 {
 			return (*expander).loop
