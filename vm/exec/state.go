@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"runtime"
 	"time"
 	"unsafe"
@@ -187,12 +188,23 @@ func (e *Env) Defaults() *Env {
 		e.Wall = time.Now
 	}
 	if e.Rand == nil {
-		e.Rand = rand.Uint32
+		e.Rand = hostRand
 	}
 	if e.Printk == nil {
 		e.Printk = func(string) {}
 	}
 	return e
+}
+
+func hostRand() uint32 { return rand.Uint32() }
+
+// Seed gives a number other than 0 for native code to make random numbers from; 0
+// where they have to be those of a Rand that is not the host's.
+func (e *Env) Seed() uint64 {
+	if reflect.ValueOf(e.Rand).Pointer() != reflect.ValueOf(hostRand).Pointer() {
+		return 0
+	}
+	return rand.Uint64() | 1
 }
 
 // NewState reserves a state for a CPU.

@@ -27,6 +27,7 @@ type machine struct {
 // run is what belongs to one run. One that a helper begins within another has its
 // own, and its frames below those of the other.
 type run struct {
+	env    *exec.Env  // what Context.Random is for
 	prog   *Program   // the one whose code exited last; nil between runs
 	called []*Program // with prog, where there were tail calls: whose frames there may be
 	top    uintptr    // where the first frame begins
@@ -63,6 +64,9 @@ func (m *machine) execute(p *Program, f *function, args func() ([5]uint64, [5]ex
 	s, c := m.state, m.c
 	p.Begin(s)
 	c.CPU, c.Args[0] = uint64(s.CPU), m.ctx
+	if m.env != s.Env {
+		m.env, c.Random = s.Env, s.Env.Seed()
+	}
 	if args != nil {
 		c.Args, _ = args()
 	}

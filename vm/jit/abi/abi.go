@@ -69,6 +69,8 @@ type Context struct {
 	// Record is a ring buffer's record that native code has reserved, Ring the address
 	// of that one's maps.RingControl; 0: none.
 	Record, Ring uint64
+	// Random is the state of a generator of random numbers; 0: ask Go for them.
+	Random uint64
 }
 
 // Offsets into the context, in bytes.
@@ -87,6 +89,7 @@ const (
 	OffCPU    = unsafe.Offsetof(Context{}.CPU)
 	OffRecord = unsafe.Offsetof(Context{}.Record)
 	OffRing   = unsafe.Offsetof(Context{}.Ring)
+	OffRandom = unsafe.Offsetof(Context{}.Random)
 )
 
 // Why native code was left. Arg says more.

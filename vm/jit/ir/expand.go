@@ -7,6 +7,7 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/helper"
+	"github.com/skep-ebpf/skep/vm/jit/abi"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
@@ -14,6 +15,7 @@ import (
 const (
 	mapLookup       = 1
 	mapUpdate       = 2
+	randomU32       = 7
 	processorID     = 8
 	skbLoadBytes    = 26
 	skbPullData     = 39
@@ -110,6 +112,8 @@ func (e *expander) expansion(s site) func(*expander, site) {
 	switch h := e.calls.Helpers[s.call.Imm]; h.ID {
 	case 0:
 		return kfuncExpansion(h.Name)
+	case randomU32:
+		return (*expander).random
 	case processorID:
 		return (*expander).processorID
 	case skbLoadBytes:
@@ -286,6 +290,29 @@ func nullTest(s site) (n int, null, other int32) {
 // processorID is bpf_get_smp_processor_id.
 func (e *expander) processorID(s site) {
 	e.cpu(0)
+	e.run(s.rest, s.succ)
+}
+
+// random is bpf_get_prandom_u32: a generator whose state lies in the context, where
+// the host's numbers are not replaced by others. It adds a constant and multiplies the
+// sum by itself with some bits changed, as wyrand does.
+func (e *expander) random(s site) {
+	ask, next := e.block(), e.block()
+	e.op(Context, 1, None, None)
+	e.load(Load, 0, 1, int(abi.OffRandom), 8)
+	e.branch(Cold, Eq, 0, None, 0, ask)
+	e.imm(Add, 0, 0, 0xa0761d6478bd642f)
+	e.store(1, int(abi.OffRandom), 0, 8)
+	e.imm(Xor, 1, 0, 0xe7037ed1a0b428db)
+	e.op(MulHi, 2, 0, 1)
+	e.op(Mul, 0, 0, 1)
+	e.op(Xor, 0, 0, 2)
+	e.add(Ins{Op: Zext, Size: 8, Width: 4, Dst: 0, A: 0, B: None, C: None})
+	e.jump(next)
+	e.beginCold(ask)
+	e.copy(*s.call)
+	e.jump(next)
+	e.begin(next)
 	e.run(s.rest, s.succ)
 }
 

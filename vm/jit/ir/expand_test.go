@@ -283,3 +283,32 @@ func TestProcessorID(t *testing.T) {
 		t.Errorf("%d, went to Go %d times; want 2 and never", got, b.left)
 	}
 }
+
+// TestRandom counts how often each bit is set.
+func TestRandom(t *testing.T) {
+	b := newBench(t, randomU32, ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}, 0)
+	seed := b.state.CtxBytes()[1024+abi.OffRandom:]
+	binary.NativeEndian.PutUint64(seed, 1)
+	const n = 4096
+	ones, seen := [64]int{}, map[uint64]bool{}
+	for range n {
+		got := b.native()
+		seen[got] = true
+		for bit := range ones {
+			ones[bit] += int(got >> bit & 1)
+		}
+	}
+	for bit, count := range ones {
+		switch {
+		case bit < 32 && (count < n*45/100 || count > n*55/100), bit >= 32 && count != 0:
+			t.Errorf("bit %d is set in %d of %d numbers", bit, count, n)
+		}
+	}
+	if len(seen) < n-8 || b.left != 0 {
+		t.Errorf("%d different numbers of %d, went to Go %d times", len(seen), n, b.left)
+	}
+	binary.NativeEndian.PutUint64(seed, 0)
+	if b.native(); b.left != 1 {
+		t.Error("makes numbers where they are the embedder's")
+	}
+}
