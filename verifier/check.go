@@ -59,8 +59,6 @@ type Result struct {
 	// Context is how many bytes of the context are accessed at most, from its start
 	// (max_ctx_offset).
 	Context int
-	// UninitStack says that bytes of the stack may be read that nothing was stored to.
-	UninitStack bool
 	// Facts are what was proved of each instruction; nil of a refused program.
 	Facts []Fact
 }

@@ -29,9 +29,10 @@ type function struct {
 	end              int  // behind its last instruction
 	global           bool // verified on its own, by its BTF
 	called           bool
-	verified         bool // of global ones
-	stack            int  // bytes of stack that it uses
-	exit             int  // its last exit instruction; -1: none
+	verified         bool   // of global ones
+	stack            int    // bytes of stack that it uses
+	uninit           uint64 // words of the stack of which bytes may be read that were not written
+	exit             int    // its last exit instruction; -1: none
 	tailCalls, ldAbs bool
 	callback         bool // called by a helper or kernel function
 	async            bool // later, on a stack of its own

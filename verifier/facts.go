@@ -29,6 +29,10 @@ type Fact struct {
 	// Kernel are the registers R1 to R5 of a call, a bit each (1 << isa.R1 ..), that may
 	// point to memory which is not there, as MemKernel.
 	Kernel uint8
+	// Uninit are, of a function's first instruction, the words of its frame of which
+	// bytes may be read that nothing was stored to: bit i for the 8 bytes at
+	// R10 - 8*(i+1).
+	Uninit uint64
 	// Number is what a number can be that the instruction leaves in the register that
 	// it writes; nil where it is no number, or that is not known. Without
 	// [Options].Numbers it is only known of some that are always the same: those that
@@ -72,6 +76,9 @@ func (c *checker) facts() []Fact {
 		if results != nil && results[i].seen && !results[i].other {
 			f.Number = &results[i].Value
 		}
+	}
+	for i := range c.funcs {
+		facts[c.funcs[i].Start].Uninit = c.funcs[i].uninit
 	}
 	return facts
 }

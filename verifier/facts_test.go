@@ -127,3 +127,28 @@ func TestFactAccess(t *testing.T) {
 		}
 	}
 }
+
+// TestFactUninit: functions are told of the words of their frames that may be read as
+// they are, also by others.
+func TestFactUninit(t *testing.T) {
+	insns := []isa.Instruction{
+		{Op: isa.ClassALU64 | isa.AluMOV | isa.SrcX, Dst: isa.R1, Src: isa.R10},
+		{Op: isa.ClassSTX | isa.ModeMEM | isa.SizeDW, Dst: isa.R10, Src: isa.R10, Off: -16},
+		{Op: isa.ClassJMP | isa.JmpCALL, Src: isa.CallLocal, Imm: 1},
+		{Op: isa.ClassJMP | isa.JmpEXIT},
+		{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeDW, Dst: isa.R0, Src: isa.R1, Off: -8},
+		{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeB, Dst: isa.R0, Src: isa.R10, Off: -17},
+		{Op: isa.ClassJMP | isa.JmpEXIT},
+	}
+	img := &program.Image{Name: "f", Type: ebpf.SchedCLS, License: "GPL", Insns: insns}
+	img.Funcs = []program.Function{{Name: "f"}, {Name: "g", Start: 4}}
+	result, err := CheckImage(img, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for insn, want := range map[int]uint64{0: 1 << 0, 4: 1 << 2} {
+		if got := result.Facts[insn].Uninit; got != want {
+			t.Errorf("of the function at instruction %d words %#x may be read, not %#x", insn, got, want)
+		}
+	}
+}

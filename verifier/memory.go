@@ -93,7 +93,7 @@ func (c *checker) stackRange(r *Reg, n uint8, off, size int, write, zeroOK bool)
 		s := &f.stack[slotAt(at)]
 		switch kind := s.kind[at&7]; {
 		case kind == slotMisc:
-		case kind == slotZero, kind == slotInvalid && c.readUninit():
+		case kind == slotZero, kind == slotInvalid && c.readUninit(f, slotAt(at)):
 			if write {
 				s.kind[at&7] = slotMisc
 			}

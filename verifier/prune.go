@@ -124,9 +124,7 @@ func (c *checker) coveredBy(old *state, loop bool) {
 	if c.aux[c.insn].jump {
 		c.record(0, 0, 0, 0)
 	}
-	if c.leavesUninit(old, c.st) {
-		c.result.UninitStack = true
-	}
+	c.noteUninit(old, c.st)
 	c.propagatePrecision(old, c.st)
 	if loop {
 		c.addBackEdge(old, c.st)

@@ -32,20 +32,20 @@ func (c *checker) accessStack(a *memAccess) error {
 // stored to.
 func (c *checker) uninitAllowed() bool { return c.leaks && c.uninitReads }
 
-// readUninit is uninitAllowed where such a byte is read.
-func (c *checker) readUninit() bool {
+// readUninit is uninitAllowed where such a byte of a frame's slot is read.
+func (c *checker) readUninit(f *frame, slot int) bool {
 	if !c.uninitAllowed() {
 		return false
 	}
-	c.result.UninitStack = true
+	c.funcs[f.fn].uninit |= 1 << slot
 	return true
 }
 
-// leavesUninit reports whether a byte that a kept state takes to be written was not in
-// a state that it covers.
-func (c *checker) leavesUninit(old, cur *state) bool {
+// noteUninit notes the bytes that a kept state takes to be written and that are not in
+// a state that it covers: behind it they are read, perhaps.
+func (c *checker) noteUninit(old, cur *state) {
 	for n, f := range old.frames {
-		g := cur.frames[n]
+		g, fn := cur.frames[n], &c.funcs[f.fn]
 		for i := range f.stack {
 			was := &noSlot
 			if i < len(g.stack) {
@@ -53,12 +53,11 @@ func (c *checker) leavesUninit(old, cur *state) bool {
 			}
 			for k := range was.kind {
 				if was.kind[k] == slotInvalid && f.stack[i].kind[k] != slotInvalid {
-					return true
+					fn.uninit |= 1 << i
 				}
 			}
 		}
 	}
-	return false
 }
 
 // stackBounds checks that an access lies within the stack that a register points
@@ -273,7 +272,7 @@ func (c *checker) storeSomewhere(a *memAccess, f *frame) error {
 		}
 		s.scrub()
 		kind = s.kind[off&7]
-		if kind == slotInvalid && !c.readUninit() { // it may be left as it is
+		if kind == slotInvalid && !c.readUninit(f, slotAt(off)) { // it may be left as it is
 			return c.failReg(CauseUninitStack, int(a.n),
 				"uninit stack in range of var-offset write prohibited for !root; insn %d, off: %d", c.insn, off)
 		}
@@ -294,7 +293,7 @@ func (c *checker) loadSlot(a *memAccess, f *frame, off int) error {
 	i := slotAt(off)
 	s := &f.stack[i]
 	if s.kind[0] != slotSpill {
-		if err := c.written(s, off, a.size); err != nil {
+		if err := c.written(f, off, a.size); err != nil {
 			return err
 		}
 		if a.value >= 0 {
@@ -315,7 +314,7 @@ func (c *checker) loadSlot(a *memAccess, f *frame, off int) error {
 	case a.value < 0:
 		return nil
 	default:
-		filled, err := c.loadPart(a, s, off)
+		filled, err := c.loadPart(a, f, off)
 		if err != nil || !filled {
 			return err
 		}
@@ -332,7 +331,8 @@ func (c *checker) fill(a *memAccess, s *slot) {
 
 // loadPart loads some bytes of a spilled number, or of a slot that holds one besides
 // others. It reports whether what is loaded is the number or a part of it.
-func (c *checker) loadPart(a *memAccess, s *slot, off int) (filled bool, err error) {
+func (c *checker) loadPart(a *memAccess, f *frame, off int) (filled bool, err error) {
+	s := &f.stack[slotAt(off)]
 	width := 1
 	for width < 8 && s.kind[width] == slotSpill {
 		width++
@@ -348,7 +348,7 @@ func (c *checker) loadPart(a *memAccess, s *slot, off int) (filled bool, err err
 		}
 		return true, nil
 	}
-	if err := c.written(s, off, a.size); err != nil {
+	if err := c.written(f, off, a.size); err != nil {
 		return false, err
 	}
 	if s.reg.isZero() && s.all(off, a.size, slotSpill) && c.keepsZeros() {
@@ -379,12 +379,13 @@ func (s *slot) all(off, size int, kind slotKind) bool {
 }
 
 // written demands that something was stored to each byte that is loaded.
-func (c *checker) written(s *slot, off, size int) error {
+func (c *checker) written(f *frame, off, size int) error {
+	s := &f.stack[slotAt(off)]
 	for i, kind := range s.kind[off&7 : off&7+size] {
 		switch {
 		case kind == slotMisc || kind == slotZero:
 		case kind == slotSpill && s.kind[0] == slotSpill:
-		case kind == slotInvalid && c.readUninit():
+		case kind == slotInvalid && c.readUninit(f, slotAt(off)):
 		default:
 			return c.fail(CauseUninitStack, "invalid read from stack off %d+%d size %d", off, i, size)
 		}

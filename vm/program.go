@@ -141,7 +141,7 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 		}
 	}
 	in := interp.Input{
-		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns, Facts: proved.Facts, UninitStack: proved.UninitStack,
+		Name: image.Name, Type: typ, Attach: image.Attach, Insns: image.Insns, Facts: proved.Facts,
 		Poisoned: image.Poisoned, Text: image.Text, Where: image.Where,
 		Kfuncs: image.Kfuncs, Types: image.Types, Exception: image.Exception,
 	}

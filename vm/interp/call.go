@@ -117,7 +117,7 @@ func (m *machine) tailCall(o *op) {
 	if m.checked {
 		m.prov[isa.R1] = exec.Make(exec.RegionCtx, 0)
 	} else {
-		m.zero(m.depth)
+		m.zero(next.in.Facts[0].Uninit)
 	}
 	if m.jump(next.entry(m.checked)); addr(m.pc) >= m.limit {
 		m.refill()

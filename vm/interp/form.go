@@ -103,6 +103,8 @@ func (c *compiler) convert() []op {
 			}
 		case a.Form == Slow:
 			ops[i].code = codeSlow
+		case ops[i].code == codeCallLocal:
+			ops[i].imm = c.in.Facts[i+1+int(c.in.Insns[i].Imm)].Uninit
 		case ops[i].code == codeCallHelper && c.in.Facts[i].Kernel != 0:
 			h := c.prog.guarded(i, c.prog.helpers[ops[i].off], c.in.Facts[i].Kernel)
 			ops[i].off = int32(len(c.prog.helpers))

@@ -33,9 +33,6 @@ type Input struct {
 	// Facts are what the verifier proved of each instruction; nil: it did not see the
 	// program, which then runs checked only.
 	Facts []verifier.Fact
-	// UninitStack says that the program may read bytes of its stack that it did not
-	// write: each frame begins as zeroes.
-	UninitStack bool
 	// Kfuncs are the kernel functions that instructions call.
 	Kfuncs map[int]*btf.Func
 	// Exception is the first instruction of the function that an exception goes on

@@ -69,12 +69,13 @@ func (m *machine) caught() {
 		}
 		m.clean(0)
 		m.prov = [16]exec.Prov{isa.R10: exec.Make(exec.RegionStack, 0)}
-	} else {
-		m.zero(0)
 	}
 	m.depth = 0
 	m.frames[0].mayGoto, m.frames[0].base = mayGotoLimit, 0
 	m.reg[isa.R1], m.reg[isa.R10] = m.thrown, uint64(m.state.Stack())+isa.StackSize
+	if !m.checked {
+		m.zero(m.prog.in.Facts[callback].Uninit)
+	}
 	m.jump(m.prog.entry(m.checked).at(callback))
 	if addr(m.pc) >= m.limit {
 		m.refill()

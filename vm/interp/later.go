@@ -32,6 +32,8 @@ func (l later) Run(s *exec.State, args func() ([5]uint64, [5]exec.Prov)) (uint64
 	copy(m.reg[isa.R1:], reg[:])
 	if m.checked {
 		copy(m.prov[isa.R1:isa.R6], prov[:])
+	} else {
+		m.zero(l.prog.in.Facts[l.fn].Uninit)
 	}
 	return m.from(l.prog.entry(m.checked).at(int(l.fn)))
 }

@@ -88,7 +88,7 @@ func (m *machine) begin(s *exec.State, p *Program, mode Mode) {
 		m.clean(0)
 	} else {
 		m.soilAll()
-		m.zero(0)
+		m.zero(p.in.Facts[0].Uninit)
 	}
 }
 
@@ -168,6 +168,9 @@ func (m *machine) call(o *op) {
 	if !m.enter(o) {
 		return
 	}
+	if !m.checked {
+		m.zero(o.imm)
+	}
 	m.jump(o.target())
 	if addr(m.pc) >= m.limit {
 		m.refill()
@@ -191,8 +194,6 @@ func (m *machine) enter(o *op) bool {
 		m.prov[isa.R10] = exec.Make(exec.RegionStack+exec.RegionID(m.depth), 0)
 		m.stackRegion(m.depth).Size = isa.StackSize
 		m.clean(m.depth)
-	} else {
-		m.zero(m.depth)
 	}
 	return true
 }
@@ -225,6 +226,8 @@ func (m *machine) Callback(_ *exec.State, fn uint32, args *[5]uint64, prov *[5]e
 	copy(m.reg[isa.R1:], args[:])
 	if m.checked {
 		copy(m.prov[isa.R1:isa.R6], prov[:])
+	} else {
+		m.zero(m.prog.in.Facts[fn].Uninit)
 	}
 	m.jump(m.prog.entry(m.checked).at(int(fn)))
 	if addr(m.pc) >= m.limit {

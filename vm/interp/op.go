@@ -9,7 +9,7 @@ type op struct {
 	dst, src uint8
 	shift    uint8  // LdxCtx: bits that the field lies above the bits loaded
 	off      int32  // of an access, in bytes; of a jump, from the next op, in bytes of ops; else an index
-	imm      uint64 // LdxCtx: mask of the bits loaded
+	imm      uint64 // LdxCtx: mask of the bits loaded; CallLocal: words of the frame to zero
 }
 
 const opSize = int32(unsafe.Sizeof(op{}))

@@ -190,6 +190,47 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestUninitStack: what a program may read of its stack without having written it is 0,
+// whatever ran before.
+func TestUninitStack(t *testing.T) {
+	soil := compile(t, &Input{Insns: assemble(t, `
+		mov %r1, %r10
+		call local f
+		stdw [%r10-8], 7
+		stdw [%r10-16], 7
+		exit
+		f:
+		stdw [%r10-8], 7
+		stdw [%r10-24], 7
+		mov %r0, 0
+		exit`)})
+	p := compile(t, &Input{Insns: assemble(t, `
+		mov %r1, %r10
+		call local f
+		ldxdw %r1, [%r10-8]
+		or %r0, %r1
+		ldxb %r1, [%r10-9]
+		or %r0, %r1
+		exit
+		f:
+		ldxdw %r0, [%r10-24]
+		ldxdw %r2, [%r1-16]
+		or %r0, %r2
+		exit`)})
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			s := newState(t)
+			s.SetPlainCtx(8)
+			if _, err := soil.Run(s, mode); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := p.Run(s, mode); err != nil || got != 0 {
+				t.Errorf("reads %#x, error %v", got, err)
+			}
+		})
+	}
+}
+
 func TestMayGoto(t *testing.T) {
 	insns := []isa.Instruction{
 		{Op: isa.ClassALU64 | isa.AluMOV, Dst: 0},
