@@ -40,6 +40,9 @@ type Helper struct {
 	// Bind, in place of Func, gives the implementation for a program with the
 	// given types, which may be nil.
 	Bind func(types *btf.Spec) Func
+	// Guarded says that Func holds arguments against the memory that there is before it
+	// does the helper's work.
+	Guarded bool
 	// MovesPacket says that packet pointers are stale after the call.
 	MovesPacket bool
 }

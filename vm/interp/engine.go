@@ -46,8 +46,8 @@ func (p *Program) op(insn int) *op {
 func (p *Program) Constant(insn int) uint64 { return p.ops[insn].imm }
 
 // Helper is the helper or kernel function that is called at an instruction, ready to be
-// called; nil where none is. bpf_tail_call is none. An engine may do a helper's work
-// itself only where Fact.Kernel is 0.
+// called; nil where none is. bpf_tail_call is none. An engine must not do the work of
+// one that is Guarded itself.
 func (p *Program) Helper(insn int) *helper.Helper {
 	if o := p.op(insn); o.code == codeCallHelper {
 		return p.helpers[o.off]

@@ -18,6 +18,7 @@ import (
 func (p *Program) guarded(insn int, h *helper.Helper, kernel uint8) *helper.Helper {
 	call := h.Func
 	guarded := *h
+	guarded.Guarded = true
 	guarded.Func = func(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
 		args := [...]uint64{r1, r2, r3, r4, r5}
 		for i := range h.Args {

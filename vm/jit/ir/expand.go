@@ -109,7 +109,11 @@ func (s *site) number(v Var) (n int64, ok bool) {
 // expansion gives the method that writes what belongs in the place of a call, and
 // what is behind it; nil where the call stays.
 func (e *expander) expansion(s site) func(*expander, site) {
-	switch h := e.calls.Helpers[s.call.Imm]; h.ID {
+	h := e.calls.Helpers[s.call.Imm]
+	if h.Guarded {
+		return nil
+	}
+	switch h.ID {
 	case 0:
 		return kfuncExpansion(h.Name)
 	case randomU32:

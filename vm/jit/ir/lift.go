@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"github.com/skep-ebpf/skep/isa"
@@ -194,6 +195,7 @@ func (l *lifter) lift(start, end int) error {
 	l.fn.Blocks = make([]Block, 0, blocks+4)
 	l.room = make([]Ins, 0, (end-start)*5/4+8) // so that most blocks lie in one piece of memory
 	l.open()
+	l.clear(start)
 	l.emit(l.new(Jump, start))
 	l.close(1)
 	for at := start; at < end; {
@@ -209,9 +211,22 @@ func (l *lifter) lift(start, end int) error {
 		entry := &l.fn.Blocks[0]
 		count := l.new(Const, start)
 		count.Dst, count.Imm = l.counter, mayGotoLimit
-		entry.Ins = []Ins{count, *entry.End()}
+		entry.Ins = slices.Insert(slices.Clip(entry.Ins), 0, count)
 	}
 	return nil
+}
+
+// clear zeroes the words of a function's frame that it may read without having written
+// them.
+func (l *lifter) clear(start int) {
+	if l.src.Facts == nil {
+		return
+	}
+	for words := l.src.Facts[start].Uninit; words != 0; words &= words - 1 {
+		i := l.new(Store, start)
+		i.A, i.Width, i.Off = Frame, 8, -8*int32(bits.TrailingZeros64(words)+1)
+		l.emit(i)
+	}
 }
 
 // leaders numbers the blocks that instructions begin, and gives how many there are.
