@@ -79,6 +79,9 @@ func (a *asm) addImm(size uint8, d ir.Reg, imm int32) {
 	}
 }
 
+// result notes that the flags are from what an operation of size bytes put into d.
+func (e *emitter) result(size uint8, d ir.Reg) { e.flags = flags{e.n, d, size} }
+
 // binary is an operation of two operands that amd64 has as it is.
 func (e *emitter) binary(i *ir.Ins) {
 	d, x := e.reg(i, i.Dst), e.reg(i, i.A)
@@ -106,6 +109,7 @@ func (e *emitter) binary(i *ir.Ins) {
 		return
 	}
 	e.rr(opcode(digits[i.Op]<<3|1), i.Size, y, d)
+	e.result(i.Size, d)
 }
 
 // binaryImm is the same with a number as the second operand.
@@ -118,6 +122,9 @@ func (e *emitter) binaryImm(i *ir.Ins, d, x ir.Reg, imm int64) {
 		}
 		if fits32(imm) {
 			e.lea(size, d, at(x, int32(imm)))
+			if d == x && imm != 0 {
+				e.result(size, d)
+			}
 			return
 		}
 		e.constant(r11, imm)
@@ -157,6 +164,7 @@ func (e *emitter) binaryImm(i *ir.Ins, d, x ir.Reg, imm int64) {
 			e.constant(d, imm)
 			e.rr(opcode(digits[i.Op]<<3|1), size, x, d)
 		}
+		e.result(size, d)
 		return
 	}
 	if d != x {
@@ -167,6 +175,7 @@ func (e *emitter) binaryImm(i *ir.Ins, d, x ir.Reg, imm int64) {
 		return
 	}
 	e.group1(digits[i.Op], size, d, int32(imm))
+	e.result(size, d)
 }
 
 // mulImm multiplies with a number.

@@ -16,6 +16,7 @@ const (
 	ccBE = 0x6
 	ccA  = 0x7
 	ccS  = 0x8 // sign
+	ccNS = 0x9
 	ccL  = 0xc
 	ccGE = 0xd
 	ccLE = 0xe
@@ -35,13 +36,46 @@ func (e *emitter) branch(b *ir.Block, i *ir.Ins) {
 		e.fail(i, "condition %d is not known", i.Cond)
 		return
 	}
-	cc := e.compare(i)
-	if b.Succ[0] == e.next {
-		e.point(pointCond, b.Succ[1], cc^1)
-		return
+	cc, to, other := e.compare(i), b.Succ[0], b.Succ[1]
+	if to == e.next {
+		cc, to, other = cc^1, other, to
 	}
-	e.point(pointCond, b.Succ[0], cc)
-	e.jump(b.Succ[1])
+	e.point(pointCond, to, cc)
+	e.jump(other)
+}
+
+// flags say what the processor's flags are from: what the last instruction put into a
+// register.
+type flags struct {
+	at   int // the offset of the code behind it
+	reg  ir.Reg
+	size uint8
+}
+
+// decides reports whether what an instruction leaves in the flags can be all that a
+// branch asks for, and whether Fuel, which changes scratch registers, can come before it.
+func decides(i, b *ir.Ins) bool {
+	const scratch = ir.Set(1<<ir.Scratch0 | 1<<ir.Scratch1)
+	return i.Op >= ir.Add && i.Op <= ir.Xor && b.Op == ir.Branch && i.Dst == b.A && b.B == ir.None && b.Imm == 0 &&
+		(i.Uses()|ir.Of(i.Dst))&scratch == 0
+}
+
+// compared gives the condition to ask for if the flags tell how a register compares
+// with 0.
+func (e *emitter) compared(i *ir.Ins, x ir.Reg) (uint8, bool) {
+	if e.flags.at != e.n || e.flags.reg != x {
+		return 0, false
+	}
+	same := e.flags.size == i.Size
+	switch i.Cond {
+	case ir.Eq, ir.Ne: // the upper half is 0 behind an operation on 4 bytes
+		return conditions[i.Cond], same || e.flags.size == 4
+	case ir.Slt:
+		return ccS, same
+	case ir.Sge:
+		return ccNS, same
+	}
+	return 0, false
 }
 
 // compare sets the flags and gives the condition to ask for.
@@ -63,6 +97,9 @@ func (e *emitter) compare(i *ir.Ins) uint8 {
 	case test:
 		return e.testImm(i.Size, x, imm, cc)
 	case imm == 0:
+		if cc, ok := e.compared(i, x); ok {
+			return cc
+		}
 		e.rr(opTest, i.Size, x, x)
 	case fits32(imm):
 		e.group1(dCmp, i.Size, x, int32(imm))

@@ -98,107 +98,9 @@ type emitter struct {
 	starts []start
 	colds  []cold
 	lent   ir.RegSet // what temp took
-}
+	flags  flags
 
-// begin begins a function, or the stubs, with as many blocks.
-func (e *emitter) begin(blocks int) {
-	e.n = 0
-	e.room(roomy)
-	e.points, e.starts, e.colds = e.points[:0], e.starts[:0], e.colds[:0]
-	e.labels = append(e.labels[:0], make([]int32, blocks)...)
-}
-
-// findCalled finds out which functions others call.
-func (e *emitter) findCalled() {
-	e.called = make([]bool, len(e.prog.Funcs))
-	for k := 1; k < len(e.prog.Funcs); k++ {
-		for at := range e.prog.Funcs[k].Blocks {
-			ins := e.prog.Funcs[k].Blocks[at].Ins
-			for i := range ins {
-				if to := ins[i].Imm; ins[i].Op == ir.Call && to >= 0 && to < int64(k) {
-					e.called[to] = true
-				}
-			}
-		}
-	}
-}
-
-// function makes the code of one function.
-func (e *emitter) function(n int) error {
-	f := e.prog.Funcs[n]
-	e.begin(len(f.Blocks))
-	e.fn, e.f, e.deep = n, f, 0
-	e.regs = f.Regs
-	copy(e.regs[:], Target.Fixed[:])
-	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
-	e.layout()
-	if e.frame != 0 {
-		e.addImm(8, rsp, -e.frame)
-	}
-	for i := range f.Blocks {
-		b := &f.Blocks[i]
-		e.next = int32(i) + 1
-		if i+1 == len(f.Blocks) {
-			e.next = -1
-		}
-		e.place(int32(i))
-		for k := range b.Ins {
-			e.room(roomy)
-			e.pad.between(&e.asm)
-			e.start(b.Ins[k].At)
-			e.ins(b, &b.Ins[k])
-		}
-	}
-	e.next = -1
-	for i := 0; i < len(e.colds); i++ {
-		e.room(roomy)
-		e.start(e.colds[i].ins.At)
-		e.cold(e.colds[i])
-	}
-	if e.err != nil {
-		return fmt.Errorf("compile function %s: %w", f.Name, e.err)
-	}
-	e.Entries = append(e.Entries, e.finish())
-	e.Stacks = append(e.Stacks, 8+uint32(e.frame)+e.deep)
-	return nil
-}
-
-// layout finds out which registers are ever saved, and so how large the frame is.
-func (e *emitter) layout() {
-	var saved ir.RegSet
-	for i := range e.f.Blocks {
-		ins := e.f.Blocks[i].Ins
-		for k := range ins {
-			if ins[k].Leaves() && ins[k].Op != ir.Fuel {
-				saved |= e.saved(&ins[k])
-			}
-		}
-	}
-	slot := int32(0)
-	for s := saved; s != 0; s &= s - 1 {
-		e.slots[bits.TrailingZeros32(uint32(s))] = slot
-		slot += 8
-	}
-	e.frame = slot + int32(e.f.Frame)
-}
-
-// saved are the registers that are saved around an instruction that leaves.
-func (e *emitter) saved(i *ir.Ins) ir.RegSet {
-	var live ir.RegSet
-	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
-		live |= 1 << e.regs[v] // none where the variable has no register
-	}
-	if i.Op != ir.Call {
-		return live
-	}
-	if i.Imm < 0 || i.Imm >= int64(e.fn) {
-		e.fail(i, "calls function %d, which does not come before it", i.Imm)
-		return 0
-	}
-	if callee := e.prog.Funcs[i.Imm]; !callee.Leaves {
-		live &= callee.Clobbers
-	}
-	return live
+	aligned []bool // by block: whether it is
 }
 
 // fail notes the first mistake in what is to be compiled.
@@ -264,6 +166,10 @@ func (e *emitter) ins(b *ir.Block, i *ir.Ins) {
 	case ir.Fuel:
 		e.fuel(i)
 	case ir.Jump:
+		if to := &e.f.Blocks[b.Succ[0]]; b.Succ[0] != e.next && to.Ins[0].Op == ir.Return {
+			e.ret()
+			return
+		}
 		e.jump(b.Succ[0])
 	case ir.Branch:
 		e.branch(b, i)

@@ -142,8 +142,7 @@ func (e *emitter) cold(c cold) {
 	e.place(c.label)
 	switch c.kind {
 	case coldFuel:
-		e.constant(exitArg, int64(c.ins.At))
-		e.point(pointCall, e.outOfFuel, 0)
+		e.refuel(c.ins)
 	case coldByZero:
 		e.divideOdd(c.ins, 0)
 	case coldByMinusOne:
@@ -237,15 +236,34 @@ func (e *emitter) unless(label int32) {
 
 // fuel takes from the budget, and leaves where nothing is left.
 func (e *emitter) fuel(i *ir.Ins) {
+	e.spend(i)
+	back := e.label()
+	e.point(pointCond, e.later(coldFuel, i, back), ccS)
+	e.place(back)
+}
+
+// fuelJump is that and a jump, which is the same one as long as something is left.
+func (e *emitter) fuelJump(i *ir.Ins, to int32) {
+	e.spend(i)
+	e.point(pointCond, to, ccNS)
+	e.refuel(i)
+	e.jump(to)
+}
+
+// spend takes from the budget, and has the sign flag say that nothing is left.
+func (e *emitter) spend(i *ir.Ins) {
 	if !fits32(i.Imm) {
 		e.fail(i, "takes %d from the budget at once", i.Imm)
 		return
 	}
 	e.deep = max(e.deep, fuelStack)
 	e.addImm(8, budget, int32(-i.Imm))
-	back := e.label()
-	e.point(pointCond, e.later(coldFuel, i, back), ccS)
-	e.place(back)
+}
+
+// refuel leaves as nothing is left.
+func (e *emitter) refuel(i *ir.Ins) {
+	e.constant(exitArg, int64(i.At))
+	e.point(pointCall, e.outOfFuel, 0)
 }
 
 // trap leaves for good.

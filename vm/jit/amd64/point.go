@@ -11,6 +11,7 @@ type pointKind uint8
 
 const (
 	pointLabel   pointKind = iota // nothing, but the label lies here
+	pointAlign                    // what does nothing, as many bytes as target says
 	pointJump                     // a jump to a label
 	pointCond                     // a conditional one
 	pointAddress                  // the address of a label goes into r9
@@ -23,7 +24,7 @@ const (
 type point struct {
 	at     int32 // offset in the code before anything was put in
 	off    int32 // how many bytes are put in before
-	target int32 // a label; an offset in the finished code
+	target int32 // a label; an offset in the finished code; bytes
 	kind   pointKind
 	cc     uint8
 	short  bool
@@ -37,6 +38,8 @@ func (p *point) size() int32 {
 	switch p.kind {
 	case pointLabel:
 		return 0
+	case pointAlign:
+		return p.target
 	case pointAddress:
 		return 7
 	}
@@ -60,8 +63,11 @@ func (e *emitter) point(kind pointKind, target int32, cc uint8) {
 	e.points = append(e.points, point{at: int32(e.n), kind: kind, target: target, cc: cc})
 }
 
-// place puts a label here.
-func (e *emitter) place(label int32) { e.point(pointLabel, label, 0) }
+// place puts a label here. Who comes from elsewhere brings other flags.
+func (e *emitter) place(label int32) {
+	e.point(pointLabel, label, 0)
+	e.flags.at = -1
+}
 
 // here gives a label that lies here.
 func (e *emitter) here() int32 {
@@ -89,12 +95,13 @@ const shrinkings = 3
 // finish finds out which jumps are short, copies the function's code to behind the
 // finished code, and gives its offset there.
 func (e *emitter) finish() uint32 {
-	e.settle()
+	e.settle(-1)
 	for n := 0; n < shrinkings && e.shrink(); n++ {
-		e.settle()
+		e.settle(-1)
 	}
 	e.align()
 	entry := int32(len(e.Bytes))
+	e.settle(entry)
 	done := int32(0)
 	for k := range e.points {
 		p := &e.points[k]
@@ -129,12 +136,20 @@ func (e *emitter) addLines(entry int32) {
 	}
 }
 
-// settle finds out where the labels lie with the jumps as long as they are.
-func (e *emitter) settle() {
+// alignment is what loops are aligned to: the bytes that a processor fetches at a time.
+const alignment = 32
+
+// settle finds out where the labels lie with the jumps as long as they are. entry is
+// where the code will lie. As long as that is not known, -1, what is aligned is taken
+// to be as far behind as it can be: the labels are no further apart in the end.
+func (e *emitter) settle(entry int32) {
 	off := int32(0)
 	for k := range e.points {
 		p := &e.points[k]
 		p.off = off
+		if p.kind == pointAlign && entry >= 0 {
+			p.target = -(entry + p.at + off) & (alignment - 1)
+		}
 		off += p.size()
 		if p.kind == pointLabel {
 			e.labels[p.target] = p.at + off
@@ -169,6 +184,9 @@ func (e *emitter) putIn(p *point, entry int32) {
 	switch p.kind {
 	case pointLabel:
 		return
+	case pointAlign:
+		e.nop(int(p.target))
+		return
 	case pointJump, pointCond, pointAddress:
 		to = entry + e.labels[p.target]
 	}
@@ -190,6 +208,27 @@ func (e *emitter) putIn(p *point, entry int32) {
 		e.Bytes = append(e.Bytes, 0xe9)
 	}
 	e.Bytes = binary.LittleEndian.AppendUint32(e.Bytes, uint32(d))
+}
+
+// nop does nothing for a number of bytes.
+func (e *emitter) nop(n int) {
+	for n > 0 {
+		k := min(n, 9)
+		e.Bytes = append(e.Bytes, longNops[k-1][:k]...)
+		n -= k
+	}
+}
+
+var longNops = [9][9]byte{
+	{0x90},
+	{0x66, 0x90},
+	{0x0f, 0x1f, 0x00},
+	{0x0f, 0x1f, 0x40, 0x00},
+	{0x0f, 0x1f, 0x44, 0x00, 0x00},
+	{0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00},
+	{0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00},
+	{0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
+	{0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
 }
 
 // align fills the finished code up to a multiple of 16 bytes.

@@ -16,13 +16,13 @@ func TestFinish(t *testing.T) {
 		e := &emitter{}
 		labels := 1 + r.Int32N(40)
 		e.begin(int(labels))
-		placed := 0
+		placed, aligned := 0, r.IntN(2) == 0
 		for placed < int(labels) {
 			e.room(roomy)
 			for range r.IntN(60) {
 				e.put(0x90, 1)
 			}
-			switch to := r.Int32N(labels); r.IntN(5) {
+			switch to := r.Int32N(labels); r.IntN(6) {
 			case 0, 1:
 				e.place(int32(placed))
 				placed++
@@ -32,6 +32,10 @@ func TestFinish(t *testing.T) {
 				e.point(pointCond, to, uint8(r.IntN(16)))
 			case 4:
 				e.point(pointAddress, to, 0)
+			case 5:
+				if aligned {
+					e.point(pointAlign, alignment-1, 0)
+				}
 			}
 		}
 		e.finish()
@@ -42,6 +46,11 @@ func TestFinish(t *testing.T) {
 			case p.kind == pointLabel:
 				if e.labels[p.target] != p.at+p.off {
 					t.Errorf("label %d lies at %d, not %d", p.target, e.labels[p.target], p.at+p.off)
+				}
+				continue
+			case p.kind == pointAlign:
+				if end := p.at + p.off + p.target; end%alignment != 0 || p.target >= alignment {
+					t.Errorf("%d bytes align to %d", p.target, end)
 				}
 				continue
 			case p.kind == pointJump && code[0] == 0xeb, p.kind == pointCond && code[0] == 0x70|p.cc:
@@ -61,7 +70,7 @@ func TestFinish(t *testing.T) {
 			if d < 0 {
 				d += size - 2 // from behind it, if it were short
 			}
-			if size > 2 && p.kind != pointAddress && d == int32(int8(d)) {
+			if size > 2 && p.kind != pointAddress && d == int32(int8(d)) && !aligned {
 				t.Errorf("%+v is long and leads %d bytes on", p, d)
 			}
 		}

@@ -68,3 +68,8 @@ func needsArm64(t *testing.T) {
 		t.Skipf("this is %s: make arm64 runs these tests in an emulator", runtime.GOARCH)
 	}
 }
+
+func TestJumps(t *testing.T) {
+	needsArm64(t)
+	backend().Jumps(t)
+}

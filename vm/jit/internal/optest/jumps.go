@@ -19,7 +19,7 @@ func (b *Backend) Jumps(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(b.Emit)) {
 		for _, longest := range []int{1, 3, 12, 40} {
 			t.Run(fmt.Sprintf("%s/%d", name, longest), func(t *testing.T) {
-				const steps = 10_000
+				const steps = 20_000
 				f := b.maze(r, longest)
 				code, err := b.Emit[name](&ir.Program{Funcs: []*ir.Func{f}})
 				if err != nil {
@@ -27,7 +27,8 @@ func (b *Backend) Jumps(t *testing.T) {
 				}
 				n := b.native(t, code)
 				n.ctx.Args[0] = steps
-				got := n.run(0, func(c *abi.Context) { t.Fatalf("leaves with %d", c.Exit) })
+				n.ctx.Budget = 0
+				got := n.run(0, func(c *abi.Context) { c.Budget += 7 })
 				if want := walk(f, steps); got != want {
 					t.Errorf("gives %#x, not %#x", got, want)
 				}
@@ -36,62 +37,112 @@ func (b *Backend) Jumps(t *testing.T) {
 	}
 }
 
-// What a block of a maze does to R0, before it adds its number.
-const stir = 0x5851f42d4c957f2d
-
-// maze makes a function whose blocks change R0 and go on as it has it, until R1 has
-// counted them down.
+// maze makes a function whose blocks do arithmetic on R2 to R5 and add their numbers up
+// in R0, and go on as these have it, until R1 has counted them down.
 func (b *Backend) maze(r *rand.Rand, longest int) *ir.Func {
 	const blocks = 200
 	f := b.builder()
-	imm := func(op ir.Op, v ir.Var, n int64) ir.Ins {
-		return ir.Ins{Op: op, Size: 8, Dst: v, A: v, B: ir.None, C: ir.None, Imm: n}
-	}
+	f.Leaves = true
 	f.add(ir.Ins{Op: ir.Const, Size: 8, Dst: 0, A: ir.None, B: ir.None, C: ir.None})
+	for v := ir.Var(2); v < 6; v++ {
+		f.add(ir.Ins{Op: ir.Const, Size: 8, Dst: v, A: ir.None, B: ir.None, C: ir.None, Imm: r.Int64()})
+	}
 	f.end(ir.Ins{Op: ir.Jump, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None}, 1)
 	for k := int32(1); k <= blocks; k++ {
-		f.add(imm(ir.Mul, 0, stir))
-		f.add(imm(ir.Add, 0, int64(k)))
-		f.add(imm(ir.Sub, 1, 1))
-		for range r.IntN(longest) {
-			f.add(ir.Ins{Op: ir.Const, Size: 8, Dst: 2, A: ir.None, B: ir.None, C: ir.None, Imm: 0x123456789a})
+		how := r.IntN(6)
+		if k == blocks {
+			how = 2
 		}
-		end := ir.Ins{Op: ir.Branch, Size: 8, Cond: ir.TestSet, Dst: ir.None, A: 0, B: ir.None, C: ir.None, Imm: 1 << r.IntN(64)}
-		ahead := func() int32 { return k + 1 + r.Int32N(blocks+1-k) }
-		to := [2]int32{ahead(), ahead()}
-		switch r.IntN(4) {
+		last := ir.Ins{Dst: ir.Var(2 + r.IntN(4))}
+		if how < 5 { // otherwise the block only branches
+			f.add(ir.Ins{Op: ir.Mul, Size: 8, Dst: 0, A: 0, B: ir.None, C: ir.None, Imm: 31})
+			f.add(ir.Ins{Op: ir.Add, Size: 8, Dst: 0, A: 0, B: ir.None, C: ir.None, Imm: int64(k)})
+			f.add(ir.Ins{Op: ir.Sub, Size: 8, Dst: 1, A: 1, B: ir.None, C: ir.None, Imm: 1})
+			for range 1 + r.IntN(longest) {
+				last = step(r)
+				f.add(last)
+			}
+			if r.IntN(3) == 0 {
+				f.add(ir.Ins{Op: ir.Fuel, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None, Imm: 1, Live: 0x3f})
+			}
+		}
+		end := ir.Ins{Op: ir.Branch, Size: 4 << r.IntN(2), Cond: ir.Cond(r.IntN(int(ir.TestClear) + 1)), Dst: ir.None, A: last.Dst, B: ir.None, C: ir.None}
+		if r.IntN(3) == 0 {
+			end.Imm = r.Int64() >> r.IntN(64)
+		}
+		ahead := func() int32 {
+			far := blocks - k
+			if r.IntN(8) > 0 {
+				far = min(far, 8)
+			}
+			return k + 1 + r.Int32N(far)
+		}
+		var to []int32
+		switch how {
 		case 0:
-			to[0] = k + 1
+			to = []int32{k + 1, ahead()}
 		case 1:
-			to[1] = k + 1
-		case 2: // only here it goes back
-			end.Cond, end.A, end.Imm = ir.Sgt, 1, 0
-			to = [2]int32{1 + r.Int32N(blocks), blocks + 1}
+			to = []int32{ahead(), k + 1}
+		case 2: // only where R1 counts it goes back
+			end.Size, end.Cond, end.A, end.Imm = 8, ir.Sgt, 1, 0
+			to = []int32{1 + r.Int32N(blocks), blocks + 1}
+		case 3:
+			end.Op, to = ir.Jump, []int32{ahead()}
+		default:
+			to = []int32{ahead(), ahead()}
 		}
-		f.end(end, to[:]...)
+		f.end(end, to...)
 	}
 	f.end(ir.Ins{Op: ir.Return})
 	return &f.Func
 }
 
+// step is an operation on R2 to R5. Now and then R0 brings them something new.
+func step(r *rand.Rand) ir.Ins {
+	pick := func() ir.Var { return ir.Var(2 + r.IntN(4)) }
+	i := ir.Ins{Op: ir.Add + ir.Op(r.IntN(int(ir.Sar-ir.Add)+1)), Size: 4 << r.IntN(2), Dst: pick(), B: pick(), C: ir.None}
+	if r.IntN(4) == 0 {
+		i.B = 0
+	}
+	if i.A = i.Dst; r.IntN(3) == 0 {
+		i.A = pick()
+	}
+	switch r.IntN(4) {
+	case 0:
+		i.B, i.Imm = ir.None, r.Int64()>>r.IntN(64)
+	case 1:
+		i.B, i.Imm = ir.None, 1<<r.IntN(64)
+	}
+	return i
+}
+
 // walk is what a maze gives.
-func walk(f *ir.Func, steps uint64) (r0 uint64) {
-	at := int32(1)
-	for {
+func walk(f *ir.Func, steps uint64) uint64 {
+	vars := [6]uint64{1: steps}
+	second := func(i *ir.Ins) uint64 {
+		if i.B == ir.None {
+			return uint64(i.Imm)
+		}
+		return vars[i.B]
+	}
+	for at := int32(0); ; {
 		b := &f.Blocks[at]
-		i := b.End()
-		if i.Op == ir.Return {
-			return r0
+		for k := range b.Ins {
+			switch i := &b.Ins[k]; i.Op {
+			case ir.Fuel:
+			case ir.Jump:
+				at = b.Succ[0]
+			case ir.Return:
+				return vars[0]
+			case ir.Branch:
+				if at = b.Succ[1]; holds(i.Cond, i.Size, vars[i.A], second(i)) {
+					at = b.Succ[0]
+				}
+			case ir.Const:
+				vars[i.Dst] = uint64(i.Imm)
+			default:
+				vars[i.Dst] = arithmetic(i, vars[i.A], second(i)) & mask(i.Size)
+			}
 		}
-		r0 = r0*stir + uint64(at)
-		steps--
-		a, goes := r0, 1
-		if i.A == 1 {
-			a = steps
-		}
-		if holds(i.Cond, i.Size, a, uint64(i.Imm)) {
-			goes = 0
-		}
-		at = b.Succ[goes]
 	}
 }

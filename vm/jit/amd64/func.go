@@ -1,0 +1,167 @@
+package amd64
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/skep-ebpf/skep/vm/jit/ir"
+)
+
+// begin begins a function, or the stubs, with as many blocks.
+func (e *emitter) begin(blocks int) {
+	e.n = 0
+	e.room(roomy)
+	e.points, e.starts, e.colds = e.points[:0], e.starts[:0], e.colds[:0]
+	e.labels = append(e.labels[:0], make([]int32, blocks)...)
+}
+
+// findCalled finds out which functions others call.
+func (e *emitter) findCalled() {
+	e.called = make([]bool, len(e.prog.Funcs))
+	for k := 1; k < len(e.prog.Funcs); k++ {
+		for at := range e.prog.Funcs[k].Blocks {
+			ins := e.prog.Funcs[k].Blocks[at].Ins
+			for i := range ins {
+				if to := ins[i].Imm; ins[i].Op == ir.Call && to >= 0 && to < int64(k) {
+					e.called[to] = true
+				}
+			}
+		}
+	}
+}
+
+// function makes the code of one function.
+func (e *emitter) function(n int) error {
+	f := e.prog.Funcs[n]
+	e.begin(len(f.Blocks))
+	e.fn, e.f, e.deep = n, f, 0
+	e.regs = f.Regs
+	copy(e.regs[:], Target.Fixed[:])
+	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
+	e.layout()
+	if e.frame != 0 {
+		e.addImm(8, rsp, -e.frame)
+	}
+	e.findLoops()
+	for at := range f.Blocks {
+		if e.next = int32(at) + 1; at+1 == len(f.Blocks) {
+			e.next = -1
+		}
+		if e.aligned[at] {
+			e.point(pointAlign, alignment-1, 0)
+		}
+		e.place(int32(at))
+		e.block(&f.Blocks[at])
+	}
+	e.next = -1
+	for i := 0; i < len(e.colds); i++ {
+		e.room(roomy)
+		e.start(e.colds[i].ins.At)
+		e.cold(e.colds[i])
+	}
+	if e.err != nil {
+		return fmt.Errorf("compile function %s: %w", f.Name, e.err)
+	}
+	e.Entries = append(e.Entries, e.finish())
+	e.Stacks = append(e.Stacks, 8+uint32(e.frame)+e.deep)
+	return nil
+}
+
+// shortLoop is how many blocks a loop has at most for its beginning to be aligned.
+const shortLoop = 16
+
+// findLoops finds the innermost loops, as far as they are so short that it matters how
+// many pieces the processor fetches them in.
+func (e *emitter) findLoops() {
+	blocks := e.f.Blocks
+	e.aligned = append(e.aligned[:0], make([]bool, len(blocks))...)
+	for at := range blocks {
+		for _, to := range blocks[at].Succ {
+			if to < 0 || int(to) > at || at-int(to) >= shortLoop {
+				continue
+			}
+			deepest := blocks[to].Depth
+			for k := range blocks[to : at+1] {
+				deepest = max(deepest, blocks[int(to)+k].Depth)
+			}
+			e.aligned[to] = deepest == blocks[to].Depth
+		}
+	}
+}
+
+// layout finds out which registers are ever saved, and so how large the frame is.
+func (e *emitter) layout() {
+	var saved ir.RegSet
+	for i := range e.f.Blocks {
+		ins := e.f.Blocks[i].Ins
+		for k := range ins {
+			if ins[k].Leaves() && ins[k].Op != ir.Fuel {
+				saved |= e.saved(&ins[k])
+			}
+		}
+	}
+	slot := int32(0)
+	for s := saved; s != 0; s &= s - 1 {
+		e.slots[bits.TrailingZeros32(uint32(s))] = slot
+		slot += 8
+	}
+	e.frame = slot + int32(e.f.Frame)
+}
+
+// saved are the registers that are saved around an instruction that leaves.
+func (e *emitter) saved(i *ir.Ins) ir.RegSet {
+	var live ir.RegSet
+	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
+		live |= 1 << e.regs[v] // none where the variable has no register
+	}
+	if i.Op != ir.Call {
+		return live
+	}
+	if i.Imm < 0 || i.Imm >= int64(e.fn) {
+		e.fail(i, "calls function %d, which does not come before it", i.Imm)
+		return 0
+	}
+	if callee := e.prog.Funcs[i.Imm]; !callee.Leaves {
+		live &= callee.Clobbers
+	}
+	return live
+}
+
+// block makes the code of a block.
+func (e *emitter) block(b *ir.Block) {
+	ins := b.Ins
+	last := len(ins) - 1
+	fuel := last >= 1 && ins[last-1].Op == ir.Fuel
+	switch {
+	case fuel && ins[last].Op == ir.Jump && b.Succ[0] != e.next:
+		for k := range ins[:last-1] {
+			e.step(b, &ins[k])
+		}
+		e.begins(&ins[last-1])
+		e.fuelJump(&ins[last-1], b.Succ[0])
+	case fuel && last >= 2 && decides(&ins[last-2], &ins[last]):
+		for k := range ins[:last-2] {
+			e.step(b, &ins[k])
+		}
+		e.step(b, &ins[last-1])
+		e.step(b, &ins[last-2])
+		e.step(b, &ins[last])
+	default:
+		for k := range ins {
+			e.step(b, &ins[k])
+		}
+	}
+}
+
+// step makes the code of one instruction.
+func (e *emitter) step(b *ir.Block, i *ir.Ins) {
+	e.begins(i)
+	e.ins(b, i)
+}
+
+// begins begins the code of an instruction.
+func (e *emitter) begins(i *ir.Ins) {
+	e.room(roomy)
+	e.pad.between(&e.asm)
+	e.start(i.At)
+}
