@@ -1,0 +1,91 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/internal/suggest"
+)
+
+// Link is an attached program.
+type Link struct {
+	at     hook.Point
+	closer io.Closer
+	once   sync.Once
+}
+
+// Point is where the program is attached.
+func (l *Link) Point() hook.Point { return l.at }
+
+// Close detaches the program. It may be called again, and does nothing then.
+func (l *Link) Close() (err error) {
+	l.once.Do(func() { err = l.closer.Close() })
+	return err
+}
+
+// Attach attaches programs at points, all or none. Points are looked at before
+// anything is attached, so that a name that does not exist leaves no trace.
+func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {
+	plans := make([]plan, len(at))
+	for i, a := range at {
+		var err error
+		if plans[i], err = c.plan(a); err != nil {
+			return nil, fmt.Errorf("%s: program %s: %w", c.name, a.Program, err)
+		}
+	}
+	var links []*Link
+	for i, p := range plans {
+		closer, err := p.attach()
+		if err != nil {
+			err = fmt.Errorf("%s: attach program %s to %s: %w", c.name, at[i].Program, at[i].Point, explain(err))
+			for _, l := range links {
+				err = errors.Join(err, l.Close())
+			}
+			return nil, err
+		}
+		links = append(links, &Link{at: at[i].Point, closer: closer})
+	}
+	c.links = append(c.links, links...)
+	return links, nil
+}
+
+// plan is what is to be attached, when all that can be known before was looked up.
+type plan struct {
+	prog   *ebpf.Program
+	attach func() (io.Closer, error)
+}
+
+// A family plans attachments of some kinds of hooks: it finds the target, and says
+// what does not exist.
+type family func(c *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error)
+
+// families are those of each kind of hooks, by its name. Each family is a file.
+var families = map[string]family{}
+
+func (c *Collection) plan(a hook.Attachment) (plan, error) {
+	prog := c.Programs[a.Program]
+	if prog == nil {
+		return plan{}, fmt.Errorf("the object has no program of this name")
+	}
+	f := families[a.Point.Kind.Name]
+	switch {
+	case f == nil:
+		return plan{}, fmt.Errorf("%s: the kernel machine attaches no such programs%s", a.Point, suggest.Name(a.Point.Kind.Name, kindNames()))
+	case a.Point.Target == "" && !a.Point.Kind.Optional:
+		return plan{}, fmt.Errorf("%s needs %s: say it with --hook, such as --hook %s", a.Point.Kind.Name, a.Point.Kind.Wants, a.Point.Kind.Example)
+	}
+	attach, err := f(c, prog, a.Point)
+	return plan{prog, attach}, err
+}
+
+func kindNames() (names []string) {
+	for name := range families {
+		names = append(names, name)
+	}
+	return names
+}

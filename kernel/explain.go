@@ -1,0 +1,4 @@
+package kernel
+
+// explain makes a sentence of what the kernel said.
+func explain(err error) error { return err }

@@ -1,0 +1,162 @@
+package kernel
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/program"
+)
+
+// ownNetwork puts the test's goroutine into a network namespace of its own, with a
+// pair of interfaces left and right that are up.
+func ownNetwork(t *testing.T) {
+	t.Helper()
+	testenv.Kernel(t)
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("the test makes interfaces with the command ip, which is not here")
+	}
+	runtime.LockOSThread() // and never back: the thread ends with the goroutine, and the namespace with it
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Skipf("no network namespace: %v", err)
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil {
+		t.Log(err) // its own packets may get in the way then
+	}
+	for _, args := range []string{"link add name left type veth peer name right", "link set lo up", "link set left up", "link set right up"} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", args, err, out)
+		}
+	}
+}
+
+// counting is an object of one program that counts how often it runs, in the first
+// value of map "hits", and gives a result.
+func counting(section string, typ ebpf.ProgramType, attach ebpf.AttachType, attachTo string, result int32) *program.Program {
+	return &program.Program{Name: "counting.o", Spec: &ebpf.CollectionSpec{
+		Maps: map[string]*ebpf.MapSpec{
+			"hits": {Name: "hits", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1},
+		},
+		Programs: map[string]*ebpf.ProgramSpec{"count": {
+			Name: "count", Type: typ, AttachType: attach, AttachTo: attachTo, SectionName: section, License: "GPL",
+			Instructions: asm.Instructions{
+				asm.LoadMapValue(asm.R1, 0, 0).WithReference("hits"),
+				asm.Mov.Imm(asm.R2, 1),
+				asm.AddAtomic.Mem(asm.R1, asm.R2, asm.DWord, 0),
+				asm.Mov.Imm(asm.R0, result),
+				asm.Return(),
+			},
+		}},
+	}}
+}
+
+// attached loads an object, attaches its program "count" at a point, and gives a
+// function that says how often it ran. All is closed when the test ends.
+func attached(t *testing.T, p *program.Program, at string) (hits func() uint64) {
+	t.Helper()
+	c, err := Load(p, &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	point, err := hook.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Attach([]hook.Attachment{{Program: "count", Point: point}}); err != nil {
+		t.Fatal(err)
+	}
+	return func() (n uint64) {
+		t.Helper()
+		if err := c.Maps["hits"].Lookup(uint32(0), &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+}
+
+// send has an interface transmit a frame.
+func send(t *testing.T, name string) {
+	t.Helper()
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	frame := make([]byte, 64)
+	copy(frame, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5")
+	if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: i.Index}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestXDP(t *testing.T) {
+	for _, at := range []string{"xdp/left", "xdp:left@generic", "xdp/left@native"} {
+		t.Run(at, func(t *testing.T) {
+			ownNetwork(t)
+			hits := attached(t, counting("xdp", ebpf.XDP, ebpf.AttachXDP, "", 1), at)
+			before := hits()
+			send(t, "right")
+			if n := hits() - before; n != 1 {
+				t.Errorf("the program ran %d times for one packet", n)
+			}
+		})
+	}
+}
+
+// A point that does not exist is an error that says what there is, and leaves nothing
+// attached.
+func TestAttachRefused(t *testing.T) {
+	ownNetwork(t)
+	c, err := Load(counting("xdp", ebpf.XDP, ebpf.AttachXDP, "", 1), &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for at, want := range map[string]string{
+		"xdp/lef":        "counting.o: program count: there is no interface lef here; did you mean left?",
+		"xdp/left@fast":  "there is no mode fast of XDP: there is generic, native and offload",
+		"xdp":            "xdp needs an interface: say it with --hook, such as --hook xdp/veth0",
+		"sk_msg/sockets": "sk_msg/sockets: ",
+	} {
+		point, err := hook.Parse(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		good, err := hook.Parse("xdp/left")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Attach([]hook.Attachment{{Program: "count", Point: good}, {Program: "count", Point: point}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("attach at %s: %v, want an error with %q", at, err, want)
+		}
+		links, err := c.Attach([]hook.Attachment{{Program: "count", Point: good}})
+		if err != nil {
+			t.Fatalf("after a failure at %s: %v", at, err)
+		}
+		for _, l := range links {
+			l.Close()
+		}
+	}
+}
