@@ -69,7 +69,8 @@ func needsArm64(t *testing.T) {
 	}
 }
 
-func TestJumps(t *testing.T) {
+// TestMazes has arithmetic and jumps as they come.
+func TestMazes(t *testing.T) {
 	needsArm64(t)
 	backend().Jumps(t)
 }
