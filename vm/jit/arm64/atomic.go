@@ -15,6 +15,10 @@ var updates = [...]struct{ atomic, op form }{
 // atomic emits an atomic access. As in Linux, those that give what was there before are
 // fully ordered, and the others not at all.
 func (e *emitter) atomic(i *ir.Ins) {
+	if i.Width != 1<<log2(i.Width) || i.Width < 4 && i.Op < ir.LoadAcquire {
+		e.fail(i, "accesses %d bytes at once and atomically", i.Width)
+		return
+	}
 	p := e.place(i)
 	n := p.base
 	if n == sp || p.off != 0 {

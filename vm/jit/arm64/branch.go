@@ -44,12 +44,18 @@ func (e *emitter) end(i *ir.Ins, succ [2]int32, next int32) {
 		e.epilogue()
 	case ir.Trap:
 		e.trap(i)
+	default:
+		e.fail(i, "operation %d is not known", i.Op)
 	}
 }
 
 // test emits what a branch compares, and gives the jump that is taken if the
 // condition holds.
 func (e *emitter) test(i *ir.Ins) form {
+	if int(i.Cond) >= len(conds) {
+		e.fail(i, "condition %d is not known", i.Cond)
+		return b
+	}
 	if i.B == ir.None {
 		if f, ok := e.oneInstruction(i); ok {
 			return f

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/skep-ebpf/skep/vm/jit/internal/pad"
 	"github.com/skep-ebpf/skep/vm/jit/ir"
 )
 
@@ -36,7 +37,7 @@ func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
 		}
 	}
 	e := &emitter{
-		opts: opts, prog: p, pad: padding{opts.Seed}, called: called(p),
+		opts: opts, prog: p, pad: opts.Seed, called: called(p),
 		assembler: assembler{code: make([]form, 0, 2*n+256)},
 		out:       ir.Code{Lines: make([]ir.Line, 0, n)},
 	}
@@ -78,7 +79,7 @@ type emitter struct {
 	opts      Options
 	prog      *ir.Program
 	called    []bool // by function: whether others call it
-	pad       padding
+	pad       uint64 // the state of padding between instructions
 	out       ir.Code
 	outOfFuel int32 // where the stub for that begins
 	err       error // the first one
@@ -99,7 +100,7 @@ func (e *emitter) function(fn int) error {
 	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
 	e.layout()
 	e.align()
-	begin, lines, pad := e.here(), len(e.out.Lines), e.pad
+	begin, lines, state := e.here(), len(e.out.Lines), e.pad
 	e.out.Entries = append(e.out.Entries, offset(begin))
 	for e.reach = reachBit; e.err == nil; {
 		e.body()
@@ -110,7 +111,7 @@ func (e *emitter) function(fn int) error {
 		if need == e.reach {
 			break
 		}
-		e.code, e.out.Lines, e.pad, e.reach = e.code[:begin], e.out.Lines[:lines], pad, need
+		e.code, e.out.Lines, e.pad, e.reach = e.code[:begin], e.out.Lines[:lines], state, need
 	}
 	return e.err
 }
@@ -128,7 +129,9 @@ func (e *emitter) body() {
 		block := &e.f.Blocks[i]
 		for k := 0; k < len(block.Ins); k++ {
 			ins := &block.Ins[k]
-			e.pad.between(&e.assembler)
+			for range pad.Next(&e.pad) {
+				e.emit(nop)
+			}
 			e.line(ins)
 			switch {
 			case ins.Ends():

@@ -242,7 +242,7 @@ func maskOf(f form) uint64 {
 	return bits.RotateLeft64(v, -r)
 }
 
-func TestJumps(t *testing.T) {
+func TestDistances(t *testing.T) {
 	for _, tc := range []struct {
 		f     form
 		over  int // instructions between

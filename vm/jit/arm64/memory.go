@@ -51,6 +51,10 @@ func (e *emitter) value(i *ir.Ins) reg {
 
 // access emits a load or store of register t.
 func (e *emitter) access(direction form, t reg, i *ir.Ins) {
+	if i.Width != 1<<log2(i.Width) {
+		e.fail(i, "accesses %d bytes at once", i.Width)
+		return
+	}
 	p := e.place(i)
 	f := direction.width(i.Width).d(t)
 	if i.B != ir.None {
@@ -86,7 +90,7 @@ func (e *emitter) access(direction form, t reg, i *ir.Ins) {
 // reports whether they are that.
 func (e *emitter) paired(i, j *ir.Ins) bool {
 	apart := i.Off - j.Off
-	if i.Op != j.Op || i.Width != j.Width || i.Width < 4 || i.A != j.A || i.B != ir.None || j.B != ir.None ||
+	if i.Op != j.Op || i.Width != j.Width || i.Width != 4 && i.Width != 8 || i.A != j.A || i.B != ir.None || j.B != ir.None ||
 		apart != int32(i.Width) && apart != -int32(i.Width) {
 		return false
 	}

@@ -47,6 +47,12 @@ func trampoline() (text []byte) {
 	return text
 }
 
+func TestSameCode(t *testing.T) { backend().SameCode(t, "lse", "padded") }
+func TestLines(t *testing.T)    { backend().Lines(t) }
+func TestRefuses(t *testing.T)  { backend().Refuses(t) }
+
+func BenchmarkEmit(b *testing.B) { backend().Benchmark(b, "lse") }
+
 func TestOperations(t *testing.T) {
 	needsArm64(t)
 	count := 100
@@ -60,6 +66,11 @@ func TestOperations(t *testing.T) {
 func TestLong(t *testing.T) {
 	needsArm64(t)
 	backend().Long(t, 1<<13-10, 1<<13-1, 1<<13+1, 1<<18-10, 1<<18)
+}
+
+func TestJumps(t *testing.T) {
+	needsArm64(t)
+	backend().Jumps(t)
 }
 
 func needsArm64(t *testing.T) {
