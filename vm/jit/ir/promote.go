@@ -25,7 +25,7 @@ func (p *Program) Promote(f *Func) bool {
 		}
 	}
 	found := m.choose()
-	if found {
+	if m.slots != nil {
 		m.rewrite()
 	}
 	f.Frame = (m.kept + 7) &^ 7
@@ -51,13 +51,17 @@ type promotion struct {
 	values  [64]int64
 
 	touches []Touch
+	consts  []Ins
 }
 
-// slot is what is known of a byte of the frame, and of what begins there.
+// slot is what is known of a byte of the frame, and of what begins there. Stores of
+// zeroes, which often go over several slots, are told apart.
 type slot struct {
 	widths uint8 // the sum of the different widths that it is accessed with
-	fixed  bool  // the byte stays in memory
-	v      Var   // what the slot becomes; 0: it stays
+	loaded bool
+	zeroes bool // a store of zeroes begins with the byte, or has ended
+	fixed  bool // the byte stays in memory
+	v      Var  // what the slot becomes; 0: it stays; None: nobody reads it
 	weight float32
 }
 
@@ -168,10 +172,22 @@ func (m *promotion) access(i *Ins, off int32, w float32) {
 		m.keep(off, int64(i.Width))
 		return
 	}
+	if i.zeroes() {
+		m.slots[at].zeroes = true
+		if end := at + int(i.Width); end < m.size {
+			m.slots[end].zeroes = true
+		}
+		return
+	}
 	m.begun[at/64] |= 1 << (at % 64)
-	m.slots[at].widths |= i.Width
-	m.slots[at].weight += w
+	s := &m.slots[at]
+	s.widths |= i.Width
+	s.weight += w
+	s.loaded = s.loaded || i.Op != Store
 }
+
+// zeroes reports whether the instruction stores zeroes.
+func (i *Ins) zeroes() bool { return i.Op == Store && i.C == None && i.Imm == 0 }
 
 // keep notes that some bytes stay in memory.
 func (m *promotion) keep(off int32, size int64) {
@@ -180,14 +196,19 @@ func (m *promotion) keep(off int32, size int64) {
 		m.lost = true
 		return
 	}
-	for k := range m.slots[at : at+int(size)] {
-		m.slots[at+k].fixed = true
-	}
-	m.stays(at)
+	m.fix(at, at+int(size))
 }
 
-// stays notes that a byte, and all above it, stay part of the frame.
-func (m *promotion) stays(at int) { m.kept = max(m.kept, m.size-at) }
+// fix notes that some bytes stay in memory.
+func (m *promotion) fix(at, end int) {
+	for k := at; k < end; k++ {
+		m.slots[k].fixed = true
+	}
+	m.reach(at)
+}
+
+// reach notes that a byte, and all above it, stay part of the frame.
+func (m *promotion) reach(at int) { m.kept = max(m.kept, m.size-at) }
 
 // choose makes variables of slots, and reports whether there are any.
 func (m *promotion) choose() bool {
@@ -199,18 +220,23 @@ func (m *promotion) choose() bool {
 			if at < end {
 				continue
 			}
-			good := false
-			if end, good = m.group(at); good {
+			var is groupKind
+			switch end, is = m.group(at); is {
+			case stays:
+				m.fix(at, end)
+			case unread:
+				for k := at; k < end; k++ {
+					m.slots[k].v = None
+				}
+			default:
 				found = append(found, at)
-			} else {
-				m.stays(at)
 			}
 		}
 	}
 	if n := int(MaxVars - m.f.Vars); len(found) > n {
 		slices.SortStableFunc(found, func(a, b int) int { return cmp.Compare(m.slots[b].weight, m.slots[a].weight) })
 		for _, at := range found[n:] {
-			m.stays(at)
+			m.fix(at, at+int(m.slots[at].widths))
 		}
 		found = found[:n]
 	}
@@ -220,38 +246,96 @@ func (m *promotion) choose() bool {
 	return len(found) > 0
 }
 
-// group gives the end of the slots that overlap from a byte on, and whether there is
-// just one, that can become a variable.
-func (m *promotion) group(at int) (end int, good bool) {
-	good, end = true, at+1
+// groupKind is what slots that overlap are.
+type groupKind uint8
+
+const (
+	single groupKind = iota // one that can become a variable
+	unread                  // nobody reads them
+	stays                   // they stay in memory
+)
+
+// group gives the end of the slots that overlap from a byte on, and what they are.
+func (m *promotion) group(at int) (end int, is groupKind) {
+	one, loaded, fixed := true, false, false
+	end = at + 1
 	for k := at; k < end; k++ {
 		s := &m.slots[k]
-		if widths := s.widths; widths != 0 {
-			good = good && k == at && widths&(widths-1) == 0
-			end = max(end, k+1<<(bits.Len8(widths)-1))
+		if s.widths != 0 {
+			one = one && k == at && s.widths&(s.widths-1) == 0
+			end = max(end, k+1<<(bits.Len8(s.widths)-1))
 		}
-		good = good && !s.fixed
+		one = one && (k == at || !s.zeroes)
+		loaded = loaded || s.loaded
+		fixed = fixed || s.fixed
 	}
-	return end, good
+	switch {
+	case fixed, loaded && !one:
+		return end, stays
+	case !loaded:
+		return end, unread
+	}
+	return end, single
 }
 
 // rewrite lets instructions use the variables.
 func (m *promotion) rewrite() {
 	for at := range m.f.Blocks {
 		b := &m.f.Blocks[at]
+		var out []Ins // what the block becomes if it becomes longer
 		for k := range b.Ins {
-			if i := &b.Ins[k]; i.A == Frame && i.Op >= Load && i.Op <= Store && i.B == None {
-				if v := m.slots[m.at(i.Off)].v; v != 0 {
-					i.promote(v)
+			i := &b.Ins[k]
+			if i.A != Frame || i.Op < Load || i.Op > Store || i.B != None {
+			} else if i.zeroes() {
+				m.zeroes(i)
+				if len(m.consts) > 0 && out == nil {
+					out = append(make([]Ins, 0, len(b.Ins)+len(m.consts)), b.Ins[:k]...)
 				}
+				out = append(out, m.consts...)
+			} else if v := m.slots[m.at(i.Off)].v; v != 0 {
+				i.promote(v)
 			}
+			if out != nil {
+				out = append(out, *i)
+			}
+		}
+		if out != nil {
+			b.Ins = out
 		}
 	}
 }
 
-// promote makes a move of a load or store of a slot that is now a variable. The variable
-// holds the slot's bytes, zero-extended.
+// zeroes stores zeroes into the variables that are there instead, and drops the store of
+// what nobody reads.
+func (m *promotion) zeroes(i *Ins) {
+	at := m.at(i.Off)
+	kept := false
+	m.consts = m.consts[:0]
+	for k := at; k < at+int(i.Width); k++ {
+		s := &m.slots[k]
+		kept = kept || s.fixed
+		if s.v != 0 && s.v != None {
+			m.consts = append(m.consts, Ins{Op: Const, Size: 8, Dst: s.v, A: None, B: None, C: None, At: i.At})
+		}
+	}
+	switch n := len(m.consts); {
+	case kept:
+		m.reach(at)
+	case n > 0:
+		*i = m.consts[n-1]
+		m.consts = m.consts[:n-1]
+	default:
+		*i = nothing(i.At)
+	}
+}
+
+// promote makes a move of a load or store of a slot that is now a variable, which holds
+// the slot's bytes, zero-extended. It drops a store of what nobody reads.
 func (i *Ins) promote(v Var) {
+	if v == None {
+		*i = nothing(i.At)
+		return
+	}
 	whole := i.Width == 8
 	i.Off, i.Size = 0, 8
 	switch {

@@ -61,17 +61,59 @@ func TestPromote(t *testing.T) {
 			r1 = r11
 			r2 = sext2 r12
 			r0 = r1 + r2`}, 0},
-		{rewriting{"but not what is accessed by parts", `
+		{rewriting{"zeroes in several", `
 			store8 [frame-8] = 0
+			store2 [frame-6] = 7
+			r0 = load4 [frame-4]
+			r1 = load2 [frame-6]
+			r0 = r0 + r1`, `
+			r11 = 0
+			r12 = 0
+			r11 = 7
+			r0 = r12
+			r1 = r11
+			r0 = r0 + r1`}, 0},
+		{rewriting{"of which some stay", `
+			store8 [frame-8] = 0
+			store8 [frame-16] = 0
+			r1 = &[frame-4]
+			r2 = 4
+			r0 = helper 2 2
+			r1 = load4 [frame-8]
+			r0 = r0 + r1`, `
+			r11 = 0
+			store8 [frame-8] = 0
+			nop
+			r1 = &[frame-4]
+			r2 = 4
+			r0 = helper 2 2
+			r1 = r11
+			r0 = r0 + r1`}, 8},
+		{rewriting{"what nobody reads", `
+			store8 [frame-8] = r1
+			store4 [frame-8] = 3
+			r0 = 0`, `
+			nop
+			nop
+			r0 = 0`}, 0},
+		{rewriting{"but not what is accessed by parts", `
+			store8 [frame-8] = 1
 			store4 [frame-16] = r1
 			r0 = load4 [frame-4]
 			r1 = load4 [frame-16]
 			r0 = r0 + r1`, `
-			store8 [frame-8] = 0
+			store8 [frame-8] = 1
 			r11 = zext4 r1
 			r0 = load4 [frame-4]
 			r1 = r11
 			r0 = r0 + r1`}, 8},
+		{rewriting{"nor what zeroes are stored in a part of", `
+			store8 [frame-8] = r1
+			store4 [frame-8] = 0
+			r0 = load8 [frame-8]`, `
+			store8 [frame-8] = r1
+			store4 [frame-8] = 0
+			r0 = load8 [frame-8]`}, 8},
 		{rewriting{"nor what a helper is given", `
 			store8 [frame-16] = r1
 			store8 [frame-8] = 1

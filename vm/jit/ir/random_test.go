@@ -38,7 +38,7 @@ func (r *random) function() {
 		}
 	}
 	for n := range slots {
-		r.emit(Ins{Op: Store, Size: 8, Width: 8, Dst: None, A: Frame, B: None, C: None, Off: int32(-8 * (n + 1)), Imm: r.Int64()})
+		r.emit(Ins{Op: Store, Size: 8, Width: 8, Dst: None, A: Frame, B: None, C: None, Off: int32(-8 * (n + 1)), Imm: r.Int64() * r.Int64N(2)})
 	}
 	r.statements(0)
 	for range r.IntN(r.vars) { // so that what was computed is seen
@@ -195,6 +195,9 @@ func (r *random) plain() {
 		i.Op, i.A, i.Dst, i.C, i.Off, i.Size = Store, Frame, None, r.pick(), slot, 8
 		if r.IntN(8) == 0 {
 			i.Width = 4
+		}
+		if r.IntN(6) == 0 {
+			i.C, i.Imm = None, 0
 		}
 	default:
 		r.indexed(slot)
