@@ -71,6 +71,29 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
+// BenchmarkDelete deletes a key and puts it back.
+func BenchmarkDelete(b *testing.B) {
+	for _, typ := range []ebpf.MapType{ebpf.Hash, ebpf.LRUHash, ebpf.LPMTrie} {
+		for _, n := range benchSizes {
+			b.Run(fmt.Sprintf("%s/%d", typ, n), func(b *testing.B) {
+				m, keys := filled(b, typ, n)
+				value := le64(1)
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					_ = m.Delete(keys[i]) // may have been evicted
+					if err := m.Update(0, keys[i], value, 0); err != nil {
+						b.Fatal(err)
+					}
+					if i++; i == len(keys) {
+						i = 0
+					}
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkEvict inserts a new key into a full LRU map each time.
 func BenchmarkEvict(b *testing.B) {
 	for _, n := range benchSizes {

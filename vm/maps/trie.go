@@ -234,7 +234,11 @@ func (t *trie) Delete(key []byte) error {
 		t.push(w.node)
 	}
 	t.hang(at, rest)
-	t.settle(key, change{above: at.node, top: rest, low: rest, entry: t.cover(at.node)})
+	c := change{above: at.node, top: rest, low: rest}
+	if t.headsFor(u32(key)) != len(t.heads)-1 { // a table has the entry, which is far up
+		c.entry = t.cover(at.node)
+	}
+	t.settle(key, c)
 	return nil
 }
 
