@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -67,6 +68,9 @@ func counting(section string, typ ebpf.ProgramType, attach ebpf.AttachType, atta
 func attached(t *testing.T, p *program.Program, at string) (hits func() uint64) {
 	t.Helper()
 	c, err := Load(p, &Options{})
+	if p.Spec.Programs["count"].Type == ebpf.Tracing && errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) {
+		t.Skipf("the running kernel takes no such programs (make vm runs kernels that do): %v", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +83,11 @@ func attached(t *testing.T, p *program.Program, at string) (hits func() uint64) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Attach([]hook.Attachment{{Program: "count", Point: point}}); err != nil {
+	_, err = c.Attach([]hook.Attachment{{Program: "count", Point: point}})
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		t.Skipf("the running kernel attaches nothing there (make vm runs kernels that do): %v", err)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return func() (n uint64) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/program"
 )
 
@@ -15,6 +16,9 @@ import (
 type Options struct {
 	Programs []string // those that are wanted, with what they refer to; none: all
 	Link     program.LinkOptions
+	// At are points at which programs will be attached, where these are others than
+	// their sections name: some programs are loaded for their target.
+	At []hook.Attachment
 	// Maps take the place of the object's maps of these names. They stay the
 	// caller's.
 	Maps map[string]*ebpf.Map
@@ -38,6 +42,16 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
+	for _, a := range opts.At {
+		if p := spec.Programs[a.Program]; p != nil {
+			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, a.Point.Target
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
+		if err := aims(spec.Programs[name]); err != nil {
+			return nil, fmt.Errorf("%s: program %s: %w", p.Name, name, err)
+		}
+	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		Programs:        ebpf.ProgramOptions{KernelTypes: opts.Link.KernelTypes},
 		MapReplacements: opts.Maps,
@@ -47,6 +61,22 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	}
 	return &Collection{Spec: spec, Collection: coll, name: p.Name}, nil
 }
+
+// aims looks for what a program is loaded for, if it is loaded for anything.
+func aims(p *ebpf.ProgramSpec) error {
+	if p.AttachTo == "" {
+		return nil
+	}
+	at, err := hook.Of(p)
+	if err != nil || at.Kind.Prog != p.Type {
+		return nil // the kernel says what it thinks of it
+	}
+	at.Target = p.AttachTo
+	return checkTarget(at)
+}
+
+// mapNames are the names of the object's maps.
+func (c *Collection) mapNames() []string { return slices.Collect(maps.Keys(c.Maps)) }
 
 // Close detaches what is attached, the last one first, and unloads everything that
 // is not pinned.

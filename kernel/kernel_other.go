@@ -1,0 +1,7 @@
+//go:build !linux
+
+package kernel
+
+import "github.com/skep-ebpf/skep/hook"
+
+func checkTarget(hook.Point) error { return nil }

@@ -1,0 +1,157 @@
+package kernel
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/suggest"
+)
+
+// tracefs is where the kernel lists what can be traced; "" where it is not mounted, or
+// not for this process to see.
+func tracefs() string {
+	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
+		if _, err := os.Stat(filepath.Join(dir, "events")); err == nil {
+			return dir
+		}
+	}
+	return ""
+}
+
+// checkTracepoint looks for a tracepoint of a category.
+func checkTracepoint(category, name string) error {
+	dir := tracefs()
+	if dir == "" {
+		return nil // the kernel says what it thinks of it
+	}
+	events := filepath.Join(dir, "events")
+	if _, err := os.Stat(filepath.Join(events, category, name, "id")); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(events, category)); err != nil {
+		return fmt.Errorf("the kernel has no tracepoints of category %s%s", category, suggest.Name(category, folders(events)))
+	}
+	return fmt.Errorf("the kernel has no tracepoint %s/%s%s", category, name, suggest.Name(name, folders(filepath.Join(events, category))))
+}
+
+// checkRawTracepoint looks for a tracepoint of any category.
+func checkRawTracepoint(name string) error {
+	dir := tracefs()
+	if dir == "" {
+		return nil
+	}
+	found, _ := filepath.Glob(filepath.Join(dir, "events", "*", "*"))
+	var names []string
+	for _, at := range found {
+		names = append(names, path.Base(at))
+	}
+	// System calls' events are made of two tracepoints that have no event.
+	names = append(names, "sys_enter", "sys_exit")
+	if slices.Contains(names, name) {
+		return nil
+	}
+	types, err := btf.LoadKernelSpec()
+	if err == nil && hasType[*btf.Typedef](types, "btf_trace_"+name) {
+		return nil // one without an event
+	}
+	return fmt.Errorf("the kernel has no tracepoint %s%s", name, suggest.Name(name, names))
+}
+
+// folders are the names of the folders in one.
+func folders(dir string) (names []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func hasType[T btf.Type](types *btf.Spec, name string) bool {
+	var t T
+	return types.TypeByName(name, &t) == nil
+}
+
+// functions are the kernel's functions that can be probed, where the kernel tells.
+func functions() ([]string, error) {
+	dir := tracefs()
+	if dir == "" {
+		return nil, errors.New("tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)")
+	}
+	f, err := os.Open(filepath.Join(dir, "available_filter_functions"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var names []string
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		name, _, _ := strings.Cut(lines.Text(), " ") // the module follows
+		names = append(names, name)
+	}
+	return names, lines.Err()
+}
+
+// symbols are the kernel's symbols that begin so, without that beginning.
+func symbols(prefix string) ([]string, error) {
+	f, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var names []string
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 3 {
+			continue
+		}
+		if name, ok := strings.CutPrefix(fields[2], prefix); ok {
+			names = append(names, name)
+		}
+	}
+	return names, lines.Err()
+}
+
+// checkFunction looks for a function of the kernel.
+func checkFunction(name string) error {
+	all, err := symbols("")
+	if err != nil || len(all) == 0 || slices.Contains(all, name) {
+		return nil
+	}
+	return fmt.Errorf("the kernel has no function %s%s", name, suggest.Name(name, all))
+}
+
+// matching are the functions that can be probed and whose names match a pattern.
+func matching(pattern string) ([]string, error) {
+	all, err := functions()
+	if err != nil {
+		return nil, fmt.Errorf("look for functions %s: %w", pattern, err)
+	}
+	var found []string
+	for _, name := range all {
+		if ok, err := path.Match(pattern, name); err != nil {
+			return nil, fmt.Errorf("pattern %s: %w", pattern, err)
+		} else if ok {
+			found = append(found, name)
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no function of the kernel that can be probed matches %s%s", pattern, suggest.Name(strings.Trim(pattern, "*"), all))
+	}
+	slices.Sort(found)
+	return slices.Compact(found), nil
+}

@@ -1,0 +1,114 @@
+package kernel
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/internal/suggest"
+)
+
+func init() {
+	families["tracepoint"] = planTracepoint
+	families["raw_tracepoint"] = planRawTracepoint
+	families["raw_tracepoint.w"] = planRawTracepoint
+	for _, kind := range []string{"tp_btf", "fentry", "fexit", "fmod_ret"} {
+		families[kind] = planTracing
+	}
+	families["lsm"] = planLSM
+	families["iter"] = planIter
+}
+
+// planTracepoint attaches to a tracepoint: CATEGORY/NAME.
+func planTracepoint(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
+	category, name, ok := strings.Cut(at.Target, "/")
+	if !ok {
+		return nil, fmt.Errorf("%s: want %s, such as %s", at, at.Kind.Wants, at.Kind.Example)
+	}
+	if err := checkTracepoint(category, name); err != nil {
+		return nil, err
+	}
+	return func() (io.Closer, error) { return link.Tracepoint(category, name, prog, nil) }, nil
+}
+
+func planRawTracepoint(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
+	if err := checkRawTracepoint(at.Target); err != nil {
+		return nil, err
+	}
+	return func() (io.Closer, error) {
+		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: at.Target, Program: prog})
+	}, nil
+}
+
+// planTracing attaches a program that was loaded for its target.
+func planTracing(_ *Collection, prog *ebpf.Program, _ hook.Point) (func() (io.Closer, error), error) {
+	return func() (io.Closer, error) { return link.AttachTracing(link.TracingOptions{Program: prog}) }, nil
+}
+
+func planLSM(_ *Collection, prog *ebpf.Program, _ hook.Point) (func() (io.Closer, error), error) {
+	return func() (io.Closer, error) { return link.AttachLSM(link.LSMOptions{Program: prog}) }, nil
+}
+
+// planIter makes an iterator, which runs when it is read. One over a map's elements
+// names the map: bpf_map_elem/NAME.
+func planIter(c *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
+	_, name, over := strings.Cut(at.Target, "/")
+	var m *ebpf.Map
+	if over {
+		if m = c.Maps[name]; m == nil {
+			return nil, fmt.Errorf("%s: the object has no map %s%s", at, name, suggest.Name(name, c.mapNames()))
+		}
+	}
+	return func() (io.Closer, error) { return link.AttachIter(link.IterOptions{Program: prog, Map: m}) }, nil
+}
+
+// Output runs an iterator and gives what it writes; an error where the link is none.
+func (l *Link) Output() (io.ReadCloser, error) {
+	it, ok := l.closer.(*link.Iter)
+	if !ok {
+		return nil, fmt.Errorf("%s is no iterator: only these have output", l.at)
+	}
+	return it.Open()
+}
+
+// targets are what programs of some kinds of hooks are loaded for: what the names of
+// the kernel's type and of its symbol begin with.
+var targets = map[string]struct {
+	what, prefix, symbol string
+	typedef              bool
+}{
+	"lsm":    {"security hook", "bpf_lsm_", "bpf_lsm_", false},
+	"iter":   {"iterator", "bpf_iter_", "bpf_iter_", false},
+	"tp_btf": {"tracepoint", "btf_trace_", "__traceiter_", true},
+	"fentry": {what: "function"}, "fexit": {what: "function"}, "fmod_ret": {what: "function"},
+}
+
+// checkTarget looks for what a program is loaded for, before the kernel refuses it in
+// other words.
+func checkTarget(at hook.Point) error {
+	t, loaded := targets[at.Kind.Name]
+	if !loaded || at.Target == "" {
+		return nil
+	}
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
+		return fmt.Errorf("%s: the running kernel does not tell its types (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), and such programs are loaded by them: %w", at, err)
+	}
+	name, _, _ := strings.Cut(at.Target, "/")
+	if t.typedef && hasType[*btf.Typedef](types, t.prefix+name) || !t.typedef && hasType[*btf.Func](types, t.prefix+name) {
+		return nil
+	}
+	if t.prefix == "" && checkFunction(name) == nil {
+		return nil // a module's, perhaps
+	}
+	known, err := symbols(t.symbol)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("the kernel has no %s %s%s", t.what, name, suggest.Name(name, known))
+}

@@ -1,0 +1,151 @@
+package kernel
+
+import (
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/program"
+)
+
+// ofThisProcess has the counting program of an object count this process's calls
+// alone.
+func ofThisProcess(p *program.Program) *program.Program {
+	count := p.Spec.Programs["count"]
+	count.Instructions = append(asm.Instructions{
+		asm.FnGetCurrentPidTgid.Call(),
+		asm.RSh.Imm(asm.R0, 32),
+		asm.JEq.Imm(asm.R0, int32(os.Getpid()), "mine"),
+		asm.Mov.Imm(asm.R0, 0),
+		asm.Return(),
+		asm.Mov.Imm(asm.R0, 0).WithSymbol("mine"),
+	}, count.Instructions...)
+	return p
+}
+
+// mountTracefs mounts tracefs for this goroutine alone, where it is not mounted.
+func mountTracefs(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/sys/kernel/tracing/events"); err == nil {
+		return
+	}
+	runtime.LockOSThread() // and never back: the thread ends with the goroutine, and what it mounted with it
+	err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err == nil {
+		err = unix.Mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, "")
+	}
+	if err != nil {
+		t.Skipf("no tracefs: %v", err)
+	}
+}
+
+// TestTracing attaches where a system call of this process comes by.
+func TestTracing(t *testing.T) {
+	testenv.Kernel(t)
+	for _, tc := range []struct {
+		at     string
+		typ    ebpf.ProgramType
+		attach ebpf.AttachType
+	}{
+		{"tracepoint/syscalls/sys_enter_getpgid", ebpf.TracePoint, 0},
+		{"raw_tp/sys_enter", ebpf.RawTracepoint, 0},
+		{"tp_btf/sys_enter", ebpf.Tracing, ebpf.AttachTraceRawTp},
+		{"fentry/__x64_sys_getpgid", ebpf.Tracing, ebpf.AttachTraceFEntry},
+		{"fexit/__x64_sys_getpgid", ebpf.Tracing, ebpf.AttachTraceFExit},
+	} {
+		t.Run(tc.at, func(t *testing.T) {
+			mountTracefs(t)
+			_, target, _ := strings.Cut(tc.at, "/")
+			p := ofThisProcess(counting(tc.at, tc.typ, tc.attach, target, 0))
+			if tc.typ != ebpf.Tracing {
+				p.Spec.Programs["count"].AttachTo = ""
+			}
+			hits := attached(t, p, tc.at)
+			before := hits()
+			_, _ = unix.Getpgid(0)
+			if hits() == before {
+				t.Error("the program did not run")
+			}
+		})
+	}
+}
+
+// TestIter reads what an iterator over all programs writes.
+func TestIter(t *testing.T) {
+	testenv.Kernel(t)
+	p := counting("iter/bpf_prog", ebpf.Tracing, ebpf.AttachTraceIter, "bpf_prog", 0)
+	c, err := Load(p, &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	at, err := hook.Of(p.Spec.Programs["count"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, err := c.Attach([]hook.Attachment{{Program: "count", Point: at}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := links[0].Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadAll(r); err != nil {
+		t.Fatal(err)
+	}
+	var n uint64
+	if err := c.Maps["hits"].Lookup(uint32(0), &n); err != nil || n == 0 {
+		t.Errorf("the iterator ran %d times, %v", n, err)
+	}
+}
+
+// What a program is loaded for or attached to, and is not there, is named, with what
+// is near.
+func TestUnknownTargets(t *testing.T) {
+	testenv.Kernel(t)
+	mountTracefs(t)
+	for _, tc := range []struct {
+		section string
+		typ     ebpf.ProgramType
+		attach  ebpf.AttachType
+		want    string
+	}{
+		{"tp_btf/sched_swich", ebpf.Tracing, ebpf.AttachTraceRawTp, "the kernel has no tracepoint sched_swich; did you mean sched_switch?"},
+		{"fentry/tcp_connet", ebpf.Tracing, ebpf.AttachTraceFEntry, "the kernel has no function tcp_connet; did you mean tcp_connect?"},
+		{"iter/taks", ebpf.Tracing, ebpf.AttachTraceIter, "the kernel has no iterator taks; did you mean task?"},
+		{"tracepoint/sched/sched_swich", ebpf.TracePoint, 0, "the kernel has no tracepoint sched/sched_swich; did you mean sched_switch?"},
+		{"tracepoint/schd/sched_switch", ebpf.TracePoint, 0, "the kernel has no tracepoints of category schd; did you mean sched?"},
+		{"raw_tp/sched_swich", ebpf.RawTracepoint, 0, "the kernel has no tracepoint sched_swich; did you mean sched_switch?"},
+	} {
+		_, target, _ := strings.Cut(tc.section, "/")
+		p := counting(tc.section, tc.typ, tc.attach, "", 0)
+		if tc.typ == ebpf.Tracing {
+			p.Spec.Programs["count"].AttachTo = target
+		}
+		c, err := Load(p, &Options{})
+		if err == nil {
+			var at hook.Point
+			if at, err = hook.Of(c.Spec.Programs["count"]); err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Attach([]hook.Attachment{{Program: "count", Point: at}})
+			c.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want an error with %q", tc.section, err, tc.want)
+		}
+	}
+}
