@@ -11,7 +11,7 @@ func (f *Func) Fold() {
 	d := folder{f: f, flow: f.flow(), coming: make([]facts, len(f.Blocks))}
 	d.now = make(facts, f.Vars)
 	d.now.forget(everything)
-	d.enter(0)
+	d.enter(0, true)
 	for _, at := range d.flow.order {
 		b := &f.Blocks[at]
 		if d.coming[at] == nil {
@@ -21,8 +21,10 @@ func (f *Func) Fold() {
 			b.Succ = [2]int32{-1, -1}
 			continue
 		}
-		d.now, d.coming[at] = d.coming[at], d.now
-		d.free.put(d.coming[at])
+		if d.now != nil {
+			d.free.put(d.now)
+		}
+		d.now = d.coming[at]
 		if again := d.flow.repeats[at]; again != 0 {
 			d.now.forget(again)
 		}
@@ -55,17 +57,20 @@ func (i *Ins) extends(next *Ins) {
 type folder struct {
 	f      *Func
 	flow   *flow
-	now    facts   // where it is
+	now    facts   // where it is; nil: a block has taken it over
 	coming []facts // by block: what is known when it is entered from the blocks so far; nil: it never is
 	free   pool
 }
 
-// enter brings what is known now to a block.
-func (d *folder) enter(to int32) {
-	if d.coming[to] == nil {
-		d.coming[to] = d.free.copyOf(d.now)
-	} else {
+// enter brings what is known now to a block, the last one that needs it or not.
+func (d *folder) enter(to int32, last bool) {
+	switch {
+	case d.coming[to] != nil:
 		d.coming[to].join(d.now)
+	case last:
+		d.coming[to], d.now = d.now, nil
+	default:
+		d.coming[to] = d.free.copyOf(d.now)
 	}
 }
 
@@ -79,11 +84,13 @@ func (d *folder) leave(at int32) {
 		switch {
 		case b.Succ[0] == b.Succ[1]:
 		case !sure:
+			was := d.now[i.A]
 			for side, to := range b.Succ {
 				if d.flow.place[to] > d.flow.place[at] {
-					was := d.now[i.A]
 					d.now[i.A].narrow(i, side == 0)
-					d.enter(to)
+					d.enter(to, side == 1)
+				}
+				if side == 0 {
 					d.now[i.A] = was
 				}
 			}
@@ -95,7 +102,7 @@ func (d *folder) leave(at int32) {
 		b.Succ[1] = -1
 	}
 	if i.Op == Jump && d.flow.place[b.Succ[0]] > d.flow.place[at] {
-		d.enter(b.Succ[0])
+		d.enter(b.Succ[0], true)
 	}
 }
 

@@ -5,6 +5,12 @@ package ir
 func (p *Program) Optimise(t *Target) {
 	p.Inline()
 	for _, f := range p.Funcs {
+		if f.usesFrame() { // mostly with addresses that are in the open in bytecode already
+			f.Liveness()
+			p.Promote(f)
+		} else {
+			f.Frame = 0
+		}
 		f.Fold()
 		f.Sweep()
 		if p.Promote(f) { // what was stored and loaded is copied now
@@ -15,4 +21,16 @@ func (p *Program) Optimise(t *Target) {
 		f.Combine(t)
 		f.Liveness()
 	}
+}
+
+// usesFrame reports whether the function accesses its frame or takes its address.
+func (f *Func) usesFrame() bool {
+	for at := range f.Blocks {
+		for k := range f.Blocks[at].Ins {
+			if f.Blocks[at].Ins[k].A == Frame {
+				return true
+			}
+		}
+	}
+	return false
 }
