@@ -29,6 +29,9 @@ type Access struct {
 	Shift uint8
 	Off   int32
 	Mask  uint64
+	// Limit, where it is not 0, is the least number whose store of four bytes into the
+	// Field does nothing.
+	Limit uint32
 }
 
 // Access says how the access of an instruction is done, in a program that has facts.
@@ -58,7 +61,7 @@ func fieldAccess(t *progtype.Type, ins isa.Instruction, reg int32) (Access, bool
 	}
 	size, off, write := isa.SizeOf(ins.Op), int(reg)+int(ins.Off), ins.Class() != isa.ClassLDX
 	f, err := t.Access(off, size, write)
-	if err != nil || write && (f.Limit != 0 || int(f.Width) > size) {
+	if err != nil || write && (f.Limit != 0 && size != 4 || int(f.Width) > size) {
 		return Access{}, false
 	}
 	at, mask := int32(f.At)-reg, ^uint64(0)
@@ -68,7 +71,11 @@ func fieldAccess(t *progtype.Type, ins isa.Instruction, reg int32) (Access, bool
 	if f.Kind == progtype.Scalar {
 		mask >>= 64 - size*8
 	}
-	return Access{Form: Field, Width: f.Width, Shift: uint8(f.Shift(off, size)), Off: at, Mask: mask}, true
+	a := Access{Form: Field, Width: f.Width, Shift: uint8(f.Shift(off, size)), Off: at, Mask: mask}
+	if write {
+		a.Limit = f.Limit
+	}
+	return a, true
 }
 
 // fieldCode is the code of the fast loop's op for an access of a field of width bytes.
@@ -96,13 +103,13 @@ func (c *compiler) convert() []op {
 		case c.second[i], ops[i].code == codeTrap:
 		case !c.in.Facts[i].Reached:
 			ops[i] = c.trap("the verifier found no way here")
+		case a.Form == Slow, a.Limit != 0:
+			ops[i].code = codeSlow
 		case a.Form == Field:
 			ops[i].code, ops[i].off = fieldCode(c.in.Insns[i], a.Width), a.Off
 			if c.in.Insns[i].Class() == isa.ClassLDX {
 				ops[i].shift, ops[i].imm = a.Shift, a.Mask
 			}
-		case a.Form == Slow:
-			ops[i].code = codeSlow
 		case ops[i].code == codeCallLocal:
 			ops[i].imm = c.in.Facts[i+1+int(c.in.Insns[i].Imm)].Uninit
 		case ops[i].code == codeCallHelper && c.in.Facts[i].Kernel != 0:

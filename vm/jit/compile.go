@@ -104,7 +104,7 @@ func (s *source) access(at int) ir.Access {
 	case interp.Slow:
 		return ir.Access{Slow: true}
 	case interp.Field:
-		return ir.Access{Width: a.Width, Shift: a.Shift, Off: a.Off, Mask: a.Mask}
+		return ir.Access{Width: a.Width, Shift: a.Shift, Off: a.Off, Mask: a.Mask, Limit: a.Limit}
 	}
 	return ir.Access{}
 }

@@ -40,6 +40,9 @@ type Access struct {
 	Width, Shift uint8
 	Off          int32
 	Mask         uint64
+	// Limit, where it is not 0, is the least number whose store of four bytes does
+	// nothing.
+	Limit uint32
 }
 
 // JumpTarget is where an indirect jump leads.
@@ -245,7 +248,7 @@ func (l *lifter) leaders(start, end int) (int, error) {
 			}
 			mark[to-start] = 1
 		}
-		if next := at + 1; next < end && endsBlock(ins) {
+		if next := at + 1; next < end && l.endsBlock(at, ins) {
 			mark[next-start] = 1
 		}
 		if ins.IsWide() {
@@ -298,8 +301,15 @@ func (l *lifter) takes(at int) bool  { return l.src.Facts == nil || l.src.Facts[
 func (l *lifter) passes(at int) bool { return l.src.Facts == nil || l.src.Facts[at].Passes }
 
 // endsBlock reports whether an instruction is the last one of its block.
-func endsBlock(ins isa.Instruction) bool {
-	return isJump(ins) || isGotox(ins) || ins.Op == isa.ClassJMP|isa.JmpEXIT || isPacketLoad(ins)
+func (l *lifter) endsBlock(at int, ins isa.Instruction) bool {
+	return isJump(ins) || isGotox(ins) || ins.Op == isa.ClassJMP|isa.JmpEXIT || isPacketLoad(ins) || l.limited(at, ins)
+}
+
+// limited reports whether an instruction is a store that does nothing with large
+// numbers.
+func (l *lifter) limited(at int, ins isa.Instruction) bool {
+	return (ins.Class() == isa.ClassST || ins.Class() == isa.ClassSTX) && l.src.Facts != nil &&
+		l.src.Facts[at].Memory == verifier.MemContext && l.src.Access(at).Limit != 0
 }
 
 func isGotox(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.SrcX|isa.JmpJA }
@@ -353,7 +363,7 @@ func (l *lifter) run(at, end int) int {
 			break
 		}
 		ins := l.src.Insns[at]
-		if endsBlock(ins) {
+		if l.endsBlock(at, ins) {
 			l.end(at, ins)
 			return at + 1
 		}
@@ -385,6 +395,8 @@ func (l *lifter) end(at int, ins isa.Instruction) {
 		l.packetLoad(at, ins, i)
 	case isGotox(ins):
 		l.gotox(ins, i, l.src.Targets(at))
+	case l.limited(at, ins):
+		l.limitedStore(at, ins, i)
 	case ins.Op == isa.ClassJMP|isa.JmpEXIT:
 		i.Op = Return
 		l.emit(i)
@@ -489,6 +501,27 @@ func (l *lifter) packetLoad(at int, ins isa.Instruction, i Ins) {
 		l.emit(i)
 		l.close()
 	}), l.block[at+1])
+}
+
+// limitedStore stores what is below the limit.
+func (l *lifter) limitedStore(at int, ins isa.Instruction, i Ins) {
+	next, limit := l.block[at+1], l.src.Access(at).Limit
+	if ins.Class() == isa.ClassST {
+		if uint32(ins.Imm) < limit {
+			l.access(at, ins, i)
+		}
+		l.emit(i)
+		l.close(next)
+		return
+	}
+	test := i
+	test.Op, test.Cond, test.Size, test.A, test.Imm, test.Flag = Branch, Uge, 4, l.operand(at, ins.Src), int64(limit), Cold
+	l.emit(test)
+	l.close(next, l.later(func() {
+		l.access(at, ins, i)
+		l.emit(i)
+		l.close(next)
+	}))
 }
 
 // later gives the number of a block that f will lift behind all others.
