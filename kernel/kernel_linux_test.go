@@ -145,7 +145,7 @@ func TestAttachRefused(t *testing.T) {
 		"xdp/lef":        "counting.o: program count: there is no interface lef here; did you mean left?",
 		"xdp/left@fast":  "there is no mode fast of XDP: there is generic, native and offload",
 		"xdp":            "xdp needs an interface: say it with --hook, such as --hook xdp/veth0",
-		"sk_msg/sockets": "sk_msg/sockets: ",
+		"sk_msg/sockets": "the object has no map sockets; there is hits",
 	} {
 		point, err := hook.Parse(at)
 		if err != nil {

@@ -1,0 +1,71 @@
+package kernel
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/internal/suggest"
+)
+
+func init() {
+	for _, k := range hook.Kinds() {
+		if strings.HasPrefix(k.Name, "cgroup") {
+			families[k.Name] = planCgroup
+		}
+	}
+	families["sockops"] = planCgroup
+}
+
+// planCgroup attaches to a cgroup of version 2, beside the programs that are there.
+func planCgroup(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
+	if err := checkCgroup(at.Target); err != nil {
+		return nil, err
+	}
+	return func() (io.Closer, error) {
+		return link.AttachCgroup(link.CgroupOptions{Path: at.Target, Attach: at.Kind.Attach, Program: prog})
+	}, nil
+}
+
+// checkCgroup looks for a cgroup's folder.
+func checkCgroup(dir string) error {
+	var st unix.Statfs_t
+	switch err := unix.Statfs(dir, &st); {
+	case err == nil && st.Type == unix.CGROUP2_SUPER_MAGIC:
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s is no cgroup of version 2: these are folders where cgroup2 is mounted, mostly /sys/fs/cgroup", dir)
+	default:
+		near := suggest.Name(filepath.Base(dir), folders(filepath.Dir(dir)))
+		return fmt.Errorf("cgroup: %w%s", &fs.PathError{Op: "stat", Path: dir, Err: err}, near)
+	}
+}
+
+func init() {
+	families["sk_lookup"], families["flow_dissector"] = planNetNS, planNetNS
+}
+
+// planNetNS attaches to a network namespace: this one, or the one of a file such as
+// /run/netns/NAME.
+func planNetNS(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
+	path := at.Target
+	if path == "" {
+		path = "/proc/thread-self/ns/net"
+	}
+	ns, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	return func() (io.Closer, error) {
+		defer ns.Close()
+		return link.AttachNetNs(int(ns.Fd()), prog)
+	}, nil
+}
