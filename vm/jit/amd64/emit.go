@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"sync"
 
 	"github.com/skep-ebpf/skep/vm/jit/ir"
 )
@@ -36,31 +37,20 @@ type Options struct {
 // Emit makes a program's code. The functions have to be coloured. The same program
 // and options give the same code.
 func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
-	total, most, blocks := 0, 0, 0 // instructions in the program, and in a function
-	for _, f := range p.Funcs {
-		n := 0
-		for i := range f.Blocks {
-			n += len(f.Blocks[i].Ins)
-		}
-		total, most, blocks = total+n, max(most, n), max(blocks, len(f.Blocks))
+	e := emitters.Get().(*emitter)
+	defer e.release()
+	e.opts, e.prog, e.pad = opts, p, padding{opts.Seed}
+	total, err := e.survey()
+	if err != nil {
+		return nil, err
 	}
-	e := &emitter{
-		asm: asm{code: make([]byte, 8*most+1024)},
-		Code: ir.Code{
-			Bytes:   make([]byte, 0, 8*total+1024),
-			Entries: make([]uint32, 0, len(p.Funcs)),
-			Stacks:  make([]uint32, 0, len(p.Funcs)),
-			Lines:   make([]ir.Line, 0, total),
-		},
-		opts:   opts,
-		prog:   p,
-		pad:    padding{opts.Seed},
-		starts: make([]start, 0, most+16),
-		points: make([]point, 0, 4*blocks+16),
-		labels: make([]int32, 0, 2*blocks+16),
+	e.Code = ir.Code{
+		Bytes:   make([]byte, 0, 8*total+512),
+		Entries: make([]uint32, 0, len(p.Funcs)),
+		Stacks:  make([]uint32, 0, len(p.Funcs)),
+		Lines:   make([]ir.Line, 0, total),
 	}
 	e.stubs()
-	e.findCalled()
 	for i := range p.Funcs {
 		if err := e.function(i); err != nil {
 			return nil, err
@@ -73,6 +63,16 @@ func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
 	return &code, nil
 }
 
+// emitters are those whose memory can be used again.
+var emitters = sync.Pool{New: func() any { return new(emitter) }}
+
+// release forgets the program, and keeps the memory.
+func (e *emitter) release() {
+	clear(e.colds)
+	e.prog, e.f, e.err, e.Code = nil, nil, nil, ir.Code{}
+	emitters.Put(e)
+}
+
 // emitter is the state of making one program.
 type emitter struct {
 	asm
@@ -81,26 +81,27 @@ type emitter struct {
 	pad  padding
 	err  error // the first one
 
-	ir.Code          // what is finished
-	outOfFuel int32  // offset of the stub for that
-	called    []bool // by function: whether others call it
+	ir.Code         // what is finished
+	outOfFuel int32 // offset of the stub for that
+	funcs     []surveyed
 
-	// What is known of the function in the making.
-	fn     int
-	f      *ir.Func
-	deep   uint32     // bytes of stack that the deepest function takes that it calls
-	regs   [64]ir.Reg // of the variables
-	frame  int32      // bytes from SP to Frame
-	slots  [16]int32  // where a register is saved, above SP
-	next   int32      // the block behind this one, or -1
-	points []point
-	labels []int32
-	starts []start
-	colds  []cold
-	lent   ir.RegSet // what temp took
-	flags  flags
+	// The function in the making.
+	fn    int
+	f     *ir.Func
+	deep  uint32    // bytes of stack that the deepest function takes that it calls
+	frame int32     // bytes from SP to Frame
+	slots [16]int32 // where a register is saved, above SP
 
-	aligned []bool // by block: whether it is
+	points  []point
+	labels  []int32
+	starts  []start
+	colds   []cold
+	aligned []bool // by block
+
+	// The instruction in the making.
+	next  int32     // the block behind its one, or -1
+	lent  ir.RegSet // what temp took
+	flags flags
 }
 
 // fail notes the first mistake in what is to be compiled.
@@ -184,7 +185,7 @@ func (e *emitter) ins(b *ir.Block, i *ir.Ins) {
 
 // reg is a variable's register.
 func (e *emitter) reg(i *ir.Ins, v ir.Var) ir.Reg {
-	r := e.regs[v&63]
+	r := e.f.Regs[v&63]
 	if v > ir.Scratch1 || r > r15 {
 		e.fail(i, "variable %d has no register", v)
 		return rax
@@ -223,7 +224,7 @@ func belowSP(r ir.Reg) address { return at(rsp, -8*int32(r+1)) }
 // ret returns from the function.
 func (e *emitter) ret() {
 	e.freeFrame()
-	if e.called[e.fn] {
+	if e.funcs[e.fn].called {
 		e.put(opRet, 1)
 	} else {
 		e.returnToStub()

@@ -166,7 +166,7 @@ func (e *emitter) save(i *ir.Ins) { e.each(opStore, i) }
 func (e *emitter) restore(i *ir.Ins) { e.each(opLoad, i) }
 
 func (e *emitter) each(o opcode, i *ir.Ins) {
-	for s := e.saved(i); s != 0; s &= s - 1 {
+	for s := e.saved(e.f, i); s != 0; s &= s - 1 {
 		r := ir.Reg(bits.TrailingZeros32(uint32(s)))
 		e.rm(o, 8, r, at(rsp, e.slots[r]))
 	}
@@ -175,10 +175,8 @@ func (e *emitter) each(o opcode, i *ir.Ins) {
 // call calls another function of the program.
 func (e *emitter) call(i *ir.Ins) {
 	e.save(i)
-	if e.err == nil {
-		e.point(pointCall, int32(e.Entries[i.Imm]), 0)
-		e.deep = max(e.deep, e.Stacks[i.Imm])
-	}
+	e.point(pointCall, int32(e.Entries[i.Imm]), 0)
+	e.deep = max(e.deep, e.Stacks[i.Imm])
 	e.restore(i)
 }
 

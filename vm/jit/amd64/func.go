@@ -15,19 +15,49 @@ func (e *emitter) begin(blocks int) {
 	e.labels = append(e.labels[:0], make([]int32, blocks)...)
 }
 
-// findCalled finds out which functions others call.
-func (e *emitter) findCalled() {
-	e.called = make([]bool, len(e.prog.Funcs))
-	for k := 1; k < len(e.prog.Funcs); k++ {
-		for at := range e.prog.Funcs[k].Blocks {
-			ins := e.prog.Funcs[k].Blocks[at].Ins
-			for i := range ins {
-				if to := ins[i].Imm; ins[i].Op == ir.Call && to >= 0 && to < int64(k) {
-					e.called[to] = true
+// surveyed is what is known of a function before any code is made.
+type surveyed struct {
+	saved  ir.RegSet // the registers that are ever saved
+	called bool      // by others
+}
+
+// survey looks at all instructions that leave a function, and counts all.
+func (e *emitter) survey() (total int, err error) {
+	funcs := e.prog.Funcs
+	e.funcs = append(e.funcs[:0], make([]surveyed, len(funcs))...)
+	for n, f := range funcs {
+		for at := range f.Blocks {
+			ins := f.Blocks[at].Ins
+			total += len(ins)
+			for k := range ins {
+				i := &ins[k]
+				if !i.Leaves() || i.Op == ir.Fuel {
+					continue
 				}
+				if i.Op == ir.Call {
+					if i.Imm < 0 || i.Imm >= int64(n) {
+						return 0, fmt.Errorf("compile function %s: instruction %d: calls function %d, which does not come before it", f.Name, i.At, i.Imm)
+					}
+					e.funcs[i.Imm].called = true
+				}
+				e.funcs[n].saved |= e.saved(f, i)
 			}
 		}
 	}
+	return total, nil
+}
+
+// saved are the registers that are saved around an instruction that leaves.
+func (e *emitter) saved(f *ir.Func, i *ir.Ins) (live ir.RegSet) {
+	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
+		live |= 1 << f.Regs[v] // none where the variable has no register
+	}
+	if i.Op == ir.Call {
+		if callee := e.prog.Funcs[i.Imm]; !callee.Leaves {
+			live &= callee.Clobbers
+		}
+	}
+	return live
 }
 
 // function makes the code of one function.
@@ -35,9 +65,6 @@ func (e *emitter) function(n int) error {
 	f := e.prog.Funcs[n]
 	e.begin(len(f.Blocks))
 	e.fn, e.f, e.deep = n, f, 0
-	e.regs = f.Regs
-	copy(e.regs[:], Target.Fixed[:])
-	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
 	e.layout()
 	if e.frame != 0 {
 		e.addImm(8, rsp, -e.frame)
@@ -89,42 +116,14 @@ func (e *emitter) findLoops() {
 	}
 }
 
-// layout finds out which registers are ever saved, and so how large the frame is.
+// layout finds out how large the frame is, and where in it registers are saved.
 func (e *emitter) layout() {
-	var saved ir.RegSet
-	for i := range e.f.Blocks {
-		ins := e.f.Blocks[i].Ins
-		for k := range ins {
-			if ins[k].Leaves() && ins[k].Op != ir.Fuel {
-				saved |= e.saved(&ins[k])
-			}
-		}
+	e.frame = 0
+	for s := e.funcs[e.fn].saved; s != 0; s &= s - 1 {
+		e.slots[bits.TrailingZeros32(uint32(s))] = e.frame
+		e.frame += 8
 	}
-	slot := int32(0)
-	for s := saved; s != 0; s &= s - 1 {
-		e.slots[bits.TrailingZeros32(uint32(s))] = slot
-		slot += 8
-	}
-	e.frame = slot + int32(e.f.Frame)
-}
-
-// saved are the registers that are saved around an instruction that leaves.
-func (e *emitter) saved(i *ir.Ins) ir.RegSet {
-	var live ir.RegSet
-	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
-		live |= 1 << e.regs[v] // none where the variable has no register
-	}
-	if i.Op != ir.Call {
-		return live
-	}
-	if i.Imm < 0 || i.Imm >= int64(e.fn) {
-		e.fail(i, "calls function %d, which does not come before it", i.Imm)
-		return 0
-	}
-	if callee := e.prog.Funcs[i.Imm]; !callee.Leaves {
-		live &= callee.Clobbers
-	}
-	return live
+	e.frame += int32(e.f.Frame)
 }
 
 // block makes the code of a block.
