@@ -14,9 +14,9 @@ var hasSocket = map[ebpf.ProgramType]bool{
 }
 
 // enterOwnSocket makes the context lead to a socket of the state's own where the
-// environment has none. It is what the context says of it.
+// environment has none for it. It is what the context says of it.
 func (t *Type) enterOwnSocket(s *exec.State, ctx []byte) error {
-	if s.Env.Sockets != nil || !hasSocket[t.Prog] {
+	if !hasSocket[t.Prog] || s.Env.Sockets != nil && s.Env.Sockets.Current() != nil {
 		return nil
 	}
 	k, err := s.OwnSocket()

@@ -6,8 +6,12 @@ import "github.com/skep-ebpf/skep/vm/exec"
 // the machine keeps so.
 func Seen(s *exec.State) []byte { return s.CtxBytes()[uapiOff:] }
 
-// EnterSocket makes the context lead to the socket that it belongs to.
+// EnterSocket makes the context lead to the socket that it belongs to. Without one, the
+// context of a type that always has one stays with what Setup gave it.
 func (t *Type) EnterSocket(s *exec.State, k *exec.Socket) {
+	if k == nil && hasSocket[t.Prog] {
+		return
+	}
 	addr := uint64(0)
 	if k != nil {
 		addr = k.SockAddr()
