@@ -8,12 +8,13 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/vm/internal/proof"
 	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 // FuzzCompile: whatever bytes a program is made of, it is refused, or it runs
-// checked to its end, a fault or its budget.
+// to its end, a fault or its budget: checked, and fast where the verifier takes it.
 func FuzzCompile(f *testing.F) {
 	for _, text := range []string{
 		"mov %r0, 1\nexit",
@@ -40,22 +41,33 @@ func FuzzCompile(f *testing.F) {
 			return
 		}
 		for _, typ := range types {
-			p, err := Compile(&Input{Name: "fuzz", Type: typ, Insns: insns, Maps: all})
+			in := &Input{Name: "fuzz", Type: typ, Insns: insns, Maps: all}
+			p, err := Compile(in)
 			if err != nil {
 				continue
 			}
-			s.SetPlainCtx(64)
-			if typ.Setup != nil {
-				if err := typ.Setup(s, &progtype.Input{Data: packet}); err != nil {
-					t.Fatal(err)
+			run := func(p *Program, mode Mode) {
+				s.SetPlainCtx(64)
+				if typ.Setup != nil {
+					if err := typ.Setup(s, &progtype.Input{Data: packet}); err != nil {
+						t.Fatal(err)
+					}
 				}
+				s.Budget = 10_000
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a spin lock taken twice
+				defer cancel()
+				s.Context = ctx
+				// The error is the machine's business: there must only be no panic.
+				_, _ = p.Run(s, mode)
 			}
-			s.Budget = 10_000
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a spin lock taken twice
-			s.Context = ctx
-			// The error is the machine's business: there must only be no panic.
-			_, _ = p.Run(s, Checked)
-			cancel()
+			run(p, Checked)
+			if in.Facts, err = proof.Of(typ, insns, all); err != nil {
+				continue
+			}
+			if p, err = Compile(in); err != nil {
+				t.Fatal(err)
+			}
+			run(p, Fast)
 		}
 	})
 }
