@@ -34,6 +34,7 @@ func (c *checker) memory(n uint8, size int, write, zeroOK bool) error {
 		return c.accessBTF(&memAccess{reg: r, n: n, size: size, write: write, value: -1})
 	case PtrToCtx:
 		if c.anyContextOffset() {
+			c.result.Context = max(c.result.Context, int(min(r.maxOffset(), maxSyscallCtx))+size)
 			return c.region(r, n, 0, size, maxSyscallCtx, zeroOK)
 		}
 	}

@@ -206,14 +206,11 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 // hasContext refuses a context that is memory and shorter than the program knows it, as
 // BPF_PROG_TEST_RUN does.
 func (p *Program) hasContext(s *exec.State) error {
-	shape := s.CtxShape()
-	switch shape.Form {
-	case exec.CtxMemory, exec.CtxReadOnly:
-		if shape.Size < p.obj.context {
-			return fmt.Errorf("%w: context has %d bytes, and the program accesses %d: %w", ErrInput, shape.Size, p.obj.context, errno.EINVAL)
-		}
+	given := s.CtxShape().Size
+	if t := p.obj.typ; len(t.Fields) > 0 || t.Typed || given >= p.obj.context {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: context has %d bytes, and the program accesses %d: %w", ErrInput, given, p.obj.context, errno.EINVAL)
 }
 
 // enterWorld tells a run what it may ask about itself, and forgets what the one

@@ -4,15 +4,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/internal/verifiersuite"
 	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/engine"
+	"github.com/skep-ebpf/skep/vm/exec"
 )
 
 // suitePassing is how many cases gave Linux's result when this was written.
@@ -39,7 +43,7 @@ func TestVerifierSuite(t *testing.T) {
 	var passed, failed int
 	refused := map[string]int{}
 	for _, c := range suiteCases(t) {
-		got, err := runSuiteCase(c)
+		got, err := runSuiteCase(c, nil)
 		switch {
 		case err == nil && (int32(got) == *c.Retval || *c.Retval == suitePointer):
 			passed++
@@ -64,6 +68,47 @@ func TestVerifierSuite(t *testing.T) {
 	}
 }
 
+// enginesDiffer are the programs that the engines need not run alike, and why.
+var enginesDiffer = map[string]string{
+	"must_write_not_same_type":               "the result is an address",
+	"state_equality_check_way_1":             "the result is an address",
+	"state_equality_check_way_2":             "the result is an address",
+	"dynptr_overwrite_ref_clone_slice_valid": "checked mode knows a dynptr by its place, and not its clones",
+	"dynptr_overwrite_ref_with_clone":        "checked mode knows a dynptr by its place, and not its clones",
+}
+
+// TestVerifierSuiteEngines runs all programs of the suite that are accepted in each
+// engine: what they return, and whether they come to their end, must be the same.
+func TestVerifierSuiteEngines(t *testing.T) {
+	compared, refused := 0, 0
+	for _, c := range verifiersuite.Read(t, "7.2").Cases {
+		if c.Verdict != "accept" || enginesDiffer[c.Func] != "" {
+			continue
+		}
+		type outcome struct {
+			ret  uint32
+			ends bool
+		}
+		var referee outcome
+		for i, mode := range engine.Modes() {
+			env := &exec.Env{Rand: rand.New(rand.NewPCG(1, 2)).Uint32, Now: func() time.Duration { return 1 }}
+			ret, err := runSuiteCase(c, &vm.ProgramOptions{Mode: mode, Env: env, Budget: 1 << 21})
+			if err != nil && (isRefusal(err) || errors.Is(err, vm.ErrInput)) {
+				refused++
+				break
+			}
+			switch got := (outcome{ret, err == nil}); {
+			case i == 0:
+				referee = got
+				compared++
+			case got != referee:
+				t.Errorf("%s/%s: checked %+v, %s %+v, error %v", c.File, c.Func, referee, mode, got, err)
+			}
+		}
+	}
+	t.Logf("%d programs compared, %d refused", compared, refused)
+}
+
 // suiteCases are those cases that are accepted and say what they return.
 func suiteCases(t *testing.T) (cases []*verifiersuite.Case) {
 	t.Helper()
@@ -77,7 +122,10 @@ func suiteCases(t *testing.T) (cases []*verifiersuite.Case) {
 
 // runSuiteCase loads one program with its object's maps, and runs it as Linux's
 // runner does.
-func runSuiteCase(c *verifiersuite.Case) (uint32, error) {
+func runSuiteCase(c *verifiersuite.Case, opts *vm.ProgramOptions) (uint32, error) {
+	if opts == nil {
+		opts = new(vm.ProgramOptions)
+	}
 	p, err := c.Program()
 	if err != nil {
 		return 0, err
@@ -96,7 +144,7 @@ func runSuiteCase(c *verifiersuite.Case) (uint32, error) {
 		}
 	}
 	spec.Programs = keep
-	coll, err := vm.NewCollection(spec)
+	coll, err := vm.NewCollectionWithOptions(spec, vm.CollectionOptions{Programs: *opts})
 	if err != nil {
 		return 0, err
 	}
@@ -108,11 +156,11 @@ func runSuiteCase(c *verifiersuite.Case) (uint32, error) {
 			}
 		}
 	}
-	opts := &ebpf.RunOptions{Data: make([]byte, 256)}
-	if prog.Type == ebpf.Syscall || prog.Type == ebpf.Tracing {
-		opts.Data = nil
+	var in ebpf.RunOptions
+	if coll.Programs[c.Func].Describe().TakesData() {
+		in.Data = make([]byte, 256)
 	}
-	return coll.Programs[c.Func].Run(opts)
+	return coll.Programs[c.Func].Run(&in)
 }
 
 // suiteValue is what Linux's runner puts into the maps that tests read: 48 bytes,

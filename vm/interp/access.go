@@ -5,6 +5,7 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/object"
@@ -52,10 +53,26 @@ func (m *machine) admit(o *op, from exec.Prov, a, n uintptr, kind access) bool {
 		reason = fmt.Sprintf("may be used for an atomic access of %d bytes only where its address is a multiple of that; this is 0x%x", n, a)
 	}
 	if reason != "" {
+		if m.mayMiss(o) {
+			m.slow(o)
+			if r, ok := m.insn(o).Writes(); ok {
+				m.prov[r] = m.state.Env.Objects.Prov(m.reg[r])
+			}
+			return false
+		}
 		m.fail(o, fmt.Sprintf("R%d %s", reg, reason))
 		return false
 	}
 	return true
+}
+
+// mayMiss reports whether the verifier lets an access be one of memory that is not there.
+func (m *machine) mayMiss(o *op) bool {
+	if !m.prog.Verified() {
+		return false
+	}
+	memory := m.prog.in.Facts[m.index(o)].Memory
+	return memory == verifier.MemKernel || memory == verifier.MemMixed
 }
 
 // insn is the instruction that an op stands for.

@@ -176,7 +176,7 @@ func TestFaults(t *testing.T) {
 				in.Type = progType(t, tt.typ)
 				packetType(t, s)
 			}
-			_, err := compile(t, in).Run(s, Checked)
+			_, err := compileAsIs(t, in).Run(s, Checked)
 			var fault *Fault
 			if !errors.As(err, &fault) {
 				t.Fatalf("error %v, want a fault", err)

@@ -180,8 +180,12 @@ func (m *machine) call(o *op) {
 // enter takes the next frame for the call o; the function will return to m.pc.
 func (m *machine) enter(o *op) bool {
 	base := m.frames[m.depth].base
-	if m.depth-base == isa.MaxFrames-1 {
-		m.fail(o, fmt.Sprintf("calls are %d deep, and a call needs one frame more: there are %d", m.depth-base, isa.MaxFrames))
+	most := exec.MaxDepth - base // the verifier knows that these are enough, or nearly always so
+	if !m.prog.Verified() {
+		most = isa.MaxFrames
+	}
+	if m.depth-base == most-1 {
+		m.fail(o, fmt.Sprintf("calls are %d deep, and a call needs one frame more: there are %d", m.depth-base, most))
 		return false
 	}
 	m.depth++
