@@ -183,10 +183,7 @@ func (c *combiner) direct(k int32) {
 	if i.Size != 8 || !c.single(w) || !c.at(w).Pure() || c.read[i.Dst] > w {
 		return
 	}
-	at := c.wrote[i.Dst]
-	for c.nodes[at].gone {
-		at = c.nodes[at].before
-	}
+	at := c.writer(i.Dst)
 	if at >= w {
 		return
 	}
@@ -217,9 +214,18 @@ func (c *combiner) note(k int32) {
 	}
 	c.read[i.A&63], c.read[i.B&63], c.read[i.C&63] = k, k, k
 	if i.Dst != None {
-		n.before = c.wrote[i.Dst]
+		n.before = c.writer(i.Dst)
 		c.wrote[i.Dst] = k
 	}
+}
+
+// writer is what wrote a variable last, of what has not gone.
+func (c *combiner) writer(v Var) int32 {
+	at := c.wrote[v]
+	for c.nodes[at].gone {
+		at = c.nodes[at].before
+	}
+	return at
 }
 
 // held reports whether variable v, once some instructions are gone, holds

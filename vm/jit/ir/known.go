@@ -70,12 +70,14 @@ func (s facts) handOver(v Var) (heir Var, off int64) {
 	users := s[v].users
 	s[v].users = 0
 	heir = None
-	for rest := users; rest != 0 && heir == None; {
-		var u Var
-		u, rest = rest.Next()
-		if s[u].base == v && !s[u].low {
-			heir, off = u, s[u].off
-			s[u].lose()
+	for _, rest := range [2]Set{users &^ Clobbered, users & Clobbered} { // rather one that calls keep
+		for rest != 0 && heir == None {
+			var u Var
+			u, rest = rest.Next()
+			if s[u].base == v && !s[u].low {
+				heir, off = u, s[u].off
+				s[u].lose()
+			}
 		}
 	}
 	for rest := users; rest != 0; {

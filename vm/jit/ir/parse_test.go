@@ -167,6 +167,7 @@ func TestText(t *testing.T) {
 	r3 = zext2 r4
 	w3 = sext1 w4
 	r3 = bswap8 r4
+	r3 = context
 	r3 = &[frame+r4<<3-16]
 	r3 = &[r4+r5]
 	r3 = load4 [frame-8]

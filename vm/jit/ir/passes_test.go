@@ -1,6 +1,7 @@
 package ir
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -115,3 +116,17 @@ func TestRandomPasses(t *testing.T) {
 
 // combine combines for a machine that can do what there is.
 func combine(f *Func) { f.Combine(&Target{FullAddress: true}) }
+
+// TestLinear would take long if a pass looked at what is before each instruction.
+func TestLinear(t *testing.T) {
+	for name, step := range map[string]string{
+		"sums": "r1 = r1 + 1\nr1 = r1 + r2\n", "copies": "r3 = r1\nr1 = r3\n", "shifts": "r1 = r1 << 1\nr1 = r1 + r2\n",
+		"bytes": "r3 = load1 [r1+0]\nr3 = r3 << 8\nr4 = r4 | r3\n", "divisions": "r1 = r1 / 7\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := parse(t, "b0:\n"+strings.Repeat(step, 30_000)+"r0 = r1 + r4\nreturn")
+			(&Program{Funcs: []*Func{f}}).Optimise(&Target{FullAddress: true})
+			verify(t, f)
+		})
+	}
+}
