@@ -33,7 +33,11 @@ const (
 // lookups is a program that looks 1,000 keys of each kind up, and gives a set of what
 // was wrong: 1 for a key that is always there and was not found, 2 for one that was found
 // and never was there, 4 for a value that is none of the map's.
-func lookups(staysFound bool) *ebpf.ProgramSpec {
+func lookups(typ ebpf.MapType) *ebpf.ProgramSpec {
+	keyAt := int32(-4)
+	if typ == ebpf.LPMTrie {
+		keyAt = -8
+	}
 	lookup := func(kind string, first, n int32) asm.Instructions {
 		return asm.Instructions{
 			asm.Mul.Imm32(asm.R8, 1664525),
@@ -42,10 +46,11 @@ func lookups(staysFound bool) *ebpf.ProgramSpec {
 			asm.RSh.Imm(asm.R1, 8),
 			asm.Mod.Imm(asm.R1, n),
 			asm.Add.Imm(asm.R1, first),
-			asm.StoreMem(asm.RFP, -8, asm.R1, asm.Word),
+			asm.StoreImm(asm.RFP, -8, 32, asm.Word),
+			asm.StoreMem(asm.RFP, -4, asm.R1, asm.Word),
 			asm.LoadMapPtr(asm.R1, 0).WithReference("map"),
 			asm.Mov.Reg(asm.R2, asm.RFP),
-			asm.Add.Imm(asm.R2, -8),
+			asm.Add.Imm(asm.R2, keyAt),
 			asm.FnMapLookupElem.Call(),
 			asm.JEq.Imm(asm.R0, 0, kind+"missing"),
 		}
@@ -59,9 +64,9 @@ func lookups(staysFound bool) *ebpf.ProgramSpec {
 			asm.Or.Imm(asm.R6, whenMissing).WithSymbol(kind + "missing"),
 		}
 	}
-	missing := int32(0)
-	if staysFound {
-		missing = 1
+	missing := int32(1)
+	if typ == ebpf.LRUHash { // they may go
+		missing = 0
 	}
 	insns := asm.Instructions{
 		asm.Mov.Imm(asm.R6, 0),
@@ -86,7 +91,7 @@ func lookups(staysFound bool) *ebpf.ProgramSpec {
 
 // TestLookupsWhileWritten looks keys up on all CPUs while user space changes the map.
 func TestLookupsWhileWritten(t *testing.T) {
-	for _, typ := range []ebpf.MapType{ebpf.Hash, ebpf.LRUHash} {
+	for _, typ := range []ebpf.MapType{ebpf.Hash, ebpf.LRUHash, ebpf.LPMTrie} {
 		for _, mode := range engine.Modes() {
 			t.Run(fmt.Sprintf("%s/%s", typ, mode), func(t *testing.T) { lookupsWhileWritten(t, typ, mode) })
 		}
@@ -94,17 +99,25 @@ func TestLookupsWhileWritten(t *testing.T) {
 }
 
 func lookupsWhileWritten(t *testing.T, typ ebpf.MapType, mode engine.Mode) {
+	spec := &ebpf.MapSpec{Name: "map", Type: typ, KeySize: 4, ValueSize: 8, MaxEntries: staying + moving}
+	if typ == ebpf.LPMTrie {
+		spec.KeySize, spec.Flags = 8, 1 // BPF_F_NO_PREALLOC
+	}
 	coll, err := vm.NewCollectionWithOptions(&ebpf.CollectionSpec{
-		Maps:     map[string]*ebpf.MapSpec{"map": {Name: "map", Type: typ, KeySize: 4, ValueSize: 8, MaxEntries: staying + moving}},
-		Programs: map[string]*ebpf.ProgramSpec{"lookups": lookups(typ == ebpf.Hash)},
+		Maps:     map[string]*ebpf.MapSpec{"map": spec},
+		Programs: map[string]*ebpf.ProgramSpec{"lookups": lookups(typ)},
 	}, vm.CollectionOptions{Programs: vm.ProgramOptions{Mode: mode}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer coll.Close()
 	m := coll.Maps["map"]
+	keyOf := func(n uint32) []byte {
+		key := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, 32), n)
+		return key[8-spec.KeySize:]
+	}
 	put := func(key uint32) {
-		if err := m.Put(key, uint64(mark)<<32|uint64(key)); err != nil {
+		if err := m.Put(keyOf(key), uint64(mark)<<32|uint64(key)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -119,7 +132,7 @@ func lookupsWhileWritten(t *testing.T, typ ebpf.MapType, mode engine.Mode) {
 				put(rand.Uint32N(staying))
 				key := staying + rand.Uint32N(moving)
 				put(key)
-				_ = m.Delete(key) // by another writer, or evicted
+				_ = m.Delete(keyOf(key)) // by another writer, or evicted
 			}
 		})
 		wg.Go(func() {
@@ -212,7 +225,7 @@ func recordsFromAllCPUs(t *testing.T, mode engine.Mode) {
 		})
 	}
 	reader.SetDeadline(end.Add(300 * time.Millisecond)) // for the last ones
-	got := map[uint64]uint64{} // by CPU, the last number
+	got := map[uint64]uint64{}                          // by CPU, the last number
 	for {
 		rec, err := reader.Read()
 		if err != nil {

@@ -1,5 +1,7 @@
 package maps
 
+import "unsafe"
+
 // Layout is what native code may rely on to find a map's values without Go: the
 // value of number i that a CPU sees lies at
 //
@@ -11,10 +13,30 @@ type Layout struct {
 	Values, Stride, Row uintptr
 	// Handles says that a lookup gives what the value is, a map's handle.
 	Handles bool
-	// N is how many numbers an array has, which are its keys, from 0. 0: Hash has
-	// the numbers.
+	// N is how many numbers an array has, which are its keys, from 0. 0: Hash or Trie
+	// has the numbers.
 	N    uint32
 	Hash HashLayout
+	Trie *TrieLayout
+}
+
+// TrieLayout is how to find the number of a key's longest prefix in a trie as trie.go
+// describes it.
+type TrieLayout struct {
+	// Control is the address of the trie's lock; the root's number is behind that.
+	Control uintptr
+	KeySize int
+	// Elems and ElemStride say where nodes are: number i at Elems + i*ElemStride.
+	Elems, ElemStride uintptr
+	// Heads are the tables, narrower ones first: their first bits and their address.
+	Heads []TrieHead
+}
+
+// TrieHead is a table of a trie, as trieheads.go describes it: for each value of the
+// first Bits bits 8 bytes, whose lower half is a node and whose upper half an entry.
+type TrieHead struct {
+	Bits uint32
+	Base uintptr
 }
 
 // HashLayout is how to find a key's number in a hash table as table.go describes
@@ -48,8 +70,18 @@ func Native(m Map) (Layout, bool) {
 		l := m.native()
 		l.Handles = true
 		return l, true
+	case *trie:
+		return m.native(), true
 	}
 	return Layout{}, false
+}
+
+func (t *trie) native() Layout {
+	l := &TrieLayout{Control: t.mem.Addr(), KeySize: t.size + 4, Elems: t.elems, ElemStride: t.stride}
+	for _, h := range t.heads {
+		l.Heads = append(l.Heads, TrieHead{h.bits, h.base})
+	}
+	return Layout{Values: t.elems + t.value, Stride: t.stride, Trie: l}
 }
 
 func (t *table) native() Layout {
@@ -70,6 +102,15 @@ const (
 	// it is, and after it was used.
 	ElemLinked = linked
 	ElemUsed   = linked | referenced
+)
+
+// Of a trie's control and nodes, in bytes. A node begins with its children.
+const (
+	TrieRoot   = unsafe.Offsetof(trieControl{}.root)
+	NodeKind   = offKind
+	NodePrefix = offPrefix // the data is behind it
+	// NodeEntry is the kind of a node that a key ends at.
+	NodeEntry = entry
 )
 
 // Factors of the hash function; hashfn.go has it.

@@ -19,22 +19,27 @@ import (
 //	data               the key's, rounded up with prefixlen to 8 bytes
 //	value              rounded up to 8 bytes
 //
-// In front of the nodes are tables by the first bits of data, from which lookups
-// begin; trieheads.go has them.
+// In front of the nodes are the control, and tables by the first bits of data, from
+// which lookups begin; trieheads.go has them.
 //
 // Writers exclude each other. A lookup takes no lock, and believes what it saw if no
 // writer was there meanwhile.
 type trie struct {
 	common
 	freeList
+	*trieControl
 	size  int    // bytes of data
 	max   uint32 // bits of data
 	value uintptr
 	heads []heads // narrower ones first
-	root  atomic.Uint32
-	lock  seqLock
 
 	entries uint32 // protected by lock
+}
+
+// trieControl is the beginning of a trie's memory.
+type trieControl struct {
+	lock seqLock
+	root atomic.Uint32
 }
 
 const (
@@ -55,13 +60,14 @@ func newTrie(info Info) (Map, error) {
 	n := min(2*uint64(info.MaxEntries), math.MaxUint32)
 	t.n = uint32(n)
 	t.init(info, t)
-	size := t.layHeads()
+	size := cacheLine + t.layHeads()
 	if err := t.reserve(size + n*uint64(t.stride)); err != nil {
 		return nil, err
 	}
 	t.mem.Dense()
+	t.trieControl = (*trieControl)(mem.At(t.mem.Addr()))
 	for i := range t.heads {
-		t.heads[i].base += t.mem.Addr()
+		t.heads[i].base += t.mem.Addr() + cacheLine
 	}
 	first := t.mem.Addr() + uintptr(size) // node 1
 	t.elems = first - t.stride

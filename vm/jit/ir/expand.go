@@ -154,8 +154,8 @@ func (e *expander) expansion(s site) func(*expander, site) {
 			return nil
 		case layout.N != 0:
 			return e.arrayExpansion(h.ID, m.Info())
-		case h.ID == mapLookup && layout.Hash.KeySize <= maxNativeKey && e.kept != nil:
-			return (*expander).hashLookup
+		case h.ID == mapLookup && e.kept != nil && hasRoutine(&layout):
+			return (*expander).routineLookup
 		}
 	}
 	return nil
@@ -379,9 +379,17 @@ func (e *expander) arrayUpdate(s site) {
 	e.run(s.rest, s.succ)
 }
 
-// hashLookup is bpf_map_lookup_elem of a hash map: a call of the map's routine, and
-// of the helper if that does not know.
-func (e *expander) hashLookup(s site) {
+// hasRoutine reports whether keys are looked up in a map by a routine of its own.
+func hasRoutine(l *maps.Layout) bool {
+	if l.Trie != nil {
+		return prefixWords(l) > 0
+	}
+	return l.Hash.KeySize <= maxNativeKey
+}
+
+// routineLookup is bpf_map_lookup_elem of such a map: a call of the routine, and of the
+// helper if that does not know.
+func (e *expander) routineLookup(s site) {
 	ask, next := e.block(), e.block()
 	e.mov(e.kept[0], 2)
 	e.add(Ins{Op: Call, Dst: 0, A: None, B: None, C: None, N: 2, Imm: e.lookup(s.call.Off - 1)})
@@ -401,7 +409,11 @@ func (e *expander) lookup(m int32) int64 {
 	if e.lookups[m] == 0 {
 		e.lookups[m] = ^int64(len(e.routines))
 		layout, _ := maps.Native(e.calls.Maps[m])
-		e.routines = append(e.routines, newLookup(e.calls.Maps[m], layout))
+		write := newLookup
+		if layout.Trie != nil {
+			write = newPrefixLookup
+		}
+		e.routines = append(e.routines, write(e.calls.Maps[m], layout))
 	}
 	return e.lookups[m]
 }

@@ -252,6 +252,48 @@ func TestHashLookupTouches(t *testing.T) {
 	}
 }
 
+// TestPrefixLookup looks addresses up in tries with one to three tables, whose prefixes
+// cover one another.
+func TestPrefixLookup(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for _, size := range []uint32{4, 8, 16} {
+		for _, n := range []uint32{100, 1 << 13, 1 << 19} {
+			spec := ebpf.MapSpec{Type: ebpf.LPMTrie, KeySize: 4 + size, ValueSize: 8, MaxEntries: n, Flags: maps.FlagNoPrealloc}
+			b := newBench(t, mapLookup, spec, 0)
+			setKey := func() {
+				binary.NativeEndian.PutUint32(b.key, uint32(rng.IntN(int(8*size)+1)))
+				for i := range b.key[4:] {
+					b.key[4+i] = 0xa5
+				}
+				for range rng.IntN(4) {
+					bit := rng.IntN(int(8 * size))
+					b.key[4+bit/8] ^= 1 << (bit % 8)
+				}
+			}
+			hits := 0
+			for i := range 1500 {
+				setKey()
+				if i%5 == 0 && b.m.Update(0, b.key, b.value, 0) != nil {
+					b.m.NextKey(nil, b.key)
+					b.m.Delete(b.key)
+				}
+				setKey()
+				got, want := b.native(b.args()...), b.direct(b.args()...)
+				if got != want {
+					t.Fatalf("%d bytes, %d entries: key %x: 0x%x, the helper gives 0x%x", size, n, b.key, got, want)
+				}
+				if got != 0 {
+					hits++
+				}
+			}
+			binary.NativeEndian.PutUint32(b.key, 8*size+1)
+			if got := b.native(b.args()...); got != 0 || hits < 100 || b.left != 0 {
+				t.Errorf("%d bytes, %d entries: too long a prefix gives 0x%x; %d hits; went to Go %d times", size, n, got, hits, b.left)
+			}
+		}
+	}
+}
+
 // TestHashLookupWithWriter has a writer in every bucket: each lookup is for Go.
 func TestHashLookupWithWriter(t *testing.T) {
 	b := newBench(t, mapLookup, ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 8}, 0)
