@@ -2,9 +2,11 @@ package verifier
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/program"
@@ -150,5 +152,70 @@ func TestFactUninit(t *testing.T) {
 		if got := result.Facts[insn].Uninit; got != want {
 			t.Errorf("of the function at instruction %d words %#x may be read, not %#x", insn, got, want)
 		}
+	}
+}
+
+// TestFactMemory: what is said of an access holds whichever call leads to it, and in
+// functions that are verified by their types or called back.
+func TestFactMemory(t *testing.T) {
+	var (
+		number = &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
+		mov    = func(dst, src uint8) isa.Instruction {
+			return isa.Instruction{Op: isa.ClassALU64 | isa.AluMOV | isa.SrcX, Dst: dst, Src: src}
+		}
+		set = func(dst uint8, imm int32) isa.Instruction {
+			return isa.Instruction{Op: isa.ClassALU64 | isa.AluMOV, Dst: dst, Imm: imm}
+		}
+		add = func(dst uint8, imm int32) isa.Instruction {
+			return isa.Instruction{Op: isa.ClassALU64 | isa.AluADD, Dst: dst, Imm: imm}
+		}
+		load = func(dst, src uint8, off int16) isa.Instruction {
+			return isa.Instruction{Op: isa.ClassLDX | isa.ModeMEM | isa.SizeW, Dst: dst, Src: src, Off: off}
+		}
+		call = func(imm int32) isa.Instruction {
+			return isa.Instruction{Op: isa.ClassJMP | isa.JmpCALL, Src: isa.CallLocal, Imm: imm}
+		}
+		helper  = func(id int32) isa.Instruction { return isa.Instruction{Op: isa.ClassJMP | isa.JmpCALL, Imm: id} }
+		exit    = isa.Instruction{Op: isa.ClassJMP | isa.JmpEXIT}
+		onStack = []isa.Instruction{{Op: isa.ClassST | isa.ModeMEM | isa.SizeDW, Dst: isa.R10, Off: -8}, mov(isa.R1, isa.R10), add(isa.R1, -8)}
+		value   = []isa.Instruction{{Op: isa.OpLDDW, Dst: isa.R1, Src: isa.PseudoMapValue}, {}}
+	)
+	for _, tt := range []struct {
+		name   string
+		insns  []isa.Instruction
+		second int // where the second function begins, whose first load is looked at
+		tag    string
+		global bool
+		want   Fact
+	}{
+		{"through the stack or a map's value", slices.Concat(onStack, []isa.Instruction{call(4)}, value, []isa.Instruction{call(1), exit, load(isa.R0, isa.R1, 0), exit}),
+			8, "", false, Fact{Memory: MemPlain}},
+		{"the context", []isa.Instruction{call(1), exit, load(isa.R0, isa.R1, 8), exit},
+			2, "", false, Fact{Memory: MemContext, Access: PtrToCtx}},
+		{"a global function's memory", slices.Concat(onStack, []isa.Instruction{call(1), exit, load(isa.R0, isa.R1, 0), exit}),
+			5, "arg:nonnull", true, Fact{Memory: MemPlain, Access: PtrToMem}},
+		{"a global function's untrusted memory", slices.Concat(onStack, []isa.Instruction{call(1), exit, load(isa.R0, isa.R1, 0), exit}),
+			5, "arg:untrusted", true, Fact{Memory: MemKernel, Access: PtrToMem, Flags: Readonly | Untrusted}},
+		{"a callback's context", slices.Concat(onStack, []isa.Instruction{mov(isa.R3, isa.R1), set(isa.R1, 5), {Op: isa.OpLDDW, Dst: isa.R2, Src: isa.PseudoFunc, Imm: 5}, {},
+			set(isa.R4, 0), helper(181), set(isa.R0, 0), exit, load(isa.R0, isa.R2, 0), set(isa.R0, 0), exit}),
+			11, "", false, Fact{Memory: MemPlain, Access: PtrToStack}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			img := &program.Image{Name: "f", Type: ebpf.SchedCLS, License: "GPL", Insns: tt.insns, Maps: []string{"m"}}
+			fn := &btf.Func{Name: "g", Type: &btf.FuncProto{Return: number, Params: []btf.FuncParam{{Name: "p", Type: &btf.Pointer{Target: number}}}}}
+			if tt.global {
+				fn.Linkage, fn.ParamTags = btf.GlobalFunc, [][]string{{tt.tag}}
+			}
+			img.Funcs = []program.Function{{Name: "f", Type: &btf.Func{Name: "f", Type: &btf.FuncProto{Return: number}}}, {Name: "g", Start: tt.second, Type: fn}}
+			m := &ebpf.MapSpec{Name: "m", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}
+			result, err := CheckImage(img, map[string]*ebpf.MapSpec{"m": m}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := result.Facts[tt.second]
+			if !got.Reached || got.Memory != tt.want.Memory || got.Access != tt.want.Access || got.Flags != tt.want.Flags || got.Offset != 0 {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }
