@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -135,20 +136,21 @@ func checkFunction(name string) error {
 	return fmt.Errorf("the kernel has no function %s%s", name, suggest.Name(name, all))
 }
 
+// matches are the names that match a pattern, in which * stands for anything and ? for
+// one character.
+func matches(pattern string, names []string) []string {
+	text := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	expr := regexp.MustCompile("^" + text + "$")
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !expr.MatchString(name) })
+}
+
 // matching are the functions that can be probed and whose names match a pattern.
 func matching(pattern string) ([]string, error) {
 	all, err := functions()
 	if err != nil {
 		return nil, fmt.Errorf("look for functions %s: %w", pattern, err)
 	}
-	var found []string
-	for _, name := range all {
-		if ok, err := path.Match(pattern, name); err != nil {
-			return nil, fmt.Errorf("pattern %s: %w", pattern, err)
-		} else if ok {
-			found = append(found, name)
-		}
-	}
+	found := matches(pattern, all)
 	if len(found) == 0 {
 		return nil, fmt.Errorf("no function of the kernel that can be probed matches %s%s", pattern, suggest.Name(strings.Trim(pattern, "*"), all))
 	}

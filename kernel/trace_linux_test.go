@@ -4,8 +4,10 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -147,5 +149,75 @@ func TestUnknownTargets(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want an error with %q", tc.section, err, tc.want)
 		}
+	}
+}
+
+// TestProbes attaches to the kernel's functions and to functions of this process.
+func TestProbes(t *testing.T) {
+	testenv.Kernel(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	function := self + ":github.com/skep-ebpf/skep/kernel.probed"
+	for _, tc := range []struct {
+		at     string
+		attach ebpf.AttachType
+	}{
+		{"kprobe/__x64_sys_getpgid", 0},
+		{"kprobe/__x64_sys_getpgid+0", 0},
+		{"kretprobe/__x64_sys_getpgid", 0},
+		{"ksyscall/getpgid", 0},
+		{"kretsyscall/getpgid", 0},
+		{"kprobe.multi/__x64_sys_getpgi*", ebpf.AttachTraceKprobeMulti},
+		{"kretprobe.multi/__x64_sys_getpgi*", ebpf.AttachTraceKprobeMulti},
+		{"kprobe.session/__x64_sys_getpgi*", ebpf.AttachTraceKprobeSession},
+		{"uprobe/" + function, 0},
+		{"uprobe/" + function + ",pid=" + strconv.Itoa(os.Getpid()), 0},
+		{"uretprobe/" + function, 0},
+		{"uprobe.multi/" + self + ":*/kernel.probe?", ebpf.AttachTraceUprobeMulti},
+		{"uretprobe.multi/" + self + ":*/kernel.probe?", ebpf.AttachTraceUprobeMulti},
+	} {
+		t.Run(tc.at, func(t *testing.T) {
+			mountTracefs(t)
+			hits := attached(t, ofThisProcess(counting(tc.at, ebpf.Kprobe, tc.attach, "", 0)), tc.at)
+			before := hits()
+			_, _ = unix.Getpgid(0)
+			probed()
+			if hits() == before {
+				t.Error("the program did not run")
+			}
+		})
+	}
+}
+
+// probed is a function to probe.
+//
+//go:noinline
+func probed() {}
+
+// TestPerfEvent samples this process.
+func TestPerfEvent(t *testing.T) {
+	testenv.Kernel(t)
+	pid := ",pid=" + strconv.Itoa(os.Getpid())
+	for _, at := range []string{"perf_event/software/task-clock@1000hz" + pid, "perf_event/software/page-faults@1" + pid} {
+		t.Run(at, func(t *testing.T) {
+			runtime.LockOSThread() // the event counts the thread that opened it
+			defer runtime.UnlockOSThread()
+			hits := attached(t, counting("perf_event", ebpf.PerfEvent, 0, "", 0), at)
+			for end := time.Now().Add(5 * time.Second); hits() == 0 && time.Now().Before(end); {
+				b, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := 0; i < len(b); i += 4096 {
+					b[i] = 1
+				}
+				unix.Munmap(b)
+			}
+			if hits() == 0 {
+				t.Error("the program did not run")
+			}
+		})
 	}
 }
