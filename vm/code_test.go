@@ -3,6 +3,7 @@ package vm
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ func TestCodeIsFreed(t *testing.T) {
 		})
 	}
 	all.Wait()
+	machine.retire(func() {}) // lets go of what was kept for runs
 	for range 100 {
 		runtime.GC()
 		if mem.Codes() <= before {
@@ -44,6 +46,42 @@ func TestCodeIsFreed(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	t.Errorf("%d pieces of code are left of programs that are closed", mem.Codes()-before)
+}
+
+// TestProgramsAreReplaced puts another program into an array again and again and closes
+// the one before, while runs go on in whichever is there.
+func TestProgramsAreReplaced(t *testing.T) {
+	coll := loadWith(t, ProgramOptions{}, tailCaller())
+	var all sync.WaitGroup
+	var stop atomic.Bool
+	for range 3 {
+		all.Go(func() {
+			for !stop.Load() {
+				ret, _, err := coll.Programs["caller"].Test(make([]byte, 64))
+				if err != nil || ret < 7 || ret > 9 {
+					t.Errorf("the program called gives %d, %v", ret, err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 100 {
+		spec := tailCaller().Programs["called"]
+		spec.Instructions[0].Constant = int64(7 + i%3)
+		p, err := NewProgram(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := coll.Maps["progs"].Put(uint32(0), p); err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+		if i%10 == 0 {
+			runtime.GC()
+		}
+	}
+	stop.Store(true)
+	all.Wait()
 }
 
 // tailCaller is a program that tail-calls another one.

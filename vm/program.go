@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,7 @@ func (o *progObject) unref() {
 		}
 		m.unref()
 	}
+	machine.retire(func() { runtime.KeepAlive(o) }) // whose code a run may be in, by a tail call
 }
 
 // ProgramOptions say how programs are loaded and run.

@@ -73,6 +73,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%d runs, of which %d were cancelled", runs.Load(), ended.Load())
 	clear(shared)
+	soakLoad(t, specs[0]).Close() // lets go of what was kept for runs
 	for range 100 {
 		runtime.GC()
 		if mem.Codes() <= before {

@@ -73,7 +73,7 @@ func (m *machine) callX(p *Program) {
 func (m *machine) tailCall(p *Program, insn int) {
 	array, ok := maps.Get(maps.Handle(m.c.Args[1])).(maps.ProgArray)
 	index := uint32(m.c.Args[2])
-	if !ok || index >= array.Info().MaxEntries || m.tails >= isa.MaxTailCalls {
+	if !ok || index >= array.Info().MaxEntries || m.c.Tails == 0 {
 		return
 	}
 	switch next := array.Prog(index).(type) {
@@ -82,11 +82,7 @@ func (m *machine) tailCall(p *Program, insn int) {
 			m.overflow(next.main, m.c.SP)
 			return
 		}
-		if len(m.called) == 0 {
-			m.called = append(m.called, p)
-		}
-		m.called = append(m.called, next)
-		m.tails++
+		m.c.Tails--
 		m.c.Arg = uint64(next.main.addr)
 	case *interp.Program:
 		if !next.Verified() {
@@ -103,7 +99,7 @@ func (m *machine) interpret(next *interp.Program) (uint64, error) {
 	s := m.state
 	s.Budget += m.c.Budget
 	m.c.Budget = 0
-	r0, err := next.Continue(s, m.tails+1)
+	r0, err := next.Continue(s, isa.MaxTailCalls+1-int(m.c.Tails))
 	s.Engine = m
 	return r0, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/skep-ebpf/skep/internal/mem"
+	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/jit/abi"
@@ -27,13 +28,12 @@ type machine struct {
 // run is what belongs to one run. One that a helper begins within another has its
 // own, and its frames below those of the other.
 type run struct {
-	env    *exec.Env  // what Context.Random is for
-	prog   *Program   // the one whose code exited last; nil between runs
-	called []*Program // with prog, where there were tail calls: whose frames there may be
-	top    uintptr    // where the first frame begins
-	tails  int        // tail calls so far
-	err    error      // ends the run
-	thrown uint64     // the result, where err is errThrown
+	env    *exec.Env // what Context.Random is for
+	first  *Program  // the one that was entered; nil between runs
+	prog   *Program  // the one whose code exited last
+	top    uintptr   // where the first frame begins
+	err    error     // ends the run
+	thrown uint64    // the result, where err is errThrown
 }
 
 // errThrown ends what bpf_throw ended; it is no error to the caller.
@@ -58,7 +58,7 @@ func machineOf(s *exec.State) (*machine, error) {
 // takes back what it kept. The function gets what args gives; without, the program's
 // context.
 func (m *machine) execute(p *Program, f *function, args func() ([5]uint64, [5]exec.Prov)) (uint64, error) {
-	if m.prog != nil {
+	if m.first != nil {
 		return m.within(p, f, args)
 	}
 	s, c := m.state, m.c
@@ -70,7 +70,8 @@ func (m *machine) execute(p *Program, f *function, args func() ([5]uint64, [5]ex
 	if args != nil {
 		c.Args, _ = args()
 	}
-	s.Engine, m.prog = m, p
+	c.Tails = isa.MaxTailCalls
+	s.Engine, m.first, m.prog = m, p, p
 	if m.refill(f.insn, s.Budget) {
 		m.call(f, m.top)
 	}
@@ -88,11 +89,7 @@ func (m *machine) execute(p *Program, f *function, args func() ([5]uint64, [5]ex
 
 // leave forgets the run.
 func (m *machine) leave() {
-	m.prog = nil
-	if m.err != nil || m.tails != 0 {
-		clear(m.called)
-		m.called, m.tails, m.err = m.called[:0], 0, nil
-	}
+	m.first, m.prog, m.err = nil, nil, nil
 }
 
 // within executes a program for a helper of another one, whose frames are parked.
@@ -138,10 +135,11 @@ func (m *machine) serve() {
 		if m.c.Exit == abi.ExitDone {
 			break
 		}
-		if len(m.called) > 0 {
-			m.prog = m.owner(m.c.Resume)
-		}
 		p := m.prog
+		if !p.has(m.c.Resume) { // since a tail call or the return from one
+			p = m.owner(m.c.Resume)
+			m.prog = p
+		}
 		if m.c.Exit == abi.ExitHelper {
 			m.c.R0 = p.helpers[m.c.Arg](m.state, m.c.Args[0], m.c.Args[1], m.c.Args[2], m.c.Args[3], m.c.Args[4])
 		} else {
@@ -165,14 +163,12 @@ func (m *machine) lend() {
 	}
 }
 
-// owner is the program whose code has an address.
-func (m *machine) owner(addr uintptr) *Program {
-	for _, p := range m.called {
-		if p.has(addr) {
-			return p
-		}
+// owner is the program whose code ends behind an address or has it.
+func (m *machine) owner(behind uintptr) *Program {
+	if m.first.has(behind) {
+		return m.first
 	}
-	return m.prog
+	return programAt(behind)
 }
 
 // refill begins the next slice of a budget that has so much left; false where the run

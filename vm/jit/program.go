@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/isa"
@@ -22,8 +23,10 @@ import (
 type Program struct {
 	*interp.Program
 
-	code *mem.Code
-	free runtime.Cleanup
+	code       *mem.Code
+	free       runtime.Cleanup
+	base, size uintptr   // of code
+	placed     sync.Once // in a program array
 	// The addresses of stubs.
 	enter, resume, ret uintptr
 
@@ -40,8 +43,9 @@ type function struct {
 	insn  int     // its first instruction
 	enter uintptr // the program's stub
 	addr  uintptr
-	room  uintptr // how far from the native stack's first byte a call must begin
-	cost  int64   // what a call takes of the budget
+	stack uintptr // how many bytes of native stack a call takes
+	room  uintptr // how far from the stack's first byte it must begin
+	cost  int64   // what it takes of the budget
 }
 
 // load makes a program's code executable. funcs are what the code was made from,
@@ -53,7 +57,7 @@ func load(p *interp.Program, code *ir.Code, funcs []*ir.Func, helpers []*helper.
 	}
 	at := func(offset uint32) uintptr { return text.Addr() + uintptr(offset) }
 	prog := &Program{
-		Program: p, code: text, lines: code.Lines,
+		Program: p, code: text, base: text.Addr(), size: uintptr(len(code.Bytes)), lines: code.Lines,
 		enter: at(code.Enter), resume: at(code.Resume), ret: at(code.Return),
 	}
 	for _, h := range helpers {
@@ -61,17 +65,23 @@ func load(p *interp.Program, code *ir.Code, funcs []*ir.Func, helpers []*helper.
 	}
 	in := p.Input()
 	prog.exit = slices.IndexFunc(in.Insns, func(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.JmpEXIT })
-	starts, entered := append(isa.Functions(in.Insns), len(in.Insns)), entered(in)
+	starts, entered := append(isa.Functions(in.Insns), len(in.Insns)), callable(in)
 	for i, f := range funcs {
 		if slices.Contains(entered, f.Entry) {
 			prog.funcs = append(prog.funcs, function{
 				insn: f.Entry, enter: prog.enter, addr: at(code.Entries[i]),
-				room: abi.StackReserved + uintptr(code.Stacks[i]), cost: cost(f.Entry, starts),
+				stack: uintptr(code.Stacks[i]), cost: cost(f.Entry, starts),
 			})
 		}
 	}
-	prog.main = prog.function(0)
-	prog.free = runtime.AddCleanup(prog, func(text *mem.Code) { _ = text.Free() }, text)
+	for i := range prog.funcs {
+		f := &prog.funcs[i]
+		if f.room = abi.StackReserved + f.stack; f.insn == 0 {
+			f.room = abi.StackReserved + max(f.stack, abi.BecomeStack)
+			prog.main = f
+		}
+	}
+	prog.free = runtime.AddCleanup(prog, unload, text)
 	if err := writeSymbols(prog, code, funcs); err != nil {
 		return nil, errors.Join(err, prog.Close())
 	}
@@ -85,11 +95,18 @@ func (p *Program) Size() int { return len(p.code.Bytes()) }
 // nobody knows the program any more. It must not be called while the program runs.
 func (p *Program) Close() error {
 	p.free.Stop()
+	leave(p.code)
 	return p.code.Free()
 }
 
-// entered are the first instructions of the functions that Go may enter.
-func entered(in *interp.Input) []int {
+// unload is Close for a program that nobody knows any more.
+func unload(text *mem.Code) {
+	leave(text)
+	_ = text.Free() // memory that cannot be unmapped is lost
+}
+
+// callable are the first instructions of the functions that Go may enter.
+func callable(in *interp.Input) []int {
 	at := []int{0, in.Exception}
 	for i := 0; i < len(in.Insns); i++ {
 		if ins := in.Insns[i]; ins.IsWide() {
@@ -121,14 +138,12 @@ func (p *Program) function(insn int) *function {
 }
 
 // has reports whether the code that ends at an address is the program's.
-func (p *Program) has(behind uintptr) bool {
-	return behind-1-p.code.Addr() < uintptr(len(p.code.Bytes()))
-}
+func (p *Program) has(behind uintptr) bool { return behind-1-p.base < p.size }
 
 // insn is the instruction whose code ends at an address or has it; -1 where that is not
 // known.
 func (p *Program) insn(behind uintptr) int {
-	off := uint32(behind - p.code.Addr())
+	off := uint32(behind - p.base)
 	i, _ := slices.BinarySearchFunc(p.lines, off, func(l ir.Line, off uint32) int { return cmp.Compare(l.Off, off) })
 	if i == 0 {
 		return -1

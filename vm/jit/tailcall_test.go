@@ -89,7 +89,7 @@ func TestTailCall(t *testing.T) {
 		if used := budget - s.Budget; used < 0 || used > 100 {
 			t.Errorf("%s: the budget loses %d", c.name, used)
 		}
-		if m := s.JIT.(*machine); s.Engine != exec.Engine(m) || len(m.called) > 0 || m.prog != nil {
+		if m := s.JIT.(*machine); s.Engine != exec.Engine(m) || m.first != nil || m.prog != nil {
 			t.Errorf("%s: the machine keeps something of the run", c.name)
 		}
 	}

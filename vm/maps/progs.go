@@ -18,6 +18,9 @@ type ProgArray interface {
 	Map
 	// Prog gives the program at an index, as it was registered, or nil.
 	Prog(index uint32) any
+	// Entries is the address of a word of 8 bytes for each element: what [Entered] says
+	// of the program, 0 where there is none.
+	Entries() uintptr
 }
 
 // RegisterProg gives a program its number, from 1, for user space to put into a

@@ -14,6 +14,7 @@ func loadU32(addr uintptr) uint32 { return atomic.LoadUint32((*uint32)(mem.At(ad
 
 // storeU32 writes them.
 func storeU32(addr uintptr, v uint32) { atomic.StoreUint32((*uint32)(mem.At(addr)), v) }
+func storeU64(addr uintptr, v uint64) { atomic.StoreUint64((*uint64)(mem.At(addr)), v) }
 
 // setU32 writes them without an order: for what nobody reads before something else
 // that is written later says that it may.

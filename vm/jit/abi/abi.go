@@ -35,12 +35,16 @@
 //
 // Nobody looks for the stack's end while native code runs: Go compares what is left,
 // down to [StackReserved] bytes from the context, with what a function takes with all
-// that it calls before it enters one.
+// that it calls before it enters one. Where a program begins, [BecomeStack] bytes are left
+// at least.
 //
 // Behind a tail call Context.Arg is 0 where native code goes on. Otherwise it gives
 // the function's frame back as if it returned (R0 kept, and on arm64 x30 restored), loads
 // R1 from Context.Args, and jumps to Context.Arg: the beginning of another program,
-// or, where the interpreter ran it, a return.
+// or, where the interpreter ran it, a return. Native code does the same by itself
+// (ir.Become) with the addresses in a program array (maps.ProgArray), from where a
+// program began: there a program that takes no more than BecomeStack has room. It counts
+// Context.Tails down. Go finds out from Context.Resume in which program code is.
 package abi
 
 import "unsafe"
@@ -51,6 +55,9 @@ const StackBytes = 512 << 10
 // StackReserved is how many bytes from the context's first one on are no stack: the
 // context, room for scratch words below SP, and for leaf routines.
 const StackReserved = 8 << 10
+
+// BecomeStack is the most stack that a program takes which native code may go on in.
+const BecomeStack = 64 << 10
 
 // Context is how native code and Go talk. It lies outside the Go heap and holds
 // no Go pointers.
@@ -71,6 +78,7 @@ type Context struct {
 	Record, Ring uint64
 	// Random is the state of a generator of random numbers; 0: ask Go for them.
 	Random uint64
+	Tails  uint64 // how many tail calls the run may still make
 }
 
 // Offsets into the context, in bytes.
@@ -90,6 +98,7 @@ const (
 	OffRecord = unsafe.Offsetof(Context{}.Record)
 	OffRing   = unsafe.Offsetof(Context{}.Ring)
 	OffRandom = unsafe.Offsetof(Context{}.Random)
+	OffTails  = unsafe.Offsetof(Context{}.Tails)
 )
 
 // Why native code was left. Arg says more.

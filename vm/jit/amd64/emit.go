@@ -174,6 +174,9 @@ func (e *emitter) ins(b *ir.Block, i *ir.Ins) {
 		e.jump(b.Succ[0])
 	case ir.Branch:
 		e.branch(b, i)
+	case ir.Become:
+		e.freeFrame()
+		e.rr(opGroup5, 4, dJmp, e.reg(i, i.A))
 	case ir.Return:
 		e.ret()
 	case ir.Trap:

@@ -40,6 +40,9 @@ func (e *emitter) end(i *ir.Ins, succ [2]int32, next int32) {
 				e.jump(b, succ[1])
 			}
 		}
+	case ir.Become:
+		e.giveBack()
+		e.emit(br.n(e.reg(i, i.A)))
 	case ir.Return:
 		e.epilogue()
 	case ir.Trap:

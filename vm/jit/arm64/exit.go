@@ -132,8 +132,7 @@ func (e *emitter) fuel(i *ir.Ins) {
 // trap leaves for good.
 func (e *emitter) trap(i *ir.Ins) {
 	e.constant(exitArg, uint64(i.At))
-	e.constant(exitCode, abi.ExitTrap)
-	e.backTo(b, leaving)
+	e.leave(abi.ExitTrap)
 }
 
 // arguments moves what an instruction that Go does works on to R1, R2 and R3: address

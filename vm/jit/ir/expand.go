@@ -79,7 +79,7 @@ type expander struct {
 func (f *Func) callsHelpers() bool {
 	for b := range f.Blocks {
 		for k := range f.Blocks[b].Ins {
-			if f.Blocks[b].Ins[k].Op == Helper {
+			if op := f.Blocks[b].Ins[k].Op; op == Helper || op == TailCall {
 				return true
 			}
 		}
@@ -193,7 +193,12 @@ func (e *expander) findMap(s site) {
 	if s.call.Off != 0 || len(args) == 0 || args[0] != helper.ArgConstMapPtr {
 		return
 	}
-	if handle, ok := s.number(1); ok {
+	e.findMapIn(s, 1)
+}
+
+// findMapIn does so where a register has the map's handle.
+func (e *expander) findMapIn(s site, r Var) {
+	if handle, ok := s.number(r); ok {
 		s.call.Off = 1 + int32(slices.IndexFunc(e.calls.Maps, func(m maps.Map) bool { return uint64(m.Info().Handle) == uint64(handle) }))
 	}
 }
@@ -224,15 +229,19 @@ func (e *expander) function(f *Func) {
 // run writes instructions, and says where the block leads that ends with them.
 func (e *expander) run(ins []Ins, succ [2]int32) {
 	for k := range ins {
-		i := &ins[k]
-		if i.Op == Helper {
-			s := site{ins[:k], i, ins[k+1:], succ}
+		i, s := &ins[k], site{ins[:k], &ins[k], ins[k+1:], succ}
+		var write func(*expander, site)
+		switch i.Op {
+		case Helper:
 			e.findMap(s)
-			if write := e.expansion(s); write != nil {
-				e.from = i.At
-				write(e, s)
-				return
-			}
+			write = e.expansion(s)
+		case TailCall:
+			write = e.tailCallExpansion(s)
+		}
+		if write != nil {
+			e.from = i.At
+			write(e, s)
+			return
 		}
 		e.copy(*i)
 	}

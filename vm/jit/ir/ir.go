@@ -104,7 +104,7 @@ const (
 	// CallX leaves native code for the helper whose number A has, with R1 to R5.
 	CallX
 	// TailCall leaves native code for another program, with R1 to R3, and comes back
-	// only where there is none.
+	// only where there is none. Off is as for Helper.
 	TailCall
 	// Slow leaves native code for what instruction At does, with the registers A
 	// (an address), C (what is stored) and B (what Cmpxchg expects), as far as they are
@@ -120,6 +120,7 @@ const (
 	Jump   // to Succ[0]
 	Branch // to Succ[0] if A Cond B, else to Succ[1]
 	Return // R0 is the result
+	Become // gives the frame back and goes on at A, where another program begins, with R1
 	Trap   // must not be reached: leaves native code for good
 )
 
@@ -197,6 +198,8 @@ func (i *Ins) Uses() Set {
 		return Arguments(5) | Of(i.A)
 	case Return:
 		return 1
+	case Become:
+		return Of(i.A) | 1<<1
 	}
 	return Of(i.A) | Of(i.B) | Of(i.C)
 }

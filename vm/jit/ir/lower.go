@@ -204,6 +204,9 @@ func (l *lifter) call(at int, ins isa.Instruction, i Ins) {
 		i.N = l.prog.Funcs[i.Imm].Params
 	case ins.IsCall(isa.CallHelper) && ins.Imm == tailCall:
 		i.Op, i.N, i.Dst = TailCall, 3, None
+		if l.src.Facts != nil {
+			i.Off = int32(l.src.Facts[at].Map) + 1
+		}
 	default:
 		index, args := l.src.Call(at)
 		i.Op, i.Imm, i.N = Helper, int64(index), args

@@ -15,7 +15,8 @@ var names = [...]string{
 	Nop: "nop", Context: "context", Zext: "zext", Sext: "sext", Bswap: "bswap", Load: "load", LoadSext: "loadsext", Store: "store",
 	AtomicAdd: "add", AtomicAnd: "and", AtomicOr: "or", AtomicXor: "xor", Xchg: "xchg", Cmpxchg: "cmpxchg",
 	LoadAcquire: "acquire", StoreRelease: "release", Call: "call", Helper: "helper", CallX: "callx",
-	TailCall: "tailcall", Slow: "slow", Packet: "packet", Fuel: "fuel", Jump: "goto", Return: "return", Trap: "trap",
+	TailCall: "tailcall", Slow: "slow", Packet: "packet", Fuel: "fuel", Jump: "goto", Return: "return", Become: "become",
+	Trap: "trap",
 }
 
 var comparisons = [...]string{
