@@ -136,7 +136,7 @@ func (e *emitter) body() {
 			switch {
 			case ins.Ends():
 				e.end(ins, block.Succ, int32(i+1))
-			case e.paired(ins, &block.Ins[k+1]):
+			case e.fused(ins, &block.Ins[k+1]):
 				k++
 			default:
 				e.instruction(ins)

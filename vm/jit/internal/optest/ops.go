@@ -32,7 +32,7 @@ func (b *Backend) Operations(t *testing.T, count int) {
 				for range count {
 					more := []int{0, 0, 4096, 70_000}[r.IntN(4)]
 					ins := []ir.Ins{r.instruction(op, fixed+more)}
-					if n := r.neighbour(&ins[0], fixed+more); n != nil {
+					if n := r.second(&ins[0], fixed+more); n != nil {
 						ins = append(ins, *n)
 					}
 					p.Funcs = append(p.Funcs, b.around(ins, more, r.IntN(3)))
@@ -60,7 +60,7 @@ func (b *Backend) Operations(t *testing.T, count int) {
 	}
 }
 
-// once runs an instruction, or two that are neighbours, in a function, called by the one
+// once runs an instruction, or two, in a function, called by the one
 // behind it.
 func (r *random) once(n *native, fn int, ins []ir.Ins, s *shared, frame int) {
 	n.t.Helper()

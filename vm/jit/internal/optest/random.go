@@ -173,9 +173,48 @@ func (r *random) offset(i *ir.Ins, frame int) {
 	}
 }
 
-// neighbour is now and then a load or store of what lies beside that of an instruction.
+// second is now and then an instruction that a backend may see together with the one
+// before it.
+func (r *random) second(i *ir.Ins, frame int) *ir.Ins {
+	switch {
+	case r.half():
+	case i.Op <= ir.Rol:
+		return r.dependent(i)
+	case i.Op == ir.Load || i.Op == ir.Store:
+		return r.neighbour(i, frame)
+	}
+	return nil
+}
+
+// dependent is an operation on what another gives, which often goes to the same place. It
+// uses no scratch, for the first one may change it.
+func (r *random) dependent(i *ir.Ins) *ir.Ins {
+	if i.Dst == ir.Scratch0 || i.Dst == ir.Scratch1 {
+		return nil
+	}
+	n := r.instruction(ir.Add+ir.Op(r.IntN(int(ir.Rol-ir.Add)+1)), 0)
+	if r.IntN(4) > 0 {
+		n.Size, n.Dst = i.Size, i.Dst
+	}
+	if n.B == ir.None && r.half() {
+		n.Imm = r.Int64N(64)
+	}
+	for _, v := range []*ir.Var{&n.A, &n.B} {
+		if *v == ir.Scratch0 || *v == ir.Scratch1 {
+			*v = ir.Var(r.IntN(6))
+		}
+	}
+	if n.B == ir.None || r.half() {
+		n.A = i.Dst
+	} else {
+		n.B = i.Dst
+	}
+	return &n
+}
+
+// neighbour is a load or store of what lies beside that of an instruction.
 func (r *random) neighbour(i *ir.Ins, frame int) *ir.Ins {
-	if i.Op != ir.Load && i.Op != ir.Store || i.Op == ir.Load && (i.Dst == i.A || i.Dst == i.B) || i.Off > math.MaxInt32-8 || r.half() {
+	if i.Op == ir.Load && (i.Dst == i.A || i.Dst == i.B) || i.Off > math.MaxInt32-8 {
 		return nil
 	}
 	n := *i
