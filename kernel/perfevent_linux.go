@@ -121,6 +121,9 @@ func (s *perfSample) attach(prog *ebpf.Program) (io.Closer, error) {
 	var all closers
 	for _, at := range places {
 		fd, err := unix.PerfEventOpen(&s.attr, at.thread, at.cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		if at.thread >= 0 && errors.Is(err, unix.ESRCH) {
+			continue // the thread has ended meanwhile
+		}
 		if err != nil {
 			all.Close()
 			return nil, fmt.Errorf("open perf event: %w", err)
@@ -140,6 +143,9 @@ func (s *perfSample) attach(prog *ebpf.Program) (io.Closer, error) {
 		event.Close()
 		all.Close()
 		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("process %d has no threads any more", s.pid)
 	}
 	return all, nil
 }
