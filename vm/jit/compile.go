@@ -78,7 +78,7 @@ type source struct {
 func newSource(p *interp.Program) *source {
 	in := p.Input()
 	s := &source{prog: p, index: make(map[*helper.Helper]int)}
-	s.calls.Maps = in.Maps
+	s.calls.Type, s.calls.Maps = in.Type.Prog, in.Maps
 	s.Source = ir.Source{
 		Name: in.Name, Insns: in.Insns, Facts: in.Facts, Exception: in.Exception,
 		Call: s.call, Constant: p.Constant, Access: s.access, Targets: s.targets,

@@ -110,7 +110,7 @@ func (m *machine) call(f *function, sp uintptr) {
 	}
 	m.c.Func, m.c.SP = f.addr, sp
 	enter(m.c, f.enter)
-	if m.c.Exit != abi.ExitDone || m.c.Record != 0 {
+	if m.c.Exit != abi.ExitDone || m.c.Record != 0 || m.c.Sent.Kind != 0 {
 		m.serve()
 	}
 }
@@ -131,6 +131,9 @@ func (m *machine) serve() {
 	for {
 		if m.c.Record != 0 {
 			m.lend()
+		}
+		if m.c.Sent.Kind != 0 {
+			m.send()
 		}
 		if m.c.Exit == abi.ExitDone {
 			break
@@ -161,6 +164,16 @@ func (m *machine) lend() {
 	if r := maps.RingbufOf(at); r != nil {
 		m.state.Acquire(exec.Record{Addr: at, Size: maps.LengthOf(at), Map: r.Info().Handle})
 	}
+}
+
+// send notes where native code has sent the packet.
+func (m *machine) send() {
+	to := &m.c.Sent
+	m.state.Redirect = exec.Redirect{
+		Kind: exec.RedirectKind(to.Kind - 1), Ifindex: to.Ifindex, Map: maps.Handle(to.Map), Prog: to.Prog,
+		Key: to.Key, Flags: to.Flags,
+	}
+	to.Kind = 0
 }
 
 // owner is the program whose code ends behind an address or has it.

@@ -84,6 +84,16 @@ func (t *trie) native() Layout {
 	return Layout{Values: t.elems + t.value, Stride: t.stride, Trie: l}
 }
 
+// NativeTargets gives the layout of a devmap: values of struct bpf_devmap_val, whose
+// first word is 0 where there is none. False for other maps.
+func NativeTargets(m Map) (Layout, bool) {
+	d, ok := m.(*devMap)
+	if !ok {
+		return Layout{}, false
+	}
+	return Layout{Values: d.info.Values.Base, Stride: targetStride, N: d.info.MaxEntries}, true
+}
+
 func (t *table) native() Layout {
 	return Layout{Values: t.values, Stride: t.valueStride, Row: t.row, Hash: HashLayout{
 		Buckets: t.buckets, Mask: t.mask, Links: t.links, Seed: t.seed, KeySize: t.keySize,

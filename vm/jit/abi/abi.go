@@ -76,9 +76,20 @@ type Context struct {
 	// Record is a ring buffer's record that native code has reserved, Ring the address
 	// of that one's maps.RingControl; 0: none.
 	Record, Ring uint64
+	// Sent is where native code has sent the packet since Go looked last.
+	Sent Redirect
 	// Random is the state of a generator of random numbers; 0: ask Go for them.
 	Random uint64
 	Tails  uint64 // how many tail calls the run may still make
+}
+
+// Redirect is an exec.Redirect of native code's.
+type Redirect struct {
+	Kind      uint32 // 1 more than the exec.RedirectKind; 0: there is none
+	Ifindex   uint32
+	Map, Prog uint32
+	Key       uint64
+	Flags     uint64
 }
 
 // Offsets into the context, in bytes.
@@ -97,6 +108,7 @@ const (
 	OffCPU    = unsafe.Offsetof(Context{}.CPU)
 	OffRecord = unsafe.Offsetof(Context{}.Record)
 	OffRing   = unsafe.Offsetof(Context{}.Ring)
+	OffSent   = unsafe.Offsetof(Context{}.Sent)
 	OffRandom = unsafe.Offsetof(Context{}.Random)
 	OffTails  = unsafe.Offsetof(Context{}.Tails)
 )

@@ -17,8 +17,10 @@ const (
 	mapUpdate       = 2
 	randomU32       = 7
 	processorID     = 8
+	redirect        = 23
 	skbLoadBytes    = 26
 	skbPullData     = 39
+	redirectMap     = 51
 	ringbufOutput   = 130
 	ringbufReserve  = 131
 	ringbufSubmit   = 132
@@ -126,6 +128,12 @@ func (e *expander) expansion(s site) func(*expander, site) {
 		}
 	case skbPullData:
 		return (*expander).skbPullData
+	case redirect:
+		return (*expander).redirect
+	case redirectMap:
+		if m := e.mapOf(s.call); m != nil && m.Info().Type == ebpf.DevMap {
+			return (*expander).redirectMap
+		}
 	case bpfLoop:
 		if e.kept != nil && e.callback(s) >= 0 {
 			return (*expander).loop

@@ -1,12 +1,15 @@
 package ir
 
 import (
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // Calls is what a program's calls of helpers lead to.
 type Calls struct {
+	Type    ebpf.ProgramType // the program's
 	Helpers []*helper.Helper // what Imm of a Helper is the index of
 	Maps    []maps.Map       // what Off-1 of one is
 }
