@@ -256,7 +256,7 @@ func TestHashLookupTouches(t *testing.T) {
 // cover one another.
 func TestPrefixLookup(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, size := range []uint32{4, 8, 16} {
+	for _, size := range []uint32{4, 8, 20, 256} {
 		for _, n := range []uint32{100, 1 << 13, 1 << 19} {
 			spec := ebpf.MapSpec{Type: ebpf.LPMTrie, KeySize: 4 + size, ValueSize: 8, MaxEntries: n, Flags: maps.FlagNoPrealloc}
 			b := newBench(t, mapLookup, spec, 0)

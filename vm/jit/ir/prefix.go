@@ -33,7 +33,7 @@ const (
 
 // prefixWords is how many words the keys of a trie have; 0 where that is for Go.
 func prefixWords(l *maps.Layout) int {
-	if size := l.Trie.KeySize - 4; size%4 == 0 && size <= 16 {
+	if size := l.Trie.KeySize - 4; size%4 == 0 {
 		return size / 4
 	}
 	return 0
