@@ -91,12 +91,12 @@ func (e *emitter) wide(digit ir.Reg, i *ir.Ins, d, x, y ir.Reg) {
 
 // mulHi is the upper half of a product.
 func (e *emitter) mulHi(i *ir.Ins) {
-	d, x, y := e.reg(i, i.Dst), e.reg(i, i.A), r11
+	d, x := e.reg(i, i.Dst), e.reg(i, i.A)
 	if i.B == ir.None {
-		e.constant(y, i.Imm)
-	} else {
-		y = e.reg(i, i.B)
+		e.mulHiImm(i, d, x)
+		return
 	}
+	y := e.reg(i, i.B)
 	if !e.opts.BMI2 {
 		e.wide(dMul, i, d, x, y)
 		return
@@ -117,6 +117,26 @@ func (e *emitter) mulHi(i *ir.Ins) {
 	e.mulx(d, x)
 	e.mov(8, rdx, kept)
 	e.giveBack()
+}
+
+// mulHiImm is that with a number.
+func (e *emitter) mulHiImm(i *ir.Ins, d, x ir.Reg) {
+	if !e.opts.BMI2 {
+		e.constant(r11, i.Imm)
+		e.wide(dMul, i, d, x, r11)
+		return
+	}
+	if d != rdx || x == rdx {
+		e.mov(8, r11, rdx)
+	}
+	if x == rdx {
+		x = r11
+	}
+	e.constant(rdx, i.Imm)
+	e.mulx(d, x)
+	if d != rdx {
+		e.mov(8, rdx, r11)
+	}
 }
 
 // mulx puts the upper half of RDX times x into d.

@@ -17,6 +17,7 @@ var Target = ir.Target{
 	All:     allRegs,
 
 	FullAddress: true,
+	FuelKeeps:   true,
 }
 
 const (

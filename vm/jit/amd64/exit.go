@@ -236,19 +236,19 @@ func (e *emitter) unless(label int32) {
 func (e *emitter) fuel(i *ir.Ins) {
 	e.spend(i)
 	back := e.label()
-	e.point(pointCond, e.later(coldFuel, i, back), ccS)
+	e.point(pointCond, e.later(coldFuel, i, back), ccL)
 	e.place(back)
 }
 
 // fuelJump is that and a jump, which is the same one as long as something is left.
 func (e *emitter) fuelJump(i *ir.Ins, to int32) {
 	e.spend(i)
-	e.point(pointCond, to, ccNS)
+	e.point(pointCond, to, ccGE)
 	e.refuel(i)
 	e.jump(to)
 }
 
-// spend takes from the budget, and has the sign flag say that nothing is left.
+// spend takes from the budget, which is less than 0 then where nothing is left.
 func (e *emitter) spend(i *ir.Ins) {
 	if !fits32(i.Imm) {
 		e.fail(i, "takes %d from the budget at once", i.Imm)

@@ -129,10 +129,11 @@ func (c *colouring) call(i *Ins, live Set, w float32) {
 		}
 		return
 	}
-	c.leaves = true
 	if i.Op == Fuel {
+		c.leaves = c.leaves || !c.target.FuelKeeps
 		return
 	}
+	c.leaves = true
 	for v, rest := (i.Live &^ fixed).Next(); v < MaxVars; v, rest = rest.Next() {
 		c.across[v] += 2 * w
 	}

@@ -51,6 +51,8 @@ func TestColour(t *testing.T) {
 		}
 	}
 	one := func(ins ...Ins) []Block { return []Block{{Ins: append(ins, ret()), Succ: [2]int32{-1, -1}}} }
+	keeps := wide
+	keeps.FuelKeeps = true
 	tests := map[string]struct {
 		blocks   []Block
 		target   Target
@@ -76,6 +78,16 @@ func TestColour(t *testing.T) {
 			loop(add(8, 8, 7), add(7, 7, 7)),
 			Target{Fixed: wide.Fixed, Free: []Reg{3}, Scratch: wide.Scratch, All: wide.All},
 			map[Var]Reg{7: 3}, 0,
+		},
+		"fuel changes all registers": {
+			blocks:   one(Ins{Op: Fuel, Dst: None, A: None, B: None, C: None, Imm: 1}, number(0, 1)),
+			target:   wide,
+			clobbers: wide.All,
+		},
+		"fuel keeps them": {
+			blocks:   one(Ins{Op: Fuel, Dst: None, A: None, B: None, C: None, Imm: 1}, number(0, 1)),
+			target:   keeps,
+			clobbers: 1 << wide.Fixed[0],
 		},
 	}
 	for name, test := range tests {

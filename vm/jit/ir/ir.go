@@ -252,8 +252,8 @@ type Func struct {
 	Regs [64]Reg
 	// Clobbers are the machine registers that a call of the function changes.
 	Clobbers RegSet
-	// Leaves says that native code may be left within, and so that all registers may
-	// change.
+	// Leaves says that native code may be left within in a way that changes all
+	// registers.
 	Leaves bool
 }
 
@@ -291,6 +291,8 @@ type Target struct {
 	// FullAddress says that an access has an index with any shift and an offset at
 	// once.
 	FullAddress bool
+	// FuelKeeps says that Fuel keeps all registers but the scratches.
+	FuelKeeps bool
 }
 
 // Program is all functions of a program. A function calls only those before it, and
