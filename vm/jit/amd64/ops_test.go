@@ -74,6 +74,11 @@ func TestJumps(t *testing.T) {
 	backend().Jumps(t)
 }
 
+func TestTrap(t *testing.T) {
+	needsAmd64(t)
+	backend().Trap(t)
+}
+
 func needsAmd64(t *testing.T) {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {

@@ -100,7 +100,7 @@ func TestForms(t *testing.T) {
 func TestAtomicForms(t *testing.T) {
 	for _, tc := range []struct {
 		f    form
-		want uint32 // from GNU's assembler
+		want uint32 // from an assembler
 	}{
 		{ldadd.width(8).m(1).d(zr).n(2), 0xf821005f},             // stadd x1, [x2]
 		{(ldadd | ordered).width(4).m(1).d(3).n(2), 0xb8e10043},  // ldaddal w1, w3, [x2]

@@ -78,6 +78,11 @@ func TestJumps(t *testing.T) {
 	backend().Jumps(t)
 }
 
+func TestTrap(t *testing.T) {
+	needsArm64(t)
+	backend().Trap(t)
+}
+
 func needsArm64(t *testing.T) {
 	t.Helper()
 	if runtime.GOARCH != "arm64" {

@@ -2,6 +2,7 @@
 package disasm
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -50,6 +51,9 @@ func amd64(b []byte, pc int) (int, string) {
 func arm64(b []byte, pc int) (int, string) {
 	if len(b) < 4 {
 		return len(b), fmt.Sprintf(".byte % x", b)
+	}
+	if text := lse(binary.LittleEndian.Uint32(b)); text != "" {
+		return 4, text
 	}
 	ins, err := arm64asm.Decode(b)
 	if err != nil {

@@ -81,7 +81,7 @@ func (n *native) run(fn int, serve func(*abi.Context)) uint64 {
 	c.SP, c.Func = n.top, n.addr(n.code.Entries[fn])
 	pc := n.addr(n.code.Enter)
 	for {
-		n.enter(uintptr(unsafe.Pointer(c)), pc)
+		n.resume(pc)
 		if c.Exit == abi.ExitDone {
 			break
 		}
@@ -93,3 +93,6 @@ func (n *native) run(fn int, serve func(*abi.Context)) uint64 {
 	}
 	return c.R0
 }
+
+// resume jumps to a stub, and comes back when native code leaves.
+func (n *native) resume(stub uintptr) { n.enter(uintptr(unsafe.Pointer(n.ctx)), stub) }
