@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/arch/x86/x86asm"
 
+	"github.com/skep-ebpf/skep/vm/jit/disasm"
 	"github.com/skep-ebpf/skep/vm/jit/ir"
 )
 
@@ -164,6 +165,39 @@ func TestAddresses(t *testing.T) {
 					}
 					if got := x86asm.IntelSyntax(inst, 0, nil); got != f.text {
 						t.Errorf("% x: %s, not %s", a.code[:a.n], got, f.text)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestBMI2 writes what takes any three registers.
+func TestBMI2(t *testing.T) {
+	for size := uint8(4); size <= 8; size += 4 {
+		n := names[size]
+		for d := rax; d <= r15; d++ {
+			for x := rax; x <= r15; x++ {
+				for y := rax; y <= r15; y++ {
+					e := &emitter{}
+					e.begin(0)
+					e.vex(map38, vex66, 0xf7, size, d, y, x)
+					e.vex(map38, vexF2, 0xf6, size, d, y, x)
+					e.vex(map3a, vexF2, 0xf0, size, d, 0, x)
+					e.put(9, 1)
+					want := []string{
+						fmt.Sprintf("shlx %%%s,%%%s,%%%s", n[y], n[x], n[d]),
+						fmt.Sprintf("mulx %%%s,%%%s,%%%s", n[x], n[y], n[d]),
+						fmt.Sprintf("rorx $0x9,%%%s,%%%s", n[x], n[d]),
+					}
+					lines, err := disasm.Lines(&ir.Code{Bytes: e.code[:e.n]}, "amd64")
+					if err != nil {
+						t.Fatal(err)
+					}
+					for k, l := range lines {
+						if k >= len(want) || l.Text != want[k] {
+							t.Errorf("% x reads as %s", l.Bytes, l.Text)
+						}
 					}
 				}
 			}

@@ -41,6 +41,9 @@ func Lines(code *ir.Code, arch string) ([]Line, error) {
 
 // amd64 reads an instruction at an offset, and gives its length in bytes.
 func amd64(b []byte, pc int) (int, string) {
+	if n, text := vex(b); n > 0 {
+		return n, text
+	}
 	ins, err := x86asm.Decode(b, 64)
 	if err != nil || ins.Len == 0 {
 		return 1, fmt.Sprintf(".byte 0x%02x", b[0])
