@@ -97,6 +97,9 @@ type ProgramOptions struct {
 	Env *exec.Env
 	// Mode is how programs are executed.
 	Mode engine.Mode
+	// Harden is for programs from strangers: their machine code holds no numbers that
+	// they chose, and lies nowhere that they can know (docs/security.md).
+	Harden bool
 
 	unverified bool // for tests of what checked mode sees
 }
@@ -157,7 +160,7 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	if err != nil {
 		return nil, err
 	}
-	code, err := engine.Compile(&in, opts.Mode)
+	code, err := engine.Compile(&in, engine.Options{Mode: opts.Mode, Harden: opts.Harden})
 	if err != nil {
 		release(tables)
 		return nil, err

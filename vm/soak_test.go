@@ -44,7 +44,7 @@ func TestSoak(t *testing.T) {
 	defer cancel()
 	var shared []*vm.Collection
 	for _, spec := range specs {
-		shared = append(shared, soakLoad(t, spec))
+		shared = append(shared, soakLoad(t, spec, false))
 	}
 	var all sync.WaitGroup
 	var runs, ended atomic.Int64
@@ -52,7 +52,7 @@ func TestSoak(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, uint64(worker)))
 		all.Go(func() {
 			for ctx.Err() == nil && !t.Failed() {
-				own := soakLoad(t, specs[rng.IntN(len(specs))])
+				own := soakLoad(t, specs[rng.IntN(len(specs))], rng.IntN(2) == 0)
 				for range 200 {
 					coll := shared[rng.IntN(len(shared))]
 					if rng.IntN(2) == 0 {
@@ -73,7 +73,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%d runs, of which %d were cancelled", runs.Load(), ended.Load())
 	clear(shared)
-	soakLoad(t, specs[0]).Close() // lets go of what was kept for runs
+	soakLoad(t, specs[0], false).Close() // lets go of what was kept for runs
 	for range 100 {
 		runtime.GC()
 		if mem.Codes() <= before {
@@ -161,8 +161,8 @@ func endless(each asm.Instructions) *ebpf.ProgramSpec {
 	return &ebpf.ProgramSpec{Name: "endless", Type: ebpf.XDP, License: "GPL", Instructions: insns}
 }
 
-func soakLoad(t *testing.T, spec *ebpf.CollectionSpec) *vm.Collection {
-	coll, err := vm.NewCollection(spec.Copy())
+func soakLoad(t *testing.T, spec *ebpf.CollectionSpec, harden bool) *vm.Collection {
+	coll, err := vm.NewCollectionWithOptions(spec.Copy(), vm.CollectionOptions{Programs: vm.ProgramOptions{Harden: harden}})
 	if err != nil {
 		t.Error(err)
 		return &vm.Collection{}

@@ -75,7 +75,7 @@ func runMachine(c *progen.Case, s *exec.State, mode engine.Mode, cpus int) (_ *R
 				return nil, err
 			}
 		}
-		p, err := engine.Compile(in, mode)
+		p, err := engine.Compile(in, engine.Options{Mode: mode})
 		if err != nil {
 			return nil, err
 		}

@@ -14,18 +14,26 @@ import (
 // plain is a program type whose context is memory.
 var plain = &progtype.Type{Name: "plain", CtxName: "memory"}
 
-// TestConformance runs the suite's cases in every mode. Linux's verifier refuses some
-// of them, for example as they read what nothing wrote; these run as they are.
+// TestConformance runs the suite's cases in every mode, and as hardened machine code.
+// Linux's verifier refuses some of them, for example as they read what nothing wrote;
+// these run as they are.
 func TestConformance(t *testing.T) {
+	all := map[string]engine.Options{}
 	for _, mode := range engine.Modes() {
-		t.Run(mode.String(), func(t *testing.T) {
+		all[mode.String()] = engine.Options{Mode: mode}
+		if mode == engine.JIT {
+			all["hardened"] = engine.Options{Mode: mode, Harden: true}
+		}
+	}
+	for name, opts := range all {
+		t.Run(name, func(t *testing.T) {
 			s, err := exec.NewState(0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			s.Budget = 1 << 40
 			conformance.Test(t, func(c *conformance.Case) (uint64, error) {
-				p, err := compile(c, mode)
+				p, err := compile(c, opts)
 				if err != nil {
 					return 0, err
 				}
@@ -38,16 +46,16 @@ func TestConformance(t *testing.T) {
 
 func TestConformanceRefused(t *testing.T) {
 	conformance.TestRefused(t, func(c *conformance.Case) error {
-		_, err := compile(c, engine.Auto)
+		_, err := compile(c, engine.Options{})
 		return err
 	})
 }
 
-func compile(c *conformance.Case, mode engine.Mode) (*engine.Program, error) {
+func compile(c *conformance.Case, opts engine.Options) (*engine.Program, error) {
 	insns := c.Program()
 	facts, err := proof.Of(plain, insns, nil)
 	if err != nil {
 		facts = proof.Plain(insns)
 	}
-	return engine.Compile(&interp.Input{Name: c.Name, Type: plain, Insns: insns, Facts: facts}, mode)
+	return engine.Compile(&interp.Input{Name: c.Name, Type: plain, Insns: insns, Facts: facts}, opts)
 }

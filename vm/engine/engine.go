@@ -59,9 +59,17 @@ type Program struct {
 	took   time.Duration
 }
 
+// Options say how a program is compiled.
+type Options struct {
+	Mode Mode
+	// Harden makes machine code as [jit.Options] says, for programs from strangers.
+	Harden bool
+}
+
 // Compile makes a program runnable. A program without facts is interpreted in any
 // mode but JIT, which refuses it.
-func Compile(in *interp.Input, mode Mode) (*Program, error) {
+func Compile(in *interp.Input, opts Options) (*Program, error) {
+	mode := opts.Mode
 	start := time.Now()
 	code, err := interp.Compile(in)
 	if err != nil {
@@ -73,7 +81,7 @@ func Compile(in *interp.Input, mode Mode) (*Program, error) {
 		p.loop = interp.Checked
 	case mode == JIT || mode == Auto && jit.Available() == nil:
 		start = time.Now()
-		if p.native, err = jit.Compile(code); err != nil {
+		if p.native, err = jit.Compile(code, jit.Options{Harden: opts.Harden}); err != nil {
 			return nil, err
 		}
 	}

@@ -51,7 +51,7 @@ func TestUninitStack(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				p, err := engine.Compile(&interp.Input{Name: "test", Type: plain, Insns: insns, Facts: facts}, mode)
+				p, err := engine.Compile(&interp.Input{Name: "test", Type: plain, Insns: insns, Facts: facts}, engine.Options{Mode: mode})
 				if err != nil {
 					t.Fatal(err)
 				}

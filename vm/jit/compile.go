@@ -1,8 +1,10 @@
 package jit
 
 import (
+	"crypto/rand"
 	"fmt"
 	"maps"
+	randv2 "math/rand/v2"
 	"runtime"
 	"slices"
 
@@ -13,14 +15,22 @@ import (
 	vmmaps "github.com/skep-ebpf/skep/vm/maps"
 )
 
+// Options say how code is made.
+type Options struct {
+	// Harden is for programs from strangers: numbers that the program chose do not
+	// stand in the code, and nobody can tell where what it made of its instructions lies.
+	// The code is slower, and different each time.
+	Harden bool
+}
+
 // Compile makes machine code of a program that the verifier accepted. It fails where
 // the system lets no code be made ([Available]), where nothing was proved of the
 // program, and where functions call themselves.
-func Compile(p *interp.Program) (*Program, error) {
+func Compile(p *interp.Program, opts Options) (*Program, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
-	c, err := compile(p, backends[runtime.GOARCH])
+	c, err := compile(p, backends[runtime.GOARCH], opts)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +44,7 @@ func Assemble(p *interp.Program, arch string) (*ir.Code, error) {
 	if !ok {
 		return nil, fmt.Errorf("skep makes no machine code for %s%s", arch, suggest.Name(arch, slices.Collect(maps.Keys(backends))))
 	}
-	c, err := compile(p, b)
+	c, err := compile(p, b, Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +58,7 @@ type compiled struct {
 	helpers []*helper.Helper
 }
 
-func compile(p *interp.Program, b backend) (*compiled, error) {
+func compile(p *interp.Program, b backend, opts Options) (*compiled, error) {
 	if !p.Verified() {
 		return nil, fmt.Errorf("compile program %s: the verifier did not see it, and machine code tests nothing", p.Name())
 	}
@@ -59,12 +69,27 @@ func compile(p *interp.Program, b backend) (*compiled, error) {
 	}
 	prog.Expand(&src.calls)
 	prog.Optimise(b.target)
+	seed, err := harden(prog, opts)
+	if err != nil {
+		return nil, fmt.Errorf("compile program %s: %w", p.Name(), err)
+	}
 	prog.Colour(b.target)
-	code, err := b.emit(prog)
+	code, err := b.emit(prog, seed)
 	if err != nil {
 		return nil, fmt.Errorf("compile program %s: %w", p.Name(), err)
 	}
 	return &compiled{code, prog.Funcs, src.calls.Helpers}, nil
+}
+
+// harden hides numbers if it is to, and gives the seed of padding; 0: none.
+func harden(prog *ir.Program, opts Options) (uint64, error) {
+	if !opts.Harden {
+		return 0, nil
+	}
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	random := randv2.NewChaCha8(seed)
+	return random.Uint64() | 1, prog.Blind(random)
 }
 
 // source is a program of the interpreter as one to be compiled.

@@ -97,7 +97,7 @@ func (r *Run) Compile(t testing.TB, mode engine.Mode) (*engine.Program, *progtyp
 			mode = engine.Checked // what the verifier refuses runs no other way
 		}
 	}
-	p, err := engine.Compile(&interp.Input{Name: "test", Type: typ, Insns: insns, Facts: facts}, mode)
+	p, err := engine.Compile(&interp.Input{Name: "test", Type: typ, Insns: insns, Facts: facts}, engine.Options{Mode: mode})
 	return p, typ, err
 }
 
