@@ -13,6 +13,7 @@ import "math/bits"
 // so it is known which registers a call changes.
 func (p *Program) Colour(t *Target) {
 	for at, f := range p.Funcs {
+		f.shape()
 		f.initialise()
 		c := colouring{f: f, target: t, funcs: p.Funcs}
 		c.survey()

@@ -106,13 +106,13 @@ const (
 	// TailCall leaves native code for another program, with R1 to R3, and comes back
 	// only where there is none. Off is as for Helper.
 	TailCall
+	// Packet leaves native code for a packet load (LD_ABS, LD_IND) with R6 in A and
+	// the index register in B. Dst is R0. A load outside the packet ends the function.
+	Packet
 	// Slow leaves native code for what instruction At does, with the registers A
 	// (an address), C (what is stored) and B (what Cmpxchg expects), as far as they are
 	// not None. Dst, if not None, is what it gives. It keeps R1 to R5.
 	Slow
-	// Packet leaves native code for a packet load (LD_ABS, LD_IND) with R6 in A and
-	// the index register in B. Dst is R0. A load outside the packet ends the function.
-	Packet
 	// Fuel takes Imm from the budget and leaves native code where nothing is left.
 	Fuel
 
@@ -206,8 +206,7 @@ func (i *Ins) Uses() Set {
 
 // Kills are the variables that it writes, or that hold nothing behind it.
 func (i *Ins) Kills() Set {
-	switch i.Op {
-	case Call, Helper, CallX, TailCall, Packet:
+	if i.Op >= Call && i.Op <= Packet {
 		return Clobbered
 	}
 	return Of(i.Dst)

@@ -3,12 +3,10 @@ package ir
 import "iter"
 
 // Liveness finds out which variables live where: In and Out of each block, and Live
-// of each instruction that leaves native code or calls. It also finds out how often
-// each block runs: Cold and Depth.
+// of each instruction that leaves native code or calls.
 //
 // A variable that nothing wrote on some path lives at the function's beginning.
 func (f *Func) Liveness() {
-	f.shape()
 	n := len(f.Blocks)
 	type summary struct { // of a whole block
 		uses, kills Set

@@ -113,6 +113,7 @@ func TestLiveness(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &Func{Blocks: test.blocks, Vars: FirstFree}
 			f.Liveness()
+			f.shape()
 			var got []block
 			var depth []uint8
 			var cold []bool

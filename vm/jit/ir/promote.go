@@ -18,6 +18,7 @@ func (p *Program) Promote(f *Func) bool {
 	if f.Frame == 0 {
 		return false
 	}
+	f.shape()
 	m := promotion{f: f, prog: p, size: f.Frame}
 	for at := range f.Blocks {
 		if m.survey(&f.Blocks[at]); m.lost {
