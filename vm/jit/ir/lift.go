@@ -69,6 +69,7 @@ func Lift(src *Source) (*Program, error) {
 	l := &lifter{
 		src: src, starts: isa.Functions(src.Insns),
 		block:  make([]int32, len(src.Insns)+1),
+		kind:   make([]kind, len(src.Insns)),
 		weight: make([]int32, len(src.Insns)+1),
 	}
 	if src.Exception != 0 {
@@ -100,6 +101,7 @@ type lifter struct {
 	index   []int32 // of functions, in prog.Funcs and from 1; -1 while they are being lifted
 	entered []bool  // functions that Go may enter
 	block   []int32 // of the instruction that begins one, from 1
+	kind    []kind  // of instructions
 	weight  []int32 // of all instructions up to each one of its function
 
 	// The function that is being lifted.
@@ -232,9 +234,19 @@ func (l *lifter) clear(start int) {
 	}
 }
 
+// kind is what blocks are made by.
+type kind uint8
+
+const (
+	reached kind = 1 << iota // by some path
+	trapped                  // must not be reached
+	ends                     // is the last one of its block
+	splits                   // jumps back or goes on: a block comes next that takes from the budget
+)
+
 // leaders numbers the blocks that instructions begin, and gives how many there are.
 func (l *lifter) leaders(start, end int) (int, error) {
-	mark := l.block[start:end]
+	mark := l.block[start : end+1]
 	clear(mark)
 	mark[0] = 1
 	for at := start; at < end; at++ {
@@ -242,34 +254,42 @@ func (l *lifter) leaders(start, end int) (int, error) {
 			continue
 		}
 		ins := l.src.Insns[at]
-		for _, to := range l.targets(at, ins) {
-			if to < start || to >= end {
-				return 0, fmt.Errorf("compile %s: instruction %d jumps to instruction %d, which is in another function", l.src.Name, at, to)
+		k := reached
+		if l.endsBlock(at, ins) {
+			k |= ends
+			mark[at+1-start] = 1
+			for _, to := range l.targets(at, ins) {
+				if to < start || to >= end {
+					return 0, fmt.Errorf("compile %s: instruction %d jumps to instruction %d, which is in another function", l.src.Name, at, to)
+				}
+				mark[to-start] = 1
 			}
-			mark[to-start] = 1
+			if l.splits(at, ins) {
+				k |= splits
+			}
 		}
-		if next := at + 1; next < end && l.endsBlock(at, ins) {
-			mark[next-start] = 1
+		if l.src.Trapped(at) {
+			k |= trapped
 		}
+		l.kind[at] = k
 		if ins.IsWide() {
 			at++
+			l.kind[at] = reached
 		}
 	}
+	mark[end-start] = 0
 	n, live := int32(0), false
 	for at := start; at < end; at++ {
-		if leads := l.block[at]; leads != 0 {
+		k := l.kind[at]
+		if l.block[at] != 0 {
 			l.block[at] = 0
-			if live = l.reached(at); live {
+			if live = k&reached != 0; live {
 				n++
 				l.block[at] = n
 			}
 		}
-		live = live && l.reached(at) && !l.src.Trapped(at)
-		switch ins := l.src.Insns[at]; {
-		case live && l.splits(at, ins):
+		if live = live && k&(reached|trapped) == reached; live && k&splits != 0 {
 			n++
-		case ins.IsWide():
-			at++
 		}
 	}
 	return int(n), nil
@@ -302,8 +322,23 @@ func (l *lifter) passes(at int) bool { return l.src.Facts == nil || l.src.Facts[
 
 // endsBlock reports whether an instruction is the last one of its block.
 func (l *lifter) endsBlock(at int, ins isa.Instruction) bool {
-	return isJump(ins) || isGotox(ins) || ins.Op == isa.ClassJMP|isa.JmpEXIT || isPacketLoad(ins) || l.limited(at, ins)
+	return enders[ins.Op] || l.limited(at, ins)
 }
+
+// jumps and enders are the opcodes of jumps by a distance that is in the instruction,
+// and of what is the last instruction of its block.
+var jumps, enders = func() (jumps, enders [256]bool) {
+	for op := range jumps {
+		ins := isa.Instruction{Op: uint8(op)}
+		switch {
+		case isGotox(ins), ins.Op == isa.ClassJMP|isa.JmpEXIT, isPacketLoad(ins):
+			enders[op] = true
+		case ins.Class() == isa.ClassJMP && op&0xf0 != isa.JmpCALL, ins.Class() == isa.ClassJMP32:
+			jumps[op], enders[op] = true, true
+		}
+	}
+	return jumps, enders
+}()
 
 // limited reports whether an instruction is a store that does nothing with large
 // numbers.
@@ -317,16 +352,7 @@ func isGotox(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.SrcX|
 func isPacketLoad(ins isa.Instruction) bool { return ins.Class() == isa.ClassLD && !ins.IsWide() }
 
 // isJump reports whether an instruction jumps by a distance that it has.
-func isJump(ins isa.Instruction) bool {
-	switch ins.Class() {
-	case isa.ClassJMP:
-		op := ins.Op & 0xf0
-		return op != isa.JmpCALL && op != isa.JmpEXIT && !isGotox(ins)
-	case isa.ClassJMP32:
-		return true
-	}
-	return false
-}
+func isJump(ins isa.Instruction) bool { return jumps[ins.Op] }
 
 // goes reports whether a jump is an unconditional one.
 func goes(ins isa.Instruction) bool { return ins.Op&0xf0 == isa.JmpJA }
@@ -359,11 +385,12 @@ func (l *lifter) run(at, end int) int {
 			l.close(l.block[at])
 			return at
 		}
-		if !l.reached(at) || l.src.Trapped(at) {
+		k := l.kind[at]
+		if k&(reached|trapped) != reached {
 			break
 		}
 		ins := l.src.Insns[at]
-		if l.endsBlock(at, ins) {
+		if k&ends != 0 {
 			l.end(at, ins)
 			return at + 1
 		}

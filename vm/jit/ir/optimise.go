@@ -6,7 +6,8 @@ func (p *Program) Optimise(t *Target) {
 	p.Inline()
 	for _, f := range p.Funcs {
 		if f.usesFrame() { // mostly with addresses that are in the open in bytecode already
-			f.Liveness()
+			f.shape()
+			f.assumeLive()
 			p.Promote(f)
 		} else {
 			f.Frame = 0
@@ -33,4 +34,13 @@ func (f *Func) usesFrame() bool {
 		}
 	}
 	return false
+}
+
+// assumeLive lets all variables live behind each block, which is enough to promote by.
+func (f *Func) assumeLive() {
+	for at := range f.Blocks {
+		if b := &f.Blocks[at]; b.Succ[0] >= 0 {
+			b.Out = everything
+		}
+	}
 }
