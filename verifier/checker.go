@@ -62,7 +62,8 @@ type insnAux struct {
 	kernel, passed uint8
 	number         *scalar.Value // that it always leaves in the register that it writes; or nil
 	mapPtr         *Map          // of calls with a map: which
-	mapMany        bool          // more than one
+	mapMany        bool          // more than one: these, too, as far as there is room
+	mapsToo        [3]*Map
 	constKey       uint64
 	liveRegs       uint16 // registers that are read from here on
 	loop           int32  // the strongly connected part that it is in; 0: none

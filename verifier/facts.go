@@ -41,6 +41,8 @@ type Fact struct {
 	// Map is the index in the image's Maps of the one map that a helper is called
 	// with; -1 where it is none, or several, or one that another map holds.
 	Map int
+	// Maps are the indices of some of them where there are several.
+	Maps []int
 }
 
 // Facts about each instruction of the program.
@@ -72,6 +74,13 @@ func (c *checker) facts() []Fact {
 		}
 		if at, ok := index[aux.mapPtr]; ok && !aux.mapMany {
 			f.Map = at
+		}
+		if aux.mapMany {
+			for _, m := range append(aux.mapsToo[:], aux.mapPtr) {
+				if at, ok := index[m]; ok {
+					f.Maps = append(f.Maps, at)
+				}
+			}
 		}
 		if results != nil && results[i].seen && !results[i].other {
 			f.Number = &results[i].Value

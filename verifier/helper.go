@@ -127,6 +127,15 @@ func (c *checker) recordMap(call *callArgs) error {
 		aux.mapPtr = m
 	} else if aux.mapPtr != m {
 		aux.mapMany = true
+		for i, other := range aux.mapsToo {
+			if other == m {
+				break
+			}
+			if other == nil {
+				aux.mapsToo[i] = m
+				break
+			}
+		}
 	}
 	if call.id == asm.FnTailCall {
 		return c.recordTailCall(aux, m)

@@ -152,17 +152,12 @@ func (e *expander) expansion(s site) func(*expander, site) {
 			return (*expander).ringbufOutput
 		}
 	case mapLookup, mapUpdate, mapLookupPerCPU:
-		m := e.mapOf(s.call)
-		if m == nil {
-			return nil
+		if m := e.mapOf(s.call); m != nil {
+			if layout, ok := maps.Native(m); ok && layout.N != 0 {
+				return e.arrayExpansion(h.ID, m.Info())
+			}
 		}
-		layout, ok := maps.Native(m)
-		switch {
-		case !ok:
-			return nil
-		case layout.N != 0:
-			return e.arrayExpansion(h.ID, m.Info())
-		case h.ID == mapLookup && e.kept != nil && hasRoutine(&layout):
+		if h.ID == mapLookup && e.kept != nil && len(e.routineMaps(s.call)) > 0 {
 			return (*expander).routineLookup
 		}
 	}
@@ -401,19 +396,35 @@ func hasRoutine(l *maps.Layout) bool {
 	if l.Trie != nil {
 		return prefixWords(l) > 0
 	}
-	return l.Hash.KeySize <= maxNativeKey
+	return l.N == 0 && l.Hash.KeySize <= maxNativeKey
 }
 
-// routineLookup is bpf_map_lookup_elem of such a map: a call of the routine, and of the
-// helper if that does not know.
+// routineLookup is bpf_map_lookup_elem of such maps: a call of the map's routine, and
+// of the helper if that does not know, or the map is another one.
 func (e *expander) routineLookup(s site) {
-	ask, next := e.block(), e.block()
+	called := e.routineMaps(s.call)
+	ask, answered, next := e.block(), e.block(), e.block()
 	e.mov(e.kept[0], 2)
-	e.add(Ins{Op: Call, Dst: 0, A: None, B: None, C: None, N: 2, Imm: e.lookup(s.call.Off - 1)})
+	e.mov(e.kept[1], 1)
+	for i, m := range called {
+		other := ask
+		if i < len(called)-1 {
+			other = e.block()
+		}
+		if s.call.Off == 0 {
+			e.branch(0, Ne, 1, None, uint64(e.calls.Maps[m].Info().Handle), other)
+		}
+		e.add(Ins{Op: Call, Dst: 0, A: None, B: None, C: None, N: 2, Imm: e.lookup(m)})
+		e.jump(answered)
+		if other != ask {
+			e.begin(other)
+		}
+	}
+	e.begin(answered)
 	e.branch(Cold, Eq, 0, None, undecided, ask)
 	e.jump(next)
 	e.beginCold(ask)
-	e.constant(1, uint64(e.mapOf(s.call).Info().Handle))
+	e.mov(1, e.kept[1])
 	e.mov(2, e.kept[0])
 	e.copy(*s.call)
 	e.jump(next)
@@ -421,8 +432,26 @@ func (e *expander) routineLookup(s site) {
 	e.run(s.rest, s.succ)
 }
 
+// routineMaps are the indices of the maps that a helper is called with, as far as each
+// has a routine.
+func (e *expander) routineMaps(i *Ins) (called []int) {
+	all := []int{int(i.Off) - 1}
+	if i.Off == 0 {
+		all = nil
+		if e.calls.Several != nil {
+			all = e.calls.Several(i.At)
+		}
+	}
+	for _, m := range all {
+		if layout, ok := maps.Native(e.calls.Maps[m]); ok && hasRoutine(&layout) {
+			called = append(called, m)
+		}
+	}
+	return called
+}
+
 // lookup gives what calls the routine for a map.
-func (e *expander) lookup(m int32) int64 {
+func (e *expander) lookup(m int) int64 {
 	if e.lookups[m] == 0 {
 		e.lookups[m] = ^int64(len(e.routines))
 		layout, _ := maps.Native(e.calls.Maps[m])

@@ -229,6 +229,52 @@ func TestLookupOfMaps(t *testing.T) {
 	}
 }
 
+// TestLookupInSeveral calls the helper with one of two maps that are known, and with
+// another one.
+func TestLookupInSeveral(t *testing.T) {
+	spec := ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 8}
+	var all []maps.Map
+	for range 3 {
+		m, err := maps.New(&spec, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if err := m.Update(0, []byte{1, 0, 0, 0}, make([]byte, 8), 0); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	state, err := exec.NewState(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, h, left := state.CtxBytes()[:4], helper.ByID(mapLookup), 0
+	p := &Program{Funcs: []*Func{{Vars: FirstFree, Blocks: []Block{
+		{Ins: []Ins{leave(2), ret()}, Succ: [2]int32{-1, -1}},
+	}}}}
+	p.Expand(&Calls{
+		Helpers: []*helper.Helper{h}, Maps: all,
+		Several: func(int32) []int { return []int{0, 2} },
+	})
+	e := evaluator{t: t, prog: p, outside: func(_ *Ins, a [5]uint64) uint64 {
+		left++
+		return h.Func(state, a[0], a[1], 0, 0, 0)
+	}}
+	for n, wantLeft := range []int{0, 1, 1} {
+		for k := range byte(3) {
+			key[0] = k
+			got, _ := e.run(uint64(all[n].Info().Handle), uint64(exec.Addr(key)))
+			if want := uint64(all[n].Lookup(0, key)); got != want {
+				t.Errorf("map %d, key %d: 0x%x, want 0x%x", n, k, got, want)
+			}
+		}
+		if left != 3*wantLeft {
+			t.Errorf("map %d: went to Go %d times, want %d", n, left, 3*wantLeft)
+		}
+	}
+}
+
 // TestHashLookupTouches looks one key of an LRU map up between additions that make
 // others go.
 func TestHashLookupTouches(t *testing.T) {

@@ -12,6 +12,9 @@ type Calls struct {
 	Type    ebpf.ProgramType // the program's
 	Helpers []*helper.Helper // what Imm of a Helper is the index of
 	Maps    []maps.Map       // what Off-1 of one is
+	// Several gives some of the maps that a call at an instruction of the bytecode is
+	// made with where they are several; nil: unknown.
+	Several func(at int32) []int
 }
 
 // Touch is memory that a call reads, and perhaps writes, through an argument.
