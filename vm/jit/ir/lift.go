@@ -278,27 +278,43 @@ func (l *lifter) leaders(start, end int) (int, error) {
 		}
 	}
 	mark[end-start] = 0
-	n, live := int32(0), false
+	n, first := int32(0), -1
 	for at := start; at < end; at++ {
-		k := l.kind[at]
 		if l.block[at] != 0 {
-			l.block[at] = 0
-			if live = k&reached != 0; live {
+			if first = -1; l.reached(at) {
 				n++
-				l.block[at] = n
+				l.block[at], first = n, at
+			} else {
+				l.block[at] = 0
 			}
 		}
-		if live = live && k&(reached|trapped) == reached; live && k&splits != 0 {
+		switch ins := l.src.Insns[at]; {
+		case isJump(ins) && first >= 0 && l.splits(at, ins) && l.runs(first, at):
 			n++
+		case ins.IsWide():
+			at++
 		}
 	}
 	return int(n), nil
 }
 
+// runs reports whether straight code runs up to an instruction.
+func (l *lifter) runs(first, at int) bool {
+	for ; first <= at; first++ {
+		if !l.reached(first) || l.src.Trapped(first) {
+			return false
+		}
+		if l.src.Insns[first].IsWide() {
+			first++
+		}
+	}
+	return true
+}
+
 // splits reports whether a jump leads back or on. Then a block of its own, which comes
 // next, takes from the budget where it leads back.
 func (l *lifter) splits(at int, ins isa.Instruction) bool {
-	return isJump(ins) && !goes(ins) && ins.Op&0xf0 != isa.JmpJCOND && jumpTarget(at, ins) <= at &&
+	return !goes(ins) && ins.Op&0xf0 != isa.JmpJCOND && jumpTarget(at, ins) <= at &&
 		l.takes(at) && l.passes(at)
 }
 
@@ -322,37 +338,50 @@ func (l *lifter) passes(at int) bool { return l.src.Facts == nil || l.src.Facts[
 
 // endsBlock reports whether an instruction is the last one of its block.
 func (l *lifter) endsBlock(at int, ins isa.Instruction) bool {
-	return enders[ins.Op] || l.limited(at, ins)
+	f := control[ins.Op]
+	return f != 0 && (f != controlStore || l.limited(at, ins))
 }
-
-// jumps and enders are the opcodes of jumps by a distance that is in the instruction,
-// and of what is the last instruction of its block.
-var jumps, enders = func() (jumps, enders [256]bool) {
-	for op := range jumps {
-		ins := isa.Instruction{Op: uint8(op)}
-		switch {
-		case isGotox(ins), ins.Op == isa.ClassJMP|isa.JmpEXIT, isPacketLoad(ins):
-			enders[op] = true
-		case ins.Class() == isa.ClassJMP && op&0xf0 != isa.JmpCALL, ins.Class() == isa.ClassJMP32:
-			jumps[op], enders[op] = true, true
-		}
-	}
-	return jumps, enders
-}()
 
 // limited reports whether an instruction is a store that does nothing with large
 // numbers.
 func (l *lifter) limited(at int, ins isa.Instruction) bool {
-	return (ins.Class() == isa.ClassST || ins.Class() == isa.ClassSTX) && l.src.Facts != nil &&
+	return control[ins.Op] == controlStore && l.src.Facts != nil &&
 		l.src.Facts[at].Memory == verifier.MemContext && l.src.Access(at).Limit != 0
 }
 
-func isGotox(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.SrcX|isa.JmpJA }
+// What an opcode means to control.
+const (
+	controlJump   = 1 << iota // jumps by a distance that the instruction has
+	controlGotox              // jumps to the address in a register
+	controlExit               // returns
+	controlPacket             // a packet load, which may end the function
+	controlStore              // a store, which may be limited
+)
 
-func isPacketLoad(ins isa.Instruction) bool { return ins.Class() == isa.ClassLD && !ins.IsWide() }
+var control = controlTable()
 
-// isJump reports whether an instruction jumps by a distance that it has.
-func isJump(ins isa.Instruction) bool { return jumps[ins.Op] }
+func controlTable() (t [256]uint8) {
+	for op := range t {
+		op := uint8(op)
+		switch class := op & 7; {
+		case op == isa.ClassJMP|isa.SrcX|isa.JmpJA:
+			t[op] = controlGotox
+		case op == isa.ClassJMP|isa.JmpEXIT:
+			t[op] = controlExit
+		case class == isa.ClassJMP32, class == isa.ClassJMP && op&0xf0 != isa.JmpCALL && op&0xf0 != isa.JmpEXIT:
+			t[op] = controlJump
+		case class == isa.ClassLD && op != isa.OpLDDW:
+			t[op] = controlPacket
+		case class == isa.ClassST, class == isa.ClassSTX:
+			t[op] = controlStore
+		}
+	}
+	return t
+}
+
+func isGotox(ins isa.Instruction) bool      { return control[ins.Op] == controlGotox }
+func isPacketLoad(ins isa.Instruction) bool { return control[ins.Op] == controlPacket }
+func isJump(ins isa.Instruction) bool       { return control[ins.Op] == controlJump }
 
 // goes reports whether a jump is an unconditional one.
 func goes(ins isa.Instruction) bool { return ins.Op&0xf0 == isa.JmpJA }
@@ -535,7 +564,7 @@ func (l *lifter) limitedStore(at int, ins isa.Instruction, i Ins) {
 	next, limit := l.block[at+1], l.src.Access(at).Limit
 	if ins.Class() == isa.ClassST {
 		if uint32(ins.Imm) < limit {
-			l.access(at, ins, i)
+			l.access(at, ins, &i)
 		}
 		l.emit(i)
 		l.close(next)
@@ -545,7 +574,7 @@ func (l *lifter) limitedStore(at int, ins isa.Instruction, i Ins) {
 	test.Op, test.Cond, test.Size, test.A, test.Imm, test.Flag = Branch, Uge, 4, l.operand(at, ins.Src), int64(limit), Cold
 	l.emit(test)
 	l.close(next, l.later(func() {
-		l.access(at, ins, i)
+		l.access(at, ins, &i)
 		l.emit(i)
 		l.close(next)
 	}))

@@ -7,20 +7,20 @@ func (l *lifter) instruction(at int, ins isa.Instruction) {
 	i := l.new(Nop, at)
 	switch ins.Class() {
 	case isa.ClassALU, isa.ClassALU64:
-		l.arithmetic(at, ins, i)
+		l.arithmetic(at, ins, &i)
 	case isa.ClassLD:
 		i.Op, i.Dst, i.Imm = Const, Var(ins.Dst), int64(l.src.Constant(at))
 		l.emit(i)
 	case isa.ClassLDX, isa.ClassST, isa.ClassSTX:
-		l.access(at, ins, i)
+		l.access(at, ins, &i)
 	default:
-		l.call(at, ins, i)
+		l.call(at, ins, &i)
 	}
 }
 
 // known emits the number that an instruction always gives, if the verifier proved
 // that there is one.
-func (l *lifter) known(at int, i Ins) bool {
+func (l *lifter) known(at int, i *Ins) bool {
 	if l.src.Facts == nil {
 		return false
 	}
@@ -30,7 +30,7 @@ func (l *lifter) known(at int, i Ins) bool {
 	}
 	i.Op, i.Size, i.Imm = Const, 8, int64(n.Bits.Value)
 	i.A, i.B, i.Off, i.Width = None, None, 0, 0
-	l.emit(i)
+	l.emit(*i)
 	return true
 }
 
@@ -41,7 +41,7 @@ var operations = [16]Op{
 	isa.AluARSH >> 4: Sar,
 }
 
-func (l *lifter) arithmetic(at int, ins isa.Instruction, i Ins) {
+func (l *lifter) arithmetic(at int, ins isa.Instruction, i *Ins) {
 	i.Dst, i.A = Var(ins.Dst), Var(ins.Dst)
 	if ins.Class() == isa.ClassALU {
 		i.Size = 4
@@ -76,7 +76,7 @@ func (l *lifter) arithmetic(at int, ins isa.Instruction, i Ins) {
 		}
 		i.A = l.operand(at, ins.Dst)
 	}
-	l.emit(i)
+	l.emit(*i)
 }
 
 // operand is the variable of a register, for an instruction that takes no Frame.
@@ -95,7 +95,7 @@ func (l *lifter) operand(at int, r uint8) Var {
 }
 
 // move lifts moves of all kinds.
-func (l *lifter) move(at int, ins isa.Instruction, i Ins) {
+func (l *lifter) move(at int, ins isa.Instruction, i *Ins) {
 	i.A = None
 	switch {
 	case ins.Op&isa.SrcX == 0:
@@ -113,18 +113,18 @@ func (l *lifter) move(at int, ins isa.Instruction, i Ins) {
 	default:
 		i.Op, i.A = Mov, Var(ins.Src)
 	}
-	l.emit(i)
+	l.emit(*i)
 }
 
 // access lifts loads, stores and atomics.
-func (l *lifter) access(at int, ins isa.Instruction, i Ins) {
+func (l *lifter) access(at int, ins isa.Instruction, i *Ins) {
 	i.Off, i.Width = int32(ins.Off), uint8(isa.SizeOf(ins.Op))
 	atomic := ins.Op&0xe7 == isa.ClassSTX|isa.ModeATOMIC
 	switch {
 	case atomic && ins.Imm == isa.AtomicLoadAcq:
 		i.Op, i.Dst, i.A = LoadAcquire, Var(ins.Dst), Var(ins.Src)
 	case atomic:
-		l.atomic(at, ins, &i)
+		l.atomic(at, ins, i)
 	case ins.Class() == isa.ClassLDX:
 		i.Op, i.Dst, i.A = Load, Var(ins.Dst), Var(ins.Src)
 		if l.known(at, i) {
@@ -141,14 +141,14 @@ func (l *lifter) access(at int, ins isa.Instruction, i Ins) {
 	switch how := l.src.Access(at); {
 	case how.Slow:
 		i.Op, i.A = Slow, l.operand(at, uint8(i.A))
-		l.emit(i)
+		l.emit(*i)
 	case how.Width != 0 && i.Op == Store:
 		i.Off, i.Width = how.Off, how.Width
-		l.emit(i)
+		l.emit(*i)
 	case how.Width != 0:
-		l.field(i, how)
+		l.field(*i, how)
 	default:
-		l.emit(i)
+		l.emit(*i)
 	}
 }
 
@@ -194,7 +194,7 @@ func (l *lifter) field(i Ins, how Access) {
 }
 
 // call lifts calls of all kinds.
-func (l *lifter) call(at int, ins isa.Instruction, i Ins) {
+func (l *lifter) call(at int, ins isa.Instruction, i *Ins) {
 	i.Dst = isa.R0
 	switch {
 	case ins.Op == isa.ClassJMP|isa.SrcX|isa.JmpCALL:
@@ -214,7 +214,7 @@ func (l *lifter) call(at int, ins isa.Instruction, i Ins) {
 			i.Off = int32(l.src.Facts[at].Map) + 1
 		}
 	}
-	l.emit(i)
+	l.emit(*i)
 }
 
 // tailCall is the number of bpf_tail_call.
