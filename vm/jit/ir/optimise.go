@@ -6,7 +6,6 @@ func (p *Program) Optimise(t *Target) {
 	p.Inline()
 	for _, f := range p.Funcs {
 		if f.usesFrame() { // mostly with addresses that are in the open in bytecode already
-			f.shape()
 			f.assumeLive()
 			p.Promote(f)
 		} else {

@@ -48,8 +48,6 @@ type promotion struct {
 	// What is known where the walk through a block is.
 	frames  Set       // variables that hold addresses in the frame
 	offsets [64]int32 // which, from Frame
-	numbers Set       // variables that hold numbers
-	values  [64]int64
 
 	touches []Touch
 	consts  []Ins
@@ -68,20 +66,15 @@ type slot struct {
 
 // survey notes how a block accesses the frame.
 func (m *promotion) survey(b *Block) {
-	m.frames, m.numbers = 0, 0
+	m.frames = 0
 	w := b.weight()
 	for k := range b.Ins {
 		i := &b.Ins[k]
-		kills := i.Kills()
-		if i.A == Frame || i.Uses()&m.frames != 0 {
-			m.uses(i, w)
-		} else {
-			m.frames &^= kills
-		}
-		m.numbers &^= kills
-		if i.Op == Const {
-			m.numbers |= Of(i.Dst)
-			m.values[i.Dst] = i.Imm
+		switch {
+		case i.A == Frame || m.frames != 0 && i.Uses()&m.frames != 0:
+			m.uses(b.Ins[:k+1], w)
+		case m.frames != 0:
+			m.frames &^= i.Kills()
 		}
 	}
 	if m.frames&b.Out != 0 {
@@ -89,13 +82,15 @@ func (m *promotion) survey(b *Block) {
 	}
 }
 
-// uses notes what an instruction does with addresses in the frame.
-func (m *promotion) uses(i *Ins, w float32) {
+// uses notes what the last of a block's instructions so far does with addresses in the
+// frame.
+func (m *promotion) uses(ins []Ins, w float32) {
+	i := &ins[len(ins)-1]
 	frames := m.frames
 	m.frames &^= i.Kills()
 	switch i.Op {
 	case Helper, Call:
-		m.call(i, frames&i.Uses())
+		m.call(ins, frames&i.Uses())
 		return
 	case Branch: // tells nothing but which one is lower
 		return
@@ -133,8 +128,9 @@ func (m *promotion) address(v Var, off int32) {
 	m.offsets[v] = off
 }
 
-// call notes what a call does with addresses that it is given.
-func (m *promotion) call(i *Ins, given Set) {
+// call notes what the last instruction, a call, does with addresses that it is given.
+func (m *promotion) call(ins []Ins, given Set) {
+	i := &ins[len(ins)-1]
 	if given == 0 {
 		return
 	}
@@ -149,9 +145,7 @@ func (m *promotion) call(i *Ins, given Set) {
 		}
 		size := int64(t.Size)
 		if t.Length != None {
-			if size = Everything; m.numbers.Has(t.Length) {
-				size = m.values[t.Length]
-			}
+			size = lengthIn(ins, t.Length)
 		}
 		off := m.offsets[t.Arg]
 		m.keep(off, min(size, max(int64(-off), 0))) // it goes up, and not beyond the frame
@@ -164,6 +158,19 @@ func (m *promotion) at(off int32) int {
 		m.slots, m.begun = make([]slot, m.size), make([]uint64, (m.size+63)/64)
 	}
 	return m.size + int(off)
+}
+
+// lengthIn is what a variable holds behind some instructions of a block, if they make it a
+// constant, and Everything otherwise.
+func lengthIn(ins []Ins, v Var) int64 {
+	for k := len(ins) - 2; k >= 0; k-- {
+		if i := &ins[k]; i.Op == Const && i.Dst == v {
+			return i.Imm
+		} else if i.Kills().Has(v) {
+			break
+		}
+	}
+	return Everything
 }
 
 // access notes a load or a store.
