@@ -6,24 +6,26 @@ func (f *Func) spill(vars Set) {
 	if vars == 0 {
 		return
 	}
-	n := 0
-	for at := range f.Blocks {
-		n += len(f.Blocks[at].Ins)
-	}
-	s := spilling{vars: vars, out: make([]Ins, 0, n+n/4)}
+	s := spilling{vars: vars}
 	for v, rest := vars.Next(); v < MaxVars; v, rest = rest.Next() {
 		f.Frame += 8
 		s.slots[v] = int32(-f.Frame)
 	}
 	for at := range f.Blocks {
 		b := &f.Blocks[at]
-		s.begin = len(s.out)
+		b.In &^= vars
+		b.Out &^= vars
+		if !s.touches(b) {
+			continue
+		}
+		if room := 2 * len(b.Ins); cap(s.out)-len(s.out) < room {
+			s.out = make([]Ins, 0, max(room, 256))
+		}
+		begin := len(s.out)
 		for k := range b.Ins {
 			s.instruction(b.Ins[k])
 		}
-		b.Ins = s.out[s.begin:len(s.out):len(s.out)]
-		b.In &^= vars
-		b.Out &^= vars
+		b.Ins = s.out[begin:len(s.out):len(s.out)]
 	}
 }
 
@@ -31,14 +33,23 @@ func (f *Func) spill(vars Set) {
 type spilling struct {
 	vars  Set
 	slots [MaxVars]int32 // by variable: its offset from Frame
-	out   []Ins          // all instructions so far
-	begin int            // of the block, in out
+	out   []Ins          // of blocks so far
+}
+
+// touches reports whether a block uses the variables, and lets none of them live.
+func (s *spilling) touches(b *Block) bool {
+	used := Set(0)
+	for k := range b.Ins {
+		i := &b.Ins[k]
+		i.Live &^= s.vars
+		used |= 1<<i.Dst | 1<<i.A | 1<<i.B | 1<<i.C // a call uses no others that may be in memory
+	}
+	return used&s.vars != 0
 }
 
 // instruction rewrites one.
 func (s *spilling) instruction(i Ins) {
-	i.Live &^= s.vars
-	if (i.Uses()|i.Kills())&s.vars == 0 {
+	if (1<<i.Dst|1<<i.A|1<<i.B|1<<i.C)&s.vars == 0 {
 		s.out = append(s.out, i)
 		return
 	}
