@@ -178,17 +178,13 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	}
 	p.enterWorld(s, in)
 	n := max(in.Repeat, 1)
-	var ret uint64
 	var start time.Time
 	if in.Repeat > 0 {
 		start = time.Now()
 	}
-	for range n {
-		var err error
-		s.Budget = p.obj.budget
-		if ret, err = p.obj.code.Run(s); err != nil {
-			return err
-		}
+	ret, err := p.obj.code.Repeat(s, n, p.obj.budget)
+	if err != nil {
+		return err
 	}
 	if in.Repeat > 0 {
 		out.Took = time.Since(start) / time.Duration(n)
@@ -199,7 +195,7 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	out.Executed = p.obj.budget - s.Budget
 	out.Effects, out.Seq = append(out.Effects[:0], s.Effects...), append(out.Seq[:0], s.Seq...)
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
-	_, err := s.Env.Timers.Run(s, p.obj.budget)
+	_, err = s.Env.Timers.Run(s, p.obj.budget)
 	return err
 }
 

@@ -99,6 +99,21 @@ func (p *Program) Run(s *exec.State) (uint64, error) {
 	return p.Program.Run(s, p.loop)
 }
 
+// Repeat is Run n times, each with a budget, for as long as there is no error. It gives the
+// last result.
+func (p *Program) Repeat(s *exec.State, n uint32, budget int64) (r0 uint64, err error) {
+	if p.native != nil {
+		return p.native.Repeat(s, n, budget)
+	}
+	for range n {
+		s.Budget = budget
+		if r0, err = p.Program.Run(s, p.loop); err != nil {
+			break
+		}
+	}
+	return r0, err
+}
+
 // Native is the program's machine code; nil where it is interpreted.
 func (p *Program) Native() *jit.Program { return p.native }
 

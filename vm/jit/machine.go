@@ -61,30 +61,64 @@ func (m *machine) execute(p *Program, f *function, args func() ([5]uint64, [5]ex
 	if m.first != nil {
 		return m.within(p, f, args)
 	}
+	m.prepare(p)
+	m.c.Args[0] = m.ctx
+	if args != nil {
+		m.c.Args, _ = args()
+	}
+	m.begin(p)
+	err := m.once(p, f)
+	m.leave()
+	return m.c.R0, err
+}
+
+// repeat runs a program n times, each with the same budget, and gives the last result.
+func (m *machine) repeat(p *Program, n uint32, budget int64) (uint64, error) {
+	if m.first != nil {
+		return 0, fmt.Errorf("program %s is to run many times within another program: it can run there once", p.Name())
+	}
+	m.prepare(p)
+	m.begin(p)
+	var err error
+	for range n {
+		m.state.Budget, m.c.Args[0] = budget, m.ctx
+		if err = m.once(p, p.main); err != nil {
+			break
+		}
+	}
+	m.leave()
+	return m.c.R0, err
+}
+
+// prepare makes the state ready for runs of a program.
+func (m *machine) prepare(p *Program) {
 	s, c := m.state, m.c
 	p.Begin(s)
-	c.CPU, c.Args[0] = uint64(s.CPU), m.ctx
+	c.CPU = uint64(s.CPU)
 	if m.env != s.Env {
 		m.env, c.Random = s.Env, s.Env.Seed()
 	}
-	if args != nil {
-		c.Args, _ = args()
-	}
-	c.Tails = isa.MaxTailCalls
-	s.Engine, m.first, m.prog = m, p, p
+}
+
+// begin notes that the program runs, until leave.
+func (m *machine) begin(p *Program) { m.state.Engine, m.first = m, p }
+
+// once runs a function with the arguments in Args to the end of the program, and takes
+// back what it kept.
+func (m *machine) once(p *Program, f *function) error {
+	s := m.state
+	m.prog, m.c.Tails = p, isa.MaxTailCalls
 	if m.refill(f.insn, s.Budget) {
 		m.call(f, m.top)
 	}
 	if m.err != nil && m.err == errThrown {
 		m.caught()
 	}
-	s.Budget += c.Budget
-	err := m.err
-	m.leave()
-	if err != nil || s.Keeps() {
-		err = p.End(s, p.exit, err)
+	s.Budget += m.c.Budget
+	if m.err != nil || s.Keeps() {
+		return p.End(s, p.exit, m.err)
 	}
-	return c.R0, err
+	return nil
 }
 
 // leave forgets the run.

@@ -199,6 +199,15 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
+func BenchmarkRepeat(b *testing.B) {
+	p := handProgram(b, hand.first, nil)
+	s := newState(b)
+	b.ResetTimer()
+	if _, err := p.Repeat(s, uint32(b.N), 1<<20); err != nil {
+		b.Fatal(err)
+	}
+}
+
 func BenchmarkHelper(b *testing.B) {
 	p := handProgram(b, hand.first, func(_ *exec.State, r1, _, _, _, _ uint64) uint64 { return r1 })
 	s := newState(b)

@@ -162,6 +162,16 @@ func (p *Program) Run(s *exec.State) (uint64, error) {
 	return m.execute(p, p.main, nil)
 }
 
+// Repeat is Run n times, each with a budget, for as long as there is no error. It gives the
+// last result.
+func (p *Program) Repeat(s *exec.State, n uint32, budget int64) (uint64, error) {
+	m, err := machineOf(s)
+	if err != nil {
+		return 0, err
+	}
+	return m.repeat(p, n, budget)
+}
+
 // later is a function of a program that is called after the run that named it.
 type later struct {
 	prog *Program
