@@ -12,7 +12,10 @@ func (e *emitter) begin(blocks int) {
 	e.n = 0
 	e.room(roomy)
 	e.points, e.starts, e.colds = e.points[:0], e.starts[:0], e.colds[:0]
-	e.labels = append(e.labels[:0], make([]int32, blocks)...)
+	e.labels = e.labels[:0]
+	for range blocks {
+		e.label()
+	}
 }
 
 // surveyed is what is known of a function before any code is made.
@@ -161,6 +164,8 @@ func (e *emitter) step(b *ir.Block, i *ir.Ins) {
 // begins begins the code of an instruction.
 func (e *emitter) begins(i *ir.Ins) {
 	e.room(roomy)
-	e.pad.between(&e.asm)
+	if e.pad.state != 0 {
+		e.pad.between(&e.asm)
+	}
 	e.start(i.At)
 }

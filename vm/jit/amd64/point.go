@@ -54,7 +54,7 @@ func (p *point) size() int32 {
 
 // label gives a new label.
 func (e *emitter) label() int32 {
-	e.labels = append(e.labels, 0)
+	e.labels = append(e.labels, far)
 	return int32(len(e.labels)) - 1
 }
 
@@ -88,17 +88,11 @@ func (e *emitter) start(at int32) {
 	e.starts = append(e.starts, start{int32(len(e.points)), int32(e.n), at})
 }
 
-// shrinkings is how often jumps are looked at for short ones. Each time finds those
-// that are short because others are; there are hardly any after the second.
-const shrinkings = 3
-
 // finish finds out which jumps are short, copies the function's code to behind the
 // finished code, and gives its offset there.
 func (e *emitter) finish() uint32 {
 	e.settle(-1)
-	for n := 0; n < shrinkings && e.shrink(); n++ {
-		e.settle(-1)
-	}
+	e.settle(-1)
 	e.align()
 	entry := int32(len(e.Bytes))
 	e.settle(entry)
@@ -139,17 +133,27 @@ func (e *emitter) addLines(entry int32) {
 // alignment is what loops are aligned to: the bytes that a processor fetches at a time.
 const alignment = 32
 
-// settle finds out where the labels lie with the jumps as long as they are. entry is
-// where the code will lie. As long as that is not known, -1, what is aligned is taken
-// to be as far behind as it can be: the labels are no further apart in the end.
+// far is where labels lie as long as nobody knows.
+const far = 1 << 30
+
+// settle finds out where the labels lie, and which jumps are short. The first time, it
+// knows that of jumps back only; each time finds those that are short because others
+// are, and there are hardly any behind the third. entry is where the code will lie. As
+// long as that is not known, -1, what is aligned is taken to be as far behind as it can
+// be. So things only come nearer, and what is short remains so.
 func (e *emitter) settle(entry int32) {
 	off := int32(0)
 	for k := range e.points {
 		p := &e.points[k]
-		p.off = off
-		if p.kind == pointAlign && entry >= 0 {
-			p.target = -(entry + p.at + off) & (alignment - 1)
+		switch p.kind {
+		case pointAlign:
+			if entry >= 0 {
+				p.target = -(entry + p.at + off) & (alignment - 1)
+			}
+		case pointJump, pointCond:
+			p.short = p.short || e.near(p, off)
 		}
+		p.off = off
 		off += p.size()
 		if p.kind == pointLabel {
 			e.labels[p.target] = p.at + off
@@ -157,25 +161,16 @@ func (e *emitter) settle(entry int32) {
 	}
 }
 
-// shrink makes jumps short where their labels lie near enough, and reports whether
-// it found any. As others shrink they only come nearer.
-func (e *emitter) shrink() bool {
-	found := false
-	for k := range e.points {
-		p := &e.points[k]
-		if p.short || p.kind != pointJump && p.kind != pointCond {
-			continue
-		}
-		from := p.at + p.off + 2 // behind it, if it is short
-		to := e.labels[p.target]
-		if to > from {
-			to -= p.size() - 2
-		}
-		if d := to - from; d == int32(int8(d)) {
-			p.short, found = true, true
-		}
+// near reports whether a short jump reaches its label, with so many bytes put in before
+// it. A label ahead is where it was before, and that is seen from where the jump was.
+func (e *emitter) near(p *point, off int32) bool {
+	d := e.labels[p.target] - p.at
+	if d > off {
+		d -= p.off + p.size()
+	} else {
+		d -= off + 2
 	}
-	return found
+	return d == int32(int8(d))
 }
 
 // putIn writes what belongs to a point behind the finished code.
