@@ -11,7 +11,10 @@
 // across an exit to Go, all that live. Below the stack pointer is room for a few
 // words, for signals have a stack of their own.
 //
+// Running out of the budget keeps all registers: a stub saves and restores them.
+//
 // The code of a function is made in two steps. The first writes its instructions
 // without jumps, and notes where they go. The second finds out which jumps are short,
-// and copies everything to where it stays.
+// and copies everything to where it stays. What hardly ever runs lies behind the rest
+// of a function, and short loops begin where the processor fetches.
 package amd64
