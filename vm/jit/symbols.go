@@ -45,7 +45,9 @@ func symbolsOf(p *Program, code *ir.Code, funcs []*ir.Func) []byte {
 	from, name := uint32(0), p.Name()+"[stubs]"
 	for i, f := range funcs {
 		line(from, code.Entries[i], name)
-		from, name = code.Entries[i], f.Name
+		if from, name = code.Entries[i], f.Name; f.Entry == 0 {
+			name = p.Name()
+		}
 	}
 	line(from, uint32(len(code.Bytes)), name)
 	return lines.Bytes()

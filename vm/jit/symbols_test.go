@@ -14,7 +14,7 @@ import (
 func TestSymbols(t *testing.T) {
 	p := handProgram(t, hand.first, nil)
 	code := &ir.Code{Bytes: make([]byte, 0x90), Entries: []uint32{0x40, 0x70}}
-	got := string(symbolsOf(p, code, []*ir.Func{{Name: "callback"}, {Name: "hand"}}))
+	got := string(symbolsOf(p, code, []*ir.Func{{Name: "callback", Entry: 5}, {Name: "hand+0"}}))
 	at := p.code.Addr()
 	want := fmt.Sprintf("%x 40 bpf_prog_hand[stubs]\n%x 30 bpf_prog_callback\n%x 20 bpf_prog_hand\n", at, at+0x40, at+0x70)
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -5,6 +5,10 @@ import (
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
+// shortProgram is how many instructions a program may execute before a tail call without
+// taking them from the budget: a run may make few tail calls.
+const shortProgram = 1000
+
 // tailCallExpansion is expansion for a tail call through a program array that is known.
 // Functions other than that where a program begins leave for it: only there is it known
 // how much stack is left.
@@ -36,6 +40,9 @@ func (e *expander) tailCall(s site) {
 	e.branch(Cold, Eq, 5, None, 0, next)
 	e.imm(Sub, 5, 5, 1)
 	e.store(4, int(abi.OffTails), 5, 8)
+	if s.call.At > shortProgram {
+		e.add(Ins{Op: Fuel, Dst: None, A: None, B: None, C: None, Imm: int64(s.call.At)})
+	}
 	e.add(Ins{Op: Become, Dst: None, A: 0, B: None, C: None})
 	e.end(-1, -1)
 	e.beginCold(none)
