@@ -2,6 +2,7 @@ package vm_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/engine"
+	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/ringbuf"
 )
 
@@ -246,5 +248,60 @@ func recordsFromAllCPUs(t *testing.T, mode engine.Mode) {
 	}
 	if len(got) == 0 {
 		t.Error("no records")
+	}
+}
+
+// reserves is a program that reserves a record, asks for the time n times, and submits
+// the record.
+func reserves(name string, n int32) *ebpf.ProgramSpec {
+	return &ebpf.ProgramSpec{Name: name, Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{
+		asm.LoadMapPtr(asm.R1, 0).WithReference("ring"),
+		asm.Mov.Imm(asm.R2, 8),
+		asm.Mov.Imm(asm.R3, 0),
+		asm.FnRingbufReserve.Call(),
+		asm.JEq.Imm(asm.R0, 0, "end"),
+		asm.Mov.Reg(asm.R6, asm.R0),
+		asm.Mov.Imm(asm.R7, n),
+		asm.FnKtimeGetNs.Call().WithSymbol("loop"),
+		asm.Sub.Imm(asm.R7, 1),
+		asm.JNE.Imm(asm.R7, 0, "loop"),
+		asm.StoreMem(asm.R6, 0, asm.R0, asm.DWord),
+		asm.Mov.Reg(asm.R1, asm.R6),
+		asm.Mov.Imm(asm.R2, 0),
+		asm.FnRingbufSubmit.Call(),
+		asm.Mov.Imm(asm.R0, 0).WithSymbol("end"),
+		asm.Return(),
+	}}
+}
+
+// TestRecordOfRunThatEnds reads a record behind one whose program was ended before it
+// could submit it.
+func TestRecordOfRunThatEnds(t *testing.T) {
+	for _, mode := range engine.Modes() {
+		t.Run(mode.String(), func(t *testing.T) {
+			coll, err := vm.NewCollectionWithOptions(&ebpf.CollectionSpec{
+				Maps:     map[string]*ebpf.MapSpec{"ring": {Name: "ring", Type: ebpf.RingBuf, MaxEntries: 4096}},
+				Programs: map[string]*ebpf.ProgramSpec{"long": reserves("long", 1<<20), "short": reserves("short", 1)},
+			}, vm.CollectionOptions{Programs: vm.ProgramOptions{Mode: mode, Budget: 10_000}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer coll.Close()
+			opts := &ebpf.RunOptions{Data: make([]byte, 14)}
+			if _, err := coll.Programs["long"].Run(opts); !errors.Is(err, interp.ErrBudget) {
+				t.Fatalf("the long program ends with %v", err)
+			}
+			if _, err := coll.Programs["short"].Run(opts); err != nil {
+				t.Fatal(err)
+			}
+			reader, err := ringbuf.NewReader(coll.Maps["ring"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader.SetDeadline(time.Now().Add(10 * time.Second))
+			if rec, err := reader.Read(); err != nil || binary.NativeEndian.Uint64(rec.RawSample) == 0 {
+				t.Errorf("read %x, %v", rec.RawSample, err)
+			}
+		})
 	}
 }

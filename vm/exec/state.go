@@ -272,8 +272,25 @@ func (s *State) Acquire(r Record) Prov {
 	return Make(RegionRecord, uint32(len(s.Acquired)-1))
 }
 
+// takeOver acquires the record that native code has reserved itself.
+func (s *State) takeOver() {
+	if s.native == 0 {
+		return
+	}
+	c := (*abi.Context)(mem.At(s.native))
+	at := uintptr(c.Record)
+	if at == 0 {
+		return
+	}
+	c.Record = 0
+	if r := maps.RingbufOf(at); r != nil {
+		s.Acquire(Record{Addr: at, Size: maps.LengthOf(at), Map: r.Info().Handle})
+	}
+}
+
 // Release ends the loan of the record at addr, and gives it.
 func (s *State) Release(addr uintptr) (Record, bool) {
+	s.takeOver()
 	for i := range s.Acquired {
 		if r := &s.Acquired[i]; r.Live && r.Addr == addr {
 			r.Live = false
@@ -287,6 +304,7 @@ func (s *State) Release(addr uintptr) (Record, bool) {
 // did not give back. A ring buffer's record is discarded, as no
 // later one could be read otherwise.
 func (s *State) Reclaim() (kept int) {
+	s.takeOver()
 	for i := range s.Acquired {
 		r := &s.Acquired[i]
 		if !r.Live || r.Map == 0 {
@@ -326,6 +344,7 @@ func (s *State) Readable(addr uintptr) uintptr {
 			return n
 		}
 	}
+	s.takeOver()
 	for _, r := range s.Acquired {
 		if n := in(r.Addr, r.Size); r.Live && n > 0 {
 			return n

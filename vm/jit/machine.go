@@ -115,7 +115,7 @@ func (m *machine) once(p *Program, f *function) error {
 		m.caught()
 	}
 	s.Budget += m.c.Budget
-	if m.err != nil || s.Keeps() {
+	if m.err != nil || m.c.Record != 0 || s.Keeps() {
 		return p.End(s, p.exit, m.err)
 	}
 	return nil
@@ -131,7 +131,7 @@ func (m *machine) within(p *Program, f *function, args func() ([5]uint64, [5]exe
 	outer, context := m.run, *m.c
 	attach := m.state.Attach
 	defer func() { m.run, *m.c, m.state.Attach = outer, context, attach }()
-	m.run = run{top: context.SP &^ 15}
+	m.run, m.c.Record = run{top: context.SP &^ 15}, 0
 	return m.execute(p, f, args)
 }
 
@@ -144,7 +144,7 @@ func (m *machine) call(f *function, sp uintptr) {
 	}
 	m.c.Func, m.c.SP = f.addr, sp
 	enter(m.c, f.enter)
-	if m.c.Exit != abi.ExitDone || m.c.Record != 0 || m.c.Sent.Kind != 0 {
+	if m.c.Exit != abi.ExitDone || m.c.Sent.Kind != 0 {
 		m.serve()
 	}
 }
@@ -163,9 +163,6 @@ func (m *machine) serve() {
 		}
 	}()
 	for {
-		if m.c.Record != 0 {
-			m.lend()
-		}
 		if m.c.Sent.Kind != 0 {
 			m.send()
 		}
@@ -188,16 +185,6 @@ func (m *machine) serve() {
 		enter(m.c, p.resume)
 	}
 	returned = true
-}
-
-// lend notes the record that native code has reserved, as helpers do with theirs: from
-// now on it is Go's to give back.
-func (m *machine) lend() {
-	at := uintptr(m.c.Record)
-	m.c.Record = 0
-	if r := maps.RingbufOf(at); r != nil {
-		m.state.Acquire(exec.Record{Addr: at, Size: maps.LengthOf(at), Map: r.Info().Handle})
-	}
 }
 
 // send notes where native code has sent the packet.

@@ -10,8 +10,8 @@ import (
 )
 
 // A record that native code has reserved stands in the context until it is
-// submitted. There is room for one: another one is for Go, and Go takes over the one
-// that stands there when native code is left.
+// submitted. There is room for one: another one is for Go. Go takes the one that stands
+// there over when it needs to know of it.
 
 // maxInlineRecord is the longest record that is copied without Go, in bytes.
 const maxInlineRecord = 128
