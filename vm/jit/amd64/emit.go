@@ -40,11 +40,11 @@ type Options struct {
 func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
 	e := emitters.Get().(*emitter)
 	defer e.release()
-	e.opts, e.prog, e.pad = opts, p, padding{opts.Seed}
-	total, err := e.survey()
+	funcs, total, err := p.Survey()
 	if err != nil {
 		return nil, err
 	}
+	e.opts, e.prog, e.funcs, e.pad = opts, p, funcs, padding{opts.Seed}
 	e.Code = ir.Code{
 		Bytes:   make([]byte, 0, 8*total+512),
 		Entries: make([]uint32, 0, len(p.Funcs)),
@@ -70,7 +70,7 @@ var emitters = sync.Pool{New: func() any { return new(emitter) }}
 // release forgets the program, and keeps the memory.
 func (e *emitter) release() {
 	clear(e.colds)
-	e.prog, e.f, e.err, e.Code = nil, nil, nil, ir.Code{}
+	e.prog, e.funcs, e.f, e.err, e.Code = nil, nil, nil, nil, ir.Code{}
 	emitters.Put(e)
 }
 
@@ -84,7 +84,7 @@ type emitter struct {
 
 	ir.Code         // what is finished
 	outOfFuel int32 // offset of the stub for that
-	funcs     []surveyed
+	funcs     []ir.Survey
 
 	// The function in the making.
 	fn    int
@@ -228,7 +228,7 @@ func belowSP(r ir.Reg) address { return at(rsp, -8*int32(r+1)) }
 // ret returns from the function.
 func (e *emitter) ret() {
 	e.freeFrame()
-	if e.funcs[e.fn].called {
+	if e.funcs[e.fn].Called {
 		e.put(opRet, 1)
 	} else {
 		e.returnToStub()

@@ -166,7 +166,7 @@ func (e *emitter) save(i *ir.Ins) { e.each(opStore, i) }
 func (e *emitter) restore(i *ir.Ins) { e.each(opLoad, i) }
 
 func (e *emitter) each(o opcode, i *ir.Ins) {
-	for s := e.saved(e.f, i); s != 0; s &= s - 1 {
+	for s := e.prog.Saved(e.f, i); s != 0; s &= s - 1 {
 		r := ir.Reg(bits.TrailingZeros32(uint32(s)))
 		e.rm(o, 8, r, at(rsp, e.slots[r]))
 	}

@@ -18,51 +18,6 @@ func (e *emitter) begin(blocks int) {
 	}
 }
 
-// surveyed is what is known of a function before any code is made.
-type surveyed struct {
-	saved  ir.RegSet // the registers that are ever saved
-	called bool      // by others
-}
-
-// survey looks at all instructions that leave a function, and counts all.
-func (e *emitter) survey() (total int, err error) {
-	funcs := e.prog.Funcs
-	e.funcs = append(e.funcs[:0], make([]surveyed, len(funcs))...)
-	for n, f := range funcs {
-		for at := range f.Blocks {
-			ins := f.Blocks[at].Ins
-			total += len(ins)
-			for k := range ins {
-				i := &ins[k]
-				if !i.Leaves() || i.Op == ir.Fuel {
-					continue
-				}
-				if i.Op == ir.Call {
-					if i.Imm < 0 || i.Imm >= int64(n) {
-						return 0, fmt.Errorf("compile function %s: instruction %d: calls function %d, which does not come before it", f.Name, i.At, i.Imm)
-					}
-					e.funcs[i.Imm].called = true
-				}
-				e.funcs[n].saved |= e.saved(f, i)
-			}
-		}
-	}
-	return total, nil
-}
-
-// saved are the registers that are saved around an instruction that leaves.
-func (e *emitter) saved(f *ir.Func, i *ir.Ins) (live ir.RegSet) {
-	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
-		live |= 1 << f.Regs[v] // none where the variable has no register
-	}
-	if i.Op == ir.Call {
-		if callee := e.prog.Funcs[i.Imm]; !callee.Leaves {
-			live &= callee.Clobbers
-		}
-	}
-	return live
-}
-
 // function makes the code of one function.
 func (e *emitter) function(n int) error {
 	f := e.prog.Funcs[n]
@@ -122,7 +77,7 @@ func (e *emitter) findLoops() {
 // layout finds out how large the frame is, and where in it registers are saved.
 func (e *emitter) layout() {
 	e.frame = 0
-	for s := e.funcs[e.fn].saved; s != 0; s &= s - 1 {
+	for s := e.funcs[e.fn].Saved; s != 0; s &= s - 1 {
 		e.slots[bits.TrailingZeros32(uint32(s))] = e.frame
 		e.frame += 8
 	}

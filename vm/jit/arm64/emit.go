@@ -30,16 +30,14 @@ type Options struct {
 // Emit makes a program's code. The functions have to be coloured. The same program
 // and options give the same code.
 func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
-	n := 0
-	for _, f := range p.Funcs {
-		for i := range f.Blocks {
-			n += len(f.Blocks[i].Ins)
-		}
+	funcs, total, err := p.Survey()
+	if err != nil {
+		return nil, err
 	}
 	e := &emitter{
-		opts: opts, prog: p, pad: opts.Seed, called: called(p),
-		assembler: assembler{code: make([]form, 0, 2*n+256)},
-		out:       ir.Code{Lines: make([]ir.Line, 0, n)},
+		opts: opts, prog: p, funcs: funcs, pad: opts.Seed,
+		assembler: assembler{code: make([]form, 0, 2*total+256)},
+		out:       ir.Code{Lines: make([]ir.Line, 0, total)},
 	}
 	e.stubs()
 	for i, f := range p.Funcs {
@@ -54,22 +52,6 @@ func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
 	return &e.out, nil
 }
 
-// called finds out which functions others call.
-func called(p *ir.Program) []bool {
-	is := make([]bool, len(p.Funcs))
-	for fn, f := range p.Funcs {
-		for at := range f.Blocks {
-			ins := f.Blocks[at].Ins
-			for k := range ins {
-				if to := ins[k].Imm; ins[k].Op == ir.Call && 0 <= to && to < int64(fn) {
-					is[to] = true
-				}
-			}
-		}
-	}
-	return is
-}
-
 // offset is in bytes what n is in instructions.
 func offset(n int32) uint32 { return uint32(n) * 4 }
 
@@ -78,7 +60,7 @@ type emitter struct {
 	assembler
 	opts      Options
 	prog      *ir.Program
-	called    []bool // by function: whether others call it
+	funcs     []ir.Survey
 	pad       uint64 // the state of padding between instructions
 	out       ir.Code
 	outOfFuel int32 // where the stub for that begins
@@ -87,17 +69,14 @@ type emitter struct {
 	// Of the function at hand:
 	fn    int
 	f     *ir.Func
-	regs  [64]reg // of the variables
 	frame frame
+	deep  int32 // bytes of stack that the deepest function takes that it calls
 	colds []cold
 }
 
 // function emits a function, and does so again where jumps turned out too short.
 func (e *emitter) function(fn int) error {
 	e.fn, e.f = fn, e.prog.Funcs[fn]
-	e.regs = e.f.Regs
-	copy(e.regs[:], Target.Fixed[:])
-	copy(e.regs[ir.Scratch0:], Target.Scratch[:])
 	e.layout()
 	e.align()
 	begin, lines, state := e.here(), len(e.out.Lines), e.pad
@@ -113,6 +92,7 @@ func (e *emitter) function(fn int) error {
 		}
 		e.code, e.out.Lines, e.pad, e.reach = e.code[:begin], e.out.Lines[:lines], state, need
 	}
+	e.out.Stacks = append(e.out.Stacks, uint32(e.frame.size+e.deep))
 	return e.err
 }
 
@@ -124,9 +104,9 @@ func (e *emitter) body() {
 	}
 	e.line(&e.f.Blocks[0].Ins[0])
 	e.prologue()
-	for i := range e.f.Blocks {
-		e.bind(int32(i))
-		block := &e.f.Blocks[i]
+	for at := range e.f.Blocks {
+		e.bind(int32(at))
+		block, next := &e.f.Blocks[at], int32(at+1)
 		for k := 0; k < len(block.Ins); k++ {
 			ins := &block.Ins[k]
 			for range pad.Next(&e.pad) {
@@ -135,7 +115,10 @@ func (e *emitter) body() {
 			e.line(ins)
 			switch {
 			case ins.Ends():
-				e.end(ins, block.Succ, int32(i+1))
+				e.end(ins, block.Succ, next)
+			case ins.Op == ir.Fuel && block.Ins[k+1].Op == ir.Jump && block.Succ[0] != next:
+				e.fuelJump(ins, block.Succ[0])
+				k++
 			case e.fused(ins, &block.Ins[k+1]):
 				k++
 			default:
@@ -174,7 +157,7 @@ func (e *emitter) line(i *ir.Ins) {
 
 // reg is a variable's register.
 func (e *emitter) reg(i *ir.Ins, v ir.Var) reg {
-	r := e.regs[v&63]
+	r := e.f.Regs[v&63]
 	if v > ir.Scratch1 || r > lr {
 		e.fail(i, "variable %d has no register", v)
 		return zr

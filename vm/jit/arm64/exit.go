@@ -34,10 +34,7 @@ func (e *emitter) cold(c cold) {
 	e.bind(c.label)
 	switch c.kind {
 	case coldFuel:
-		e.constant(exitArg, uint64(c.ins.At))
-		e.emit(distance(adr.d(fuelBack), 2))
-		e.backTo(b, e.outOfFuel)
-		e.jump(b, c.back)
+		e.refuel(c.ins, c.back)
 	case coldReturn:
 		e.epilogue()
 	case coldTailCall:
@@ -58,11 +55,10 @@ func (e *emitter) backTo(f form, to int32) {
 
 // call emits a call of another function of the program.
 func (e *emitter) call(i *ir.Ins) {
-	saved := e.saved(i)
+	saved := e.prog.Saved(e.f, i)
 	e.save(saved)
-	if e.err == nil {
-		e.backTo(bl, int32(e.out.Entries[i.Imm]/4))
-	}
+	e.backTo(bl, int32(e.out.Entries[i.Imm]/4))
+	e.deep = max(e.deep, int32(e.out.Stacks[i.Imm]))
 	e.restore(saved)
 }
 
@@ -84,7 +80,7 @@ var exits = [...]uint64{
 
 // exit has Go do what an instruction does.
 func (e *emitter) exit(i *ir.Ins) {
-	saved := e.saved(i)
+	saved := e.prog.Saved(e.f, i)
 	e.save(saved)
 	switch i.Op {
 	case ir.Helper:
@@ -119,14 +115,40 @@ func (e *emitter) unless(kind coldKind, i *ir.Ins) {
 
 // fuel takes from the budget, and leaves where nothing is left.
 func (e *emitter) fuel(i *ir.Ins) {
+	e.take(i)
+	e.later(coldFuel, i, bcond|negative)
+}
+
+// fuelJump is fuel that a jump follows. There is no jump but that one.
+func (e *emitter) fuelJump(i *ir.Ins, to int32) {
+	e.take(i)
+	e.jump(bcond|notNegative, to)
+	e.refuel(i, to)
+}
+
+// The conditions behind what take emits.
+const (
+	negative    = 4
+	notNegative = 5
+)
+
+// take takes from the budget.
+func (e *emitter) take(i *ir.Ins) {
+	e.deep = max(e.deep, fuelStack)
 	if imm, ok := arithmetic(uint64(i.Imm)); ok {
 		e.emit(subsImm.sized(8).d(budget).n(budget).imm12(imm))
-	} else {
-		e.constant(tmp0, uint64(i.Imm))
-		e.emit(subsReg.sized(8).d(budget).n(budget).m(tmp0))
+		return
 	}
-	const negative = 4
-	e.later(coldFuel, i, bcond|negative)
+	e.constant(tmp0, uint64(i.Imm))
+	e.emit(subsReg.sized(8).d(budget).n(budget).m(tmp0))
+}
+
+// refuel leaves for more, and goes on at a label.
+func (e *emitter) refuel(i *ir.Ins, back int32) {
+	e.constant(exitArg, uint64(i.At))
+	e.emit(distance(adr.d(fuelBack), 2))
+	e.backTo(b, e.outOfFuel)
+	e.jump(b, back)
 }
 
 // trap leaves for good.

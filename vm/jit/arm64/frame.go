@@ -1,10 +1,6 @@
 package arm64
 
-import (
-	"math/bits"
-
-	"github.com/skep-ebpf/skep/vm/jit/ir"
-)
+import "github.com/skep-ebpf/skep/vm/jit/ir"
 
 // frame is how a function lays out its stack; doc.go has a picture.
 type frame struct {
@@ -16,50 +12,14 @@ type frame struct {
 func (f *frame) links() bool { return f.saves > 0 }
 
 // layout finds out what the frame needs: room for the most registers that are saved
-// anywhere, and for the return address. Running out of fuel takes none of it.
+// anywhere, and for the return address.
 func (e *emitter) layout() {
-	most, deepest := 0, int32(0)
-	e.frame = frame{}
-	for at := range e.f.Blocks {
-		ins := e.f.Blocks[at].Ins
-		for k := range ins {
-			i := &ins[k]
-			if !i.Leaves() {
-				continue
-			}
-			if i.Op == ir.Fuel {
-				deepest = max(deepest, fuelStack)
-				continue
-			}
-			e.frame.saves = 8
-			most = max(most, bits.OnesCount32(uint32(e.saved(i))))
-			if i.Op == ir.Call && e.err == nil {
-				deepest = max(deepest, int32(e.out.Stacks[i.Imm]))
-			}
-		}
+	known := &e.funcs[e.fn]
+	e.frame, e.deep = frame{}, 0
+	if known.Leaves {
+		e.frame.saves = 8
 	}
-	e.frame.size = (e.frame.saves + 8*int32(most) + int32(e.f.Frame) + 15) &^ 15
-	e.out.Stacks = append(e.out.Stacks, uint32(e.frame.size+deepest))
-}
-
-// saved are the registers that are saved around an instruction that leaves: they hold
-// something behind it, and it may change them.
-func (e *emitter) saved(i *ir.Ins) ir.RegSet {
-	var live ir.RegSet
-	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
-		live |= 1 << e.regs[v] // none where the variable has no register
-	}
-	if i.Op != ir.Call {
-		return live
-	}
-	if i.Imm < 0 || i.Imm >= int64(e.fn) {
-		e.fail(i, "calls function %d, which does not come before it", i.Imm)
-		return 0
-	}
-	if callee := e.prog.Funcs[i.Imm]; !callee.Leaves {
-		live &= callee.Clobbers
-	}
-	return live
+	e.frame.size = (e.frame.saves + 8*int32(known.Most) + int32(e.f.Frame) + 15) &^ 15
 }
 
 // below is Frame plus off as an offset from SP.
@@ -81,7 +41,7 @@ func (e *emitter) prologue() {
 // epilogue gives the frame back and returns.
 func (e *emitter) epilogue() {
 	e.giveBack()
-	if e.called[e.fn] {
+	if e.funcs[e.fn].Called {
 		e.emit(ret.n(lr))
 	} else { // from the enter stub
 		e.emit(br.n(lr))
@@ -110,13 +70,12 @@ func (e *emitter) restore(set ir.RegSet) { e.pairs(set, isLoad, e.frame.saves) }
 
 // pairs emits stores of registers from SP plus a constant on, or loads.
 func (e *emitter) pairs(set ir.RegSet, direction form, from int32) {
-	next := func() reg {
-		r := reg(bits.TrailingZeros32(uint32(set)))
-		set &= set - 1
+	next := func() (r reg) {
+		r, set = set.Next()
 		return r
 	}
 	at := from / 8
-	for ; set&(set-1) != 0; at += 2 {
+	for ; set.Count() > 1; at += 2 {
 		e.emit((storePair | direction).sized(8).d(next()).a(next()).n(sp).imm7(at))
 	}
 	if set != 0 {

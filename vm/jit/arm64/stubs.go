@@ -1,10 +1,6 @@
 package arm64
 
-import (
-	"math/bits"
-
-	"github.com/skep-ebpf/skep/vm/jit/abi"
-)
+import "github.com/skep-ebpf/skep/vm/jit/abi"
 
 // The registers that the stubs take.
 const (
@@ -19,7 +15,7 @@ const (
 const keptByFuel = allRegs &^ (1<<tmp0 | 1<<tmp1 | 1<<tmp2 | 1<<tmp3 | 1<<scratch1)
 
 // fuelStack is how many bytes of stack the stub takes when the budget is used up.
-var fuelStack = int32(8*bits.OnesCount32(uint32(keptByFuel))+15) &^ 15
+var fuelStack = int32(8*keptByFuel.Count()+15) &^ 15
 
 // leaving is where the stub that leaves begins.
 const leaving = 0

@@ -277,6 +277,12 @@ type RegSet uint32
 // Has reports whether r is in the set.
 func (s RegSet) Has(r Reg) bool { return s>>r&1 != 0 }
 
+// Count is how many registers are in the set.
+func (s RegSet) Count() int { return bits.OnesCount32(uint32(s)) }
+
+// Next gives the set's least register and the set without it.
+func (s RegSet) Next() (Reg, RegSet) { return Reg(bits.TrailingZeros32(uint32(s))), s & (s - 1) }
+
 // Target is what passes know of an architecture.
 type Target struct {
 	// Fixed are the registers of variables 0 to 5, always.
