@@ -26,7 +26,7 @@ func (b *Backend) Long(t *testing.T, sizes ...int) {
 						left++
 					})
 					// Without the bit, there are three rounds, and a look whether there is a fourth.
-				// Two of the rounds take fuel at their end, too, and there is enough for one.
+					// Two of the rounds take fuel at their end, too, and there is enough for one.
 					want, exits := uint64(0), 0
 					if bit == 0 {
 						want, exits = 3*uint64(size), 4+2-1
