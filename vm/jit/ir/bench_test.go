@@ -9,8 +9,17 @@ import (
 	"github.com/skep-ebpf/skep/isa"
 )
 
-// lifted makes functions of one of the programs that engines are measured with.
+// lifted makes functions of one of them.
 func lifted(t testing.TB, name string) *Program {
+	prog, err := Lift(source(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prog
+}
+
+// source is one of the programs that engines are measured with.
+func source(t testing.TB, name string) *Source {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(testenv.Data(t, "bench"), name+".U.bin"))
 	if err != nil {
@@ -20,7 +29,7 @@ func lifted(t testing.TB, name string) *Program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prog, err := Lift(&Source{
+	return &Source{
 		Name: name, Insns: insns,
 		Call: func(int) (int, uint8) { return 0, 5 },
 		Constant: func(at int) uint64 {
@@ -28,11 +37,7 @@ func lifted(t testing.TB, name string) *Program {
 		},
 		Access:  func(int) Access { return Access{} },
 		Trapped: func(int) bool { return false },
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	return prog
 }
 
 // copier makes copies of a function that passes may change, always in the same memory.
@@ -78,5 +83,14 @@ func BenchmarkOptimise(b *testing.B) {
 	c := copier{of: lifted(b, "pkt").Funcs[0]}
 	for b.Loop() {
 		(&Program{Funcs: []*Func{c.copy()}}).Optimise(&Target{FullAddress: true})
+	}
+}
+
+func BenchmarkLift(b *testing.B) {
+	src := source(b, "pkt")
+	for b.Loop() {
+		if _, err := Lift(src); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -106,7 +106,7 @@ type lifter struct {
 
 	// The function that is being lifted.
 	fn      *Func
-	frame   Var      // holds Frame where an instruction takes none; None: nowhere
+	frame   Var      // holds Frame for instructions that take none; None: there are none
 	counter Var      // of what is left of may_goto; None: there is none
 	spent   int32    // of the budget, when it was last looked at in straight code
 	room    []Ins    // all instructions so far
@@ -213,12 +213,22 @@ func (l *lifter) lift(start, end int) error {
 	}
 	l.appended()
 	if l.counter != None {
-		entry := &l.fn.Blocks[0]
 		count := l.new(Const, start)
 		count.Dst, count.Imm = l.counter, mayGotoLimit
-		entry.Ins = slices.Insert(slices.Clip(entry.Ins), 0, count)
+		l.begin(count)
+	}
+	if l.frame != None {
+		frame := l.new(Mov, start)
+		frame.Dst, frame.A = l.frame, Frame
+		l.begin(frame)
 	}
 	return nil
+}
+
+// begin lets the function begin with an instruction.
+func (l *lifter) begin(i Ins) {
+	entry := &l.fn.Blocks[0]
+	entry.Ins = slices.Insert(slices.Clip(entry.Ins), 0, i)
 }
 
 // clear zeroes the words of a function's frame that it may read without having written
@@ -264,7 +274,7 @@ func (l *lifter) leaders(start, end int) (int, error) {
 				}
 				mark[to-start] = 1
 			}
-			if l.splits(at, ins) {
+			if isJump(ins) && l.splits(at, ins) {
 				k |= splits
 			}
 		}
@@ -278,37 +288,21 @@ func (l *lifter) leaders(start, end int) (int, error) {
 		}
 	}
 	mark[end-start] = 0
-	n, first := int32(0), -1
+	n, live := int32(0), false
 	for at := start; at < end; at++ {
+		k := l.kind[at]
 		if l.block[at] != 0 {
-			if first = -1; l.reached(at) {
+			l.block[at] = 0
+			if live = k&reached != 0; live {
 				n++
-				l.block[at], first = n, at
-			} else {
-				l.block[at] = 0
+				l.block[at] = n
 			}
 		}
-		switch ins := l.src.Insns[at]; {
-		case isJump(ins) && first >= 0 && l.splits(at, ins) && l.runs(first, at):
+		if live = live && k&(reached|trapped) == reached; live && k&splits != 0 {
 			n++
-		case ins.IsWide():
-			at++
 		}
 	}
 	return int(n), nil
-}
-
-// runs reports whether straight code runs up to an instruction.
-func (l *lifter) runs(first, at int) bool {
-	for ; first <= at; first++ {
-		if !l.reached(first) || l.src.Trapped(first) {
-			return false
-		}
-		if l.src.Insns[first].IsWide() {
-			first++
-		}
-	}
-	return true
 }
 
 // splits reports whether a jump leads back or on. Then a block of its own, which comes
@@ -484,7 +478,7 @@ func (l *lifter) jump(at int, ins isa.Instruction, i Ins) {
 		l.mayGoto(i, taken, next)
 	case taken > 0 && next > 0 && fuel.Op == Fuel:
 		test := i
-		l.condition(at, ins, &test)
+		l.condition(ins, &test)
 		l.emit(test)
 		l.close(int32(len(l.fn.Blocks))+1, next)
 		l.open()
@@ -492,7 +486,7 @@ func (l *lifter) jump(at int, ins isa.Instruction, i Ins) {
 		l.emit(i)
 		l.close(taken)
 	case taken > 0 && next > 0:
-		l.condition(at, ins, &i)
+		l.condition(ins, &i)
 		l.emit(i)
 		l.close(taken, next)
 	case taken > 0 || next > 0:
@@ -564,17 +558,17 @@ func (l *lifter) limitedStore(at int, ins isa.Instruction, i Ins) {
 	next, limit := l.block[at+1], l.src.Access(at).Limit
 	if ins.Class() == isa.ClassST {
 		if uint32(ins.Imm) < limit {
-			l.access(at, ins, &i)
+			l.instruction(at, ins)
 		}
 		l.emit(i)
 		l.close(next)
 		return
 	}
 	test := i
-	test.Op, test.Cond, test.Size, test.A, test.Imm, test.Flag = Branch, Uge, 4, l.operand(at, ins.Src), int64(limit), Cold
+	test.Op, test.Cond, test.Size, test.A, test.Imm, test.Flag = Branch, Uge, 4, l.operand(ins.Src), int64(limit), Cold
 	l.emit(test)
 	l.close(next, l.later(func() {
-		l.access(at, ins, &i)
+		l.instruction(at, ins)
 		l.emit(i)
 		l.close(next)
 	}))

@@ -4,21 +4,21 @@ import "github.com/skep-ebpf/skep/isa"
 
 // instruction lifts one that does not end its block.
 func (l *lifter) instruction(at int, ins isa.Instruction) {
-	i := l.new(Nop, at)
+	l.emit(l.new(Nop, at))
+	i := &l.room[len(l.room)-1] // becomes it where it stands
 	switch ins.Class() {
 	case isa.ClassALU, isa.ClassALU64:
-		l.arithmetic(at, ins, &i)
+		l.arithmetic(at, ins, i)
 	case isa.ClassLD:
 		i.Op, i.Dst, i.Imm = Const, Var(ins.Dst), int64(l.src.Constant(at))
-		l.emit(i)
 	case isa.ClassLDX, isa.ClassST, isa.ClassSTX:
-		l.access(at, ins, &i)
+		l.access(at, ins, i)
 	default:
-		l.call(at, ins, &i)
+		l.call(at, ins, i)
 	}
 }
 
-// known emits the number that an instruction always gives, if the verifier proved
+// known makes i the number that an instruction always gives, if the verifier proved
 // that there is one.
 func (l *lifter) known(at int, i *Ins) bool {
 	if l.src.Facts == nil {
@@ -30,7 +30,6 @@ func (l *lifter) known(at int, i *Ins) bool {
 	}
 	i.Op, i.Size, i.Imm = Const, 8, int64(n.Bits.Value)
 	i.A, i.B, i.Off, i.Width = None, None, 0, 0
-	l.emit(*i)
 	return true
 }
 
@@ -51,7 +50,7 @@ func (l *lifter) arithmetic(at int, ins isa.Instruction, i *Ins) {
 	}
 	switch op := ins.Op & 0xf0; op {
 	case isa.AluMOV:
-		l.move(at, ins, i)
+		l.move(ins, i)
 		return
 	case isa.AluNEG:
 		i.Op = Neg
@@ -60,6 +59,7 @@ func (l *lifter) arithmetic(at int, ins isa.Instruction, i *Ins) {
 		i.Op = Bswap
 		if ins.Class() == isa.ClassALU && ins.Op&isa.SrcX == 0 { // to little endian
 			if i.Op = Zext; i.Width == 8 {
+				*i = nothing(i.At)
 				return
 			}
 		}
@@ -70,32 +70,27 @@ func (l *lifter) arithmetic(at int, ins isa.Instruction, i *Ins) {
 			i.Op += Sdiv - Div
 		}
 		if ins.Op&isa.SrcX != 0 {
-			i.B = l.operand(at, ins.Src)
+			i.B = l.operand(ins.Src)
 		} else {
 			i.Imm = int64(ins.Imm)
 		}
-		i.A = l.operand(at, ins.Dst)
+		i.A = l.operand(ins.Dst)
 	}
-	l.emit(*i)
 }
 
 // operand is the variable of a register, for an instruction that takes no Frame.
-func (l *lifter) operand(at int, r uint8) Var {
+func (l *lifter) operand(r uint8) Var {
 	if r != isa.R10 {
 		return Var(r)
 	}
-	i := l.new(Mov, at)
-	if i.Dst = l.frame; i.Dst == None {
+	if l.frame == None {
 		l.frame = l.fn.NewVar()
-		i.Dst = l.frame
 	}
-	i.A = Frame
-	l.emit(i)
-	return i.Dst
+	return l.frame
 }
 
 // move lifts moves of all kinds.
-func (l *lifter) move(at int, ins isa.Instruction, i *Ins) {
+func (l *lifter) move(ins isa.Instruction, i *Ins) {
 	i.A = None
 	switch {
 	case ins.Op&isa.SrcX == 0:
@@ -105,15 +100,14 @@ func (l *lifter) move(at int, ins isa.Instruction, i *Ins) {
 		}
 		i.Size = 8
 	case ins.Off == 1: // an arena's address from one space to the other
-		i.Op, i.A = Slow, l.operand(at, ins.Src)
+		i.Op, i.A = Slow, l.operand(ins.Src)
 	case ins.Off != 0:
-		i.Op, i.A, i.Width = Sext, l.operand(at, ins.Src), uint8(ins.Off/8)
+		i.Op, i.A, i.Width = Sext, l.operand(ins.Src), uint8(ins.Off/8)
 	case i.Size == 4:
-		i.Op, i.A = Mov, l.operand(at, ins.Src)
+		i.Op, i.A = Mov, l.operand(ins.Src)
 	default:
 		i.Op, i.A = Mov, Var(ins.Src)
 	}
-	l.emit(*i)
 }
 
 // access lifts loads, stores and atomics.
@@ -124,7 +118,7 @@ func (l *lifter) access(at int, ins isa.Instruction, i *Ins) {
 	case atomic && ins.Imm == isa.AtomicLoadAcq:
 		i.Op, i.Dst, i.A = LoadAcquire, Var(ins.Dst), Var(ins.Src)
 	case atomic:
-		l.atomic(at, ins, i)
+		l.atomic(ins, i)
 	case ins.Class() == isa.ClassLDX:
 		i.Op, i.Dst, i.A = Load, Var(ins.Dst), Var(ins.Src)
 		if l.known(at, i) {
@@ -136,24 +130,20 @@ func (l *lifter) access(at int, ins isa.Instruction, i *Ins) {
 	case ins.Class() == isa.ClassST:
 		i.Op, i.A, i.Imm = Store, Var(ins.Dst), int64(ins.Imm)
 	default:
-		i.Op, i.A, i.C = Store, Var(ins.Dst), l.operand(at, ins.Src)
+		i.Op, i.A, i.C = Store, Var(ins.Dst), l.operand(ins.Src)
 	}
 	switch how := l.src.Access(at); {
 	case how.Slow:
-		i.Op, i.A = Slow, l.operand(at, uint8(i.A))
-		l.emit(*i)
+		i.Op, i.A = Slow, l.operand(uint8(i.A))
 	case how.Width != 0 && i.Op == Store:
 		i.Off, i.Width = how.Off, how.Width
-		l.emit(*i)
 	case how.Width != 0:
-		l.field(*i, how)
-	default:
-		l.emit(*i)
+		l.field(i, how)
 	}
 }
 
-func (l *lifter) atomic(at int, ins isa.Instruction, i *Ins) {
-	i.A, i.C = Var(ins.Dst), l.operand(at, ins.Src)
+func (l *lifter) atomic(ins isa.Instruction, i *Ins) {
+	i.A, i.C = Var(ins.Dst), l.operand(ins.Src)
 	switch ins.Imm {
 	case isa.AtomicStoreRl:
 		i.Op = StoreRelease
@@ -178,10 +168,9 @@ func (l *lifter) atomic(at int, ins isa.Instruction, i *Ins) {
 }
 
 // field loads a field of the context, which lies elsewhere than programs see it.
-func (l *lifter) field(i Ins, how Access) {
-	load := i
+func (l *lifter) field(load *Ins, how Access) {
 	load.Op, load.Width, load.Off = Load, how.Width, how.Off
-	l.emit(load)
+	i := *load
 	i.A, i.Off, i.Width = i.Dst, 0, 0
 	if how.Shift != 0 {
 		i.Op, i.Imm = Shr, int64(how.Shift)
@@ -214,7 +203,6 @@ func (l *lifter) call(at int, ins isa.Instruction, i *Ins) {
 			i.Off = int32(l.src.Facts[at].Map) + 1
 		}
 	}
-	l.emit(*i)
 }
 
 // tailCall is the number of bpf_tail_call.
@@ -228,14 +216,14 @@ var conditions = [16]Cond{
 }
 
 // condition makes i the branch of a conditional jump.
-func (l *lifter) condition(at int, ins isa.Instruction, i *Ins) {
+func (l *lifter) condition(ins isa.Instruction, i *Ins) {
 	i.Op, i.Cond = Branch, conditions[ins.Op>>4]
 	if ins.Class() == isa.ClassJMP32 {
 		i.Size = 4
 	}
-	i.A = l.operand(at, ins.Dst)
+	i.A = l.operand(ins.Dst)
 	if ins.Op&isa.SrcX != 0 {
-		i.B = l.operand(at, ins.Src)
+		i.B = l.operand(ins.Src)
 	} else {
 		i.Imm = int64(ins.Imm)
 	}
