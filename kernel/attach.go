@@ -28,6 +28,15 @@ func (l *Link) Close() (err error) {
 	return err
 }
 
+// Output runs an iterator and gives what it writes; an error where the link is none.
+func (l *Link) Output() (io.ReadCloser, error) {
+	it, ok := l.closer.(interface{ Open() (io.ReadCloser, error) })
+	if !ok {
+		return nil, fmt.Errorf("%s is no iterator: only these have output", l.at)
+	}
+	return it.Open()
+}
+
 // Attach attaches programs at points, all or none. Points are looked at before
 // anything is attached, so that a name that does not exist leaves no trace.
 func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {

@@ -78,14 +78,20 @@ func aims(p *ebpf.ProgramSpec) error {
 // mapNames are the names of the object's maps.
 func (c *Collection) mapNames() []string { return slices.Collect(maps.Keys(c.Maps)) }
 
-// Close detaches what is attached, the last one first, and unloads everything that
-// is not pinned.
-func (c *Collection) Close() error {
+// Detach detaches what is attached, the last one first. Maps stay, and what they hold
+// can still be read.
+func (c *Collection) Detach() error {
 	var errs []error
 	for _, l := range slices.Backward(c.links) {
 		errs = append(errs, l.Close())
 	}
 	c.links = nil
-	c.Collection.Close()
 	return errors.Join(errs...)
+}
+
+// Close detaches what is attached, and unloads everything that is not pinned.
+func (c *Collection) Close() error {
+	err := c.Detach()
+	c.Collection.Close()
+	return err
 }

@@ -67,15 +67,6 @@ func planIter(c *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Clos
 	return func() (io.Closer, error) { return link.AttachIter(link.IterOptions{Program: prog, Map: m}) }, nil
 }
 
-// Output runs an iterator and gives what it writes; an error where the link is none.
-func (l *Link) Output() (io.ReadCloser, error) {
-	it, ok := l.closer.(*link.Iter)
-	if !ok {
-		return nil, fmt.Errorf("%s is no iterator: only these have output", l.at)
-	}
-	return it.Open()
-}
-
 // targets are what programs of some kinds of hooks are loaded for: what the names of
 // the kernel's type and of its symbol begin with.
 var targets = map[string]struct {

@@ -138,13 +138,15 @@ func withSize(t btf.Type) (sizedType, bool) {
 
 // typeOf is what a record of n bytes is: the only type there is, or the only one
 // of this size, give or take perf's padding; nil where that is not clear.
-func (e *eventSource) typeOf(n int) btf.Type {
-	if len(e.types) == 1 {
-		return e.types[0].typ
+func (e *eventSource) typeOf(n int) btf.Type { return typeAmong(e.types, n, e.perf != nil) }
+
+func typeAmong(types []sizedType, n int, perf bool) btf.Type {
+	if len(types) == 1 {
+		return types[0].typ
 	}
 	var match btf.Type
-	for _, t := range e.types {
-		if t.size == n || e.perf != nil && t.size < n && n-t.size < 8 {
+	for _, t := range types {
+		if t.size == n || perf && t.size < n && n-t.size < 8 {
 			if match != nil {
 				return nil
 			}

@@ -29,14 +29,21 @@ type runFlags struct {
 	budget  int64
 	seed    uint64
 	engine  engineFlag
+	attach  attachFlags
 }
 
 func newRun() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run OBJECT",
-		Short: "Run a program over the packets of a capture, or on one context",
-		Long: `Run a program of an eBPF object in skep's own machine: no kernel, no root.
+		Short: "Run programs: attached in the kernel, or here, on packets and contexts of your own",
+		Long: `Run programs of an eBPF object.
+
+Where sections or --hook say where they are attached, they run in the kernel: skep loads
+and attaches them, shows what they send, and detaches them with Ctrl-C or after
+--duration, and then shows their maps. It leaves nothing behind.
+
+With input of your own a program runs in skep's own machine: no kernel, no root.
 
 With --pcap it sees every packet of a capture, and its clock is the capture's, so
 that the same capture gives the same result. Shown are each packet's verdict (-v),
@@ -52,7 +59,9 @@ and the time of a run is shown.
 
 With --world it finds the processes, sockets, cgroups and routes that a file
 describes.`,
-		Example: `  skep run firewall.bpf.o --pcap traffic.pcap
+		Example: `  sudo skep run opens.bpf.o
+  sudo skep run firewall.bpf.o --hook xdp:veth0 --duration 10s -o json
+  skep run firewall.bpf.o --pcap traffic.pcap
   skep run firewall.bpf.o --pcap traffic.pcap -v --set blocked_port=80
   skep run prog.bpf.o --prog ingress --pcap in.pcapng --out out.pcapng
   skep run spread.bpf.o --net net.yaml --pcap in.pcap --out 'out-%i.pcapng'
@@ -80,6 +89,7 @@ describes.`,
 	flags.Int64Var(&f.budget, "budget", 0, "end a run after `n` instructions; 0: about 4 thousand million")
 	flags.Uint64Var(&f.seed, "seed", 1, "what bpf_get_prandom_u32 starts from")
 	f.engine.register(cmd)
+	f.attach.register(cmd)
 	f.out.register(cmd)
 	for _, name := range []string{"pcap", "out"} {
 		_ = cmd.MarkFlagFilename(name, "pcap", "pcapng", "gz")
@@ -92,6 +102,9 @@ describes.`,
 func (f *runFlags) check() error {
 	packets := f.pcap != ""
 	single := f.input.data != "" || f.input.ctx != ""
+	if err := f.attach.check(f.hasInput()); err != nil {
+		return err
+	}
 	switch {
 	case packets && single:
 		return usagef("--pcap runs over a capture, --data and --ctx on one packet or context: give one or the other")
@@ -113,11 +126,29 @@ func (f *runFlags) check() error {
 	return nil
 }
 
+// hasInput reports whether the user gives programs something to run on.
+func (f *runFlags) hasInput() bool {
+	return f.pcap != "" || f.net != "" || f.input.data != "" || f.input.ctx != ""
+}
+
 func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
-	s, err := newSession(cmd, path, f)
+	p, err := f.object.open(path)
+	if err != nil {
+		return err
+	}
+	if !f.hasInput() && f.attach.on != "user" {
+		at, err := f.attach.plan(&f.object, p.Spec)
+		if err != nil {
+			return prefix(p.Name, err)
+		}
+		if len(at) > 0 {
+			return runAttached(cmd, p, f, at)
+		}
+	}
+	s, err := newSession(cmd, p, f)
 	if err != nil {
 		return err
 	}
@@ -129,7 +160,7 @@ func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 		return s.overCapture(cmd.Context(), f)
 	}
 	if s.prog.Describe().Packet && f.input.data == "" {
-		return usagef("program %s sees packets: give it a capture with --pcap, or one packet with --data", s.prog.Name())
+		return usagef("program %s sees packets: give it a capture with --pcap, or one packet with --data, or attach it in the kernel with --hook", s.prog.Name())
 	}
 	return s.once(cmd.Context(), f)
 }

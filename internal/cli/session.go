@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/spf13/cobra"
 
 	"github.com/skep-ebpf/skep/program"
@@ -38,11 +39,7 @@ type session struct {
 	clock   time.Duration // since the epoch, where the capture tells the time
 }
 
-func newSession(cmd *cobra.Command, path string, f *runFlags) (*session, error) {
-	p, err := f.object.open(path)
-	if err != nil {
-		return nil, err
-	}
+func newSession(cmd *cobra.Command, p *program.Program, f *runFlags) (*session, error) {
 	link, err := f.object.link()
 	if err != nil {
 		return nil, err
@@ -227,7 +224,7 @@ func (s *session) maps() error {
 		if constant(name) {
 			continue
 		}
-		shown, err := readMap(m)
+		shown, err := readMap(m, m.Name(), m.Key(), m.Value(), vm.PossibleCPU())
 		if err != nil {
 			return fmt.Errorf("map %s: %w", name, err)
 		}
@@ -241,45 +238,54 @@ func (s *session) maps() error {
 	return nil
 }
 
-// readMap copies a map for the report; nil where there is nothing to show.
-func readMap(m *vm.Map) (*report.Map, error) {
-	out := &report.Map{
-		Name: m.Name(), Kind: m.Type().String(), MaxEntries: m.MaxEntries(),
-		KeyType: m.Key(), ValueType: m.Value(),
-	}
-	cpus := 1
+// table is a map of either machine.
+type table interface {
+	Type() ebpf.MapType
+	MaxEntries() uint32
+	ValueSize() uint32
+	NextKeyBytes(key any) ([]byte, error)
+	LookupBytes(key any) ([]byte, error)
+}
+
+// readMap copies a map for the report; nil where there is nothing to show. cpus is how
+// many values an element of a per-CPU map has.
+func readMap(m table, name string, key, value btf.Type, cpus int) (*report.Map, error) {
+	out := &report.Map{Name: name, Kind: m.Type().String(), MaxEntries: m.MaxEntries(), KeyType: key, ValueType: value}
 	switch m.Type() {
 	case ebpf.Array:
 		out.Indexed = true
 	case ebpf.PerCPUArray:
-		out.Indexed, out.PerCPU, cpus = true, true, vm.PossibleCPU()
+		out.Indexed, out.PerCPU = true, true
 	case ebpf.PerCPUHash, ebpf.LRUCPUHash:
-		out.PerCPU, cpus = true, vm.PossibleCPU()
+		out.PerCPU = true
 	case ebpf.Hash, ebpf.LRUHash, ebpf.LPMTrie:
 	default:
 		return nil, nil
 	}
-	var key any // nil: before the first
+	if !out.PerCPU {
+		cpus = 1
+	}
+	var last any // nil: before the first
 	for {
-		next, err := m.NextKeyBytes(key)
+		next, err := m.NextKeyBytes(last)
 		if err != nil {
 			return nil, err
 		}
 		if next == nil {
 			return out, nil
 		}
-		key = next
-		value, err := m.LookupBytes(key)
+		last = next
+		values, err := m.LookupBytes(next)
 		if err != nil {
 			return nil, err
 		}
-		if value == nil {
+		if values == nil {
 			continue
 		}
 		e := report.Entry{Key: next}
-		stride := len(value) / cpus
+		stride := len(values) / cpus
 		for c := range cpus {
-			e.Values = append(e.Values, value[c*stride:][:m.ValueSize()])
+			e.Values = append(e.Values, values[c*stride:][:m.ValueSize()])
 		}
 		out.Entries = append(out.Entries, e)
 	}

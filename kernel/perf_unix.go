@@ -1,0 +1,32 @@
+//go:build unix
+
+package kernel
+
+import (
+	"errors"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/perf"
+)
+
+// perfRing is the size of each CPU's ring of a perf event array, in bytes.
+const perfRing = 1 << 20
+
+type perfReader struct {
+	*perf.Reader
+	record perf.Record
+}
+
+func newPerfReader(m *ebpf.Map) (reader, error) {
+	r, err := perf.NewReader(m, perfRing)
+	return &perfReader{Reader: r}, err
+}
+
+func (r *perfReader) read(out *Record) (uint64, error) {
+	err := r.ReadInto(&r.record)
+	if errors.Is(err, perf.ErrFlushed) {
+		err = errFlushed
+	}
+	out.Data, out.CPU = r.record.RawSample, r.record.CPU
+	return r.record.LostSamples, err
+}
