@@ -71,5 +71,8 @@ func programAt(behind uintptr) *Program {
 	if at == 0 {
 		return nil
 	}
-	return all[at-1].prog.Value()
+	if p := all[at-1].prog.Value(); p != nil && p.has(behind) {
+		return p
+	}
+	return nil
 }

@@ -40,22 +40,7 @@ func handProgram(t testing.TB, main uint32, help helper.Func) *Program {
 	if err := Available(); err != nil {
 		t.Skip(err)
 	}
-	typ, err := progtype.ForAttach(ebpf.XDP, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := interp.Input{Name: "hand", Type: typ}
-	for at := atFirst; at <= atTail; at += 2 {
-		n := len(in.Insns)
-		in.Insns = append(in.Insns, isa.Instruction{Op: isa.ClassLD | isa.SizeDW, Src: isa.PseudoFunc, Dst: isa.R2, Imm: int32(at - n - 1)}, isa.Instruction{})
-	}
-	for range 5 {
-		in.Insns = append(in.Insns, isa.Instruction{Op: isa.ClassALU64 | isa.AluMOV}, isa.Instruction{Op: isa.ClassJMP | isa.JmpEXIT})
-	}
-	p, err := interp.Compile(&in)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := handProgramInterpreted(t)
 	text, err := hex.DecodeString(hand.text)
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +58,28 @@ func handProgram(t testing.TB, main uint32, help helper.Func) *Program {
 	}
 	t.Cleanup(func() { _ = prog.Close() })
 	return prog
+}
+
+// handProgramInterpreted has functions where those of [handProgram] begin.
+func handProgramInterpreted(t testing.TB) *interp.Program {
+	t.Helper()
+	typ, err := progtype.ForAttach(ebpf.XDP, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := interp.Input{Name: "hand", Type: typ}
+	for at := atFirst; at <= atTail; at += 2 {
+		n := len(in.Insns)
+		in.Insns = append(in.Insns, isa.Instruction{Op: isa.ClassLD | isa.SizeDW, Src: isa.PseudoFunc, Dst: isa.R2, Imm: int32(at - n - 1)}, isa.Instruction{})
+	}
+	for range 5 {
+		in.Insns = append(in.Insns, isa.Instruction{Op: isa.ClassALU64 | isa.AluMOV}, isa.Instruction{Op: isa.ClassJMP | isa.JmpEXIT})
+	}
+	p, err := interp.Compile(&in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func newState(t testing.TB) *exec.State {

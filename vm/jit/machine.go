@@ -202,7 +202,11 @@ func (m *machine) owner(behind uintptr) *Program {
 	if m.first.has(behind) {
 		return m.first
 	}
-	return programAt(behind)
+	p := programAt(behind)
+	if p == nil {
+		panic("unreachable: native code exits, and is no program's")
+	}
+	return p
 }
 
 // refill begins the next slice of a budget that has so much left; false where the run
