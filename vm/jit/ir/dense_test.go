@@ -1,13 +1,16 @@
 package ir
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"testing"
+)
 
 // newDense makes a program of few variables and telling numbers, in which there is much
 // to simplify. It begins with R1 to R5.
 func newDense(seed uint64) *Program {
 	d := &dense{Rand: rand.New(rand.NewPCG(seed, 2))}
 	d.f = &Func{Name: "dense", Frame: 64, Params: 5, Vars: FirstFree}
-	for _, v := range []Var{0, 6, 7} {
+	for _, v := range []Var{0, 6, 7, 8, 9} {
 		d.emit(number(v, d.constant()))
 	}
 	for off := int32(-64); off < 0; off += 8 {
@@ -160,5 +163,24 @@ func (d *dense) bytes(a, b Var, slot int32) {
 	if d.IntN(2) == 0 {
 		load3, load4 := load(b, 2+first), load(8, 2+second)
 		d.emit(load3, load4, op(Shl, b, b, None, 8), op(Or, b, b, 8, 0), op(Shl, b, b, None, 16), op(Or, a, b, a, 0))
+	}
+}
+
+// TestOptimiseDense runs all passes, and colours what comes out.
+func TestOptimiseDense(t *testing.T) {
+	for seed := range uint64(500) {
+		args := []uint64{seed, seed<<32 | 7, 1 << 63, seed * 0x9e3779b97f4a7c15, 255}
+		want, _ := (&evaluator{t: t, prog: newDense(seed)}).run(args...)
+		for _, target := range []*Target{&narrow, &wide} {
+			p := newDense(seed)
+			p.Calls = testCalls
+			p.Optimise(target)
+			verify(t, p.Funcs[0])
+			text := p.Funcs[0].String()
+			p.Colour(target)
+			if got, _ := (&evaluator{t: t, prog: p, coloured: true, target: target}).run(args...); got != want {
+				t.Fatalf("program %d gives %#x, not %#x:\n%s\nof\n%s", seed, got, want, text, newDense(seed).Funcs[0])
+			}
+		}
 	}
 }
