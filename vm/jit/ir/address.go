@@ -32,7 +32,7 @@ func (d *folder) address(i *Ins) {
 // sum notes what a Lea gives.
 func (d *folder) sum(i *Ins) {
 	if i.B != None {
-		d.now.set(i.Dst, some(^uint64(0)))
+		d.now.unknown(i.Dst, ^uint64(0))
 		return
 	}
 	k := d.copied(i.A)

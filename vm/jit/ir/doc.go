@@ -12,18 +12,19 @@
 //	lift.go     bytecode and the verifier's facts in, functions out
 //	expand.go   operations on maps that are known become instructions
 //	inline.go   small functions go where they are called
+//	promote.go  stack slots become variables
 //	fold.go     constants and frame addresses, dead branches
 //	sweep.go    what has no effect goes
-//	promote.go  stack slots become variables
 //	division.go divisions by numbers become multiplications
 //	combine.go  several instructions become one
 //	blind.go    numbers that a program chose are hidden, if that is asked for
 //	live.go     which variables live where
 //	colour.go   variables become machine registers
 //
-// Functions are folded and swept before their stack slots are promoted, which needs
-// frame addresses in the open, and again behind that where it moves what slots held. Then
-// divisions become multiplications, and instructions are combined.
+// Slots are promoted before functions are folded and swept, as most are accessed through
+// R10; where folding brings more addresses in the frame into the open, all three have
+// another turn. [Program.Optimise] is the order of all between expanding and
+// colouring.
 //
 // What comes out is for a backend ([Target]) to turn into bytes.
 package ir

@@ -153,7 +153,7 @@ func (d *folder) instruction(i *Ins) {
 	case Const:
 		d.define(i, constant(i.Imm))
 	case Context:
-		d.now.set(i.Dst, some(^uint64(0)))
+		d.now.unknown(i.Dst, ^uint64(0))
 	case Lea:
 		d.address(i)
 		d.sum(i)
@@ -163,7 +163,7 @@ func (d *folder) instruction(i *Ins) {
 		if i.Op == Load {
 			may = ones(i.Width)
 		}
-		d.now.set(i.Dst, some(may))
+		d.now.unknown(i.Dst, may)
 	case Store:
 		d.address(i)
 		d.stored(i)
@@ -174,7 +174,7 @@ func (d *folder) instruction(i *Ins) {
 		}
 		i.C = d.source(i.C, i.Width)
 		if i.Dst != None {
-			d.now.set(i.Dst, some(ones(i.Width)))
+			d.now.unknown(i.Dst, ones(i.Width))
 		}
 	case Branch:
 		d.condition(i)
@@ -242,7 +242,7 @@ func (d *folder) result(i *Ins, may uint64) {
 		d.define(i, constant(0))
 		return
 	}
-	d.now.set(i.Dst, some(may))
+	d.now.unknown(i.Dst, may)
 }
 
 // copied is what is known of something that holds what variable v does.

@@ -64,6 +64,15 @@ func (s facts) set(v Var, k known) {
 	}
 }
 
+// unknown notes that only the bits of a variable's new content are known.
+func (s facts) unknown(v Var, may uint64) {
+	f := &s[v]
+	if f.users != 0 {
+		s.handOver(v)
+	}
+	f.known = some(may)
+}
+
 // handOver lets all that depend on v, before that changes, depend on one of them
 // instead, which is v + off; None if there is none such.
 func (s facts) handOver(v Var) (heir Var, off int64) {
@@ -101,7 +110,7 @@ func (s facts) forget(which Set) {
 	for which &= 1<<len(s) - 1; which != 0; {
 		var v Var
 		v, which = which.Next()
-		s.set(v, some(^uint64(0)))
+		s.unknown(v, ^uint64(0))
 	}
 }
 

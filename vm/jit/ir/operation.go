@@ -62,7 +62,7 @@ func (d *folder) withOther(i *Ins, a, b known) {
 		}
 		if fits(a.off) {
 			i.Op, i.A, i.N, i.Off = Lea, Frame, 0, int32(a.off)
-			d.now.set(i.Dst, some(^uint64(0)))
+			d.now.unknown(i.Dst, ^uint64(0))
 			return
 		}
 	}
@@ -128,7 +128,7 @@ func (d *folder) withNumber(i *Ins, a known) {
 			i.N = uint8(bits.Len64(a.may))
 		}
 	}
-	d.now.set(i.Dst, some(may))
+	d.now.unknown(i.Dst, may)
 }
 
 // offset is Add of a number: the difference to what A was made from is kept.
