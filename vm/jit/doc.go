@@ -26,6 +26,15 @@
 // A fault in native code ends the process: Go cannot recover from it. Code
 // dereferences only what the verifier proved, and leaves the rest to Go.
 //
+// Native code goes on in another program by itself where it tail-calls one that has
+// machine code (entered.go); the driver finds programs by the addresses of their code.
+//
+// # Seeing it
+//
+// With SKEP_PERF_MAP=1 in its environment a process writes the names of its programs'
+// functions to where perf looks for them, perf-PID.map in the system's directory for
+// temporary files.
+//
 // # Memory that may be executed
 //
 // Each program has a mapping of its own, which is written, then made executable and
