@@ -243,12 +243,22 @@ func (e *expander) run(ins []Ins, succ [2]int32) {
 		}
 		if write != nil {
 			e.from = i.At
+			e.take(ins[:k])
 			write(e, s)
 			return
 		}
-		e.copy(*i)
 	}
+	e.take(ins)
 	e.end(succ[:]...)
+}
+
+// take adds instructions that no other block will have, and so need no copying.
+func (e *expander) take(ins []Ins) {
+	if b := &e.blocks[e.now]; len(b.Ins) == 0 {
+		b.Ins = ins[:len(ins):len(ins)]
+		return
+	}
+	e.copy(ins...)
 }
 
 // found goes on behind a call whose result is in R0, an address. Where it is NULL
