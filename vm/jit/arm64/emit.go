@@ -14,6 +14,8 @@ var Target = ir.Target{
 	Free:    []ir.Reg{6, 7, 8, 9, 10, 11, 19, 20, 21, 22, 23, 24, 25, 26},
 	Scratch: [2]ir.Reg{scratch0, scratch1},
 	All:     allRegs,
+
+	FuelKeeps: true,
 }
 
 // allRegs are x0 to x17, x19 to x26, and the return address.
