@@ -74,6 +74,11 @@ func TestJumps(t *testing.T) {
 	backend().Jumps(t)
 }
 
+func TestBecome(t *testing.T) {
+	needsAmd64(t)
+	backend().Become(t)
+}
+
 func TestTrap(t *testing.T) {
 	needsAmd64(t)
 	backend().Trap(t)

@@ -78,6 +78,11 @@ func TestJumps(t *testing.T) {
 	backend().Jumps(t)
 }
 
+func TestBecome(t *testing.T) {
+	needsArm64(t)
+	backend().Become(t)
+}
+
 func TestTrap(t *testing.T) {
 	needsArm64(t)
 	backend().Trap(t)
