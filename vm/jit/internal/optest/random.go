@@ -157,8 +157,8 @@ func (r *random) access(i *ir.Ins, frame int) {
 	r.offset(i, frame)
 }
 
-// offset chooses Off, and now and then makes A Frame. There is room for an index up to
-// 7 then.
+// offset chooses Off, and now and then makes A Frame. There is room for an index up to 7
+// then, and for a neighbour.
 func (r *random) offset(i *ir.Ins, frame int) {
 	switch r.IntN(4) {
 	case 0:
@@ -169,7 +169,7 @@ func (r *random) offset(i *ir.Ins, frame int) {
 		i.Off = int32(r.IntN(512) - 256)
 	}
 	if r.IntN(4) == 0 {
-		i.A, i.Off = ir.Frame, int32(r.IntN(8*(ownWords-8)+1)-frame)
+		i.A, i.Off = ir.Frame, int32(r.IntN(8*(ownWords-9)+1)-frame)
 	}
 }
 
