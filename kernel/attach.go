@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -14,9 +15,10 @@ import (
 
 // Link is an attached program.
 type Link struct {
-	at     hook.Point
-	closer io.Closer
-	once   sync.Once
+	program string
+	at      hook.Point
+	closer  io.Closer
+	once    sync.Once
 }
 
 // Point is where the program is attached.
@@ -57,7 +59,7 @@ func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {
 			}
 			return nil, err
 		}
-		links = append(links, &Link{at: at[i].Point, closer: closer})
+		links = append(links, &Link{program: at[i].Program, at: at[i].Point, closer: closer})
 	}
 	c.links = append(c.links, links...)
 	return links, nil
@@ -97,4 +99,15 @@ func kindNames() (names []string) {
 		names = append(names, name)
 	}
 	return names
+}
+
+// closers are closed from the last to the first.
+type closers []io.Closer
+
+func (all closers) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(all) {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }

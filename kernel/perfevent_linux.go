@@ -197,14 +197,3 @@ func onlineCPUs() ([]int, error) {
 	}
 	return cpus, nil
 }
-
-// closers are closed from the last to the first.
-type closers []io.Closer
-
-func (all closers) Close() error {
-	var errs []error
-	for _, c := range slices.Backward(all) {
-		errs = append(errs, c.Close())
-	}
-	return errors.Join(errs...)
-}

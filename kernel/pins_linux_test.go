@@ -1,0 +1,225 @@
+package kernel
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/internal/testenv"
+)
+
+// ownPins mounts a bpffs of the test's own.
+func ownPins(t *testing.T) *Pins {
+	t.Helper()
+	testenv.Kernel(t)
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Skipf("no bpffs of the test's own: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return PinsIn(dir)
+}
+
+// counter loads the counting XDP program and attaches it to left.
+func counter(t *testing.T) (*Collection, []hook.Attachment) {
+	t.Helper()
+	c, err := Load(counting("xdp", ebpf.XDP, ebpf.AttachXDP, "", 1), &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	attach(t, c, "xdp/left")
+	return c, []hook.Attachment{{Program: "count", Point: c.links[0].Point()}}
+}
+
+// hitsOf reads what a pinned program has counted.
+func hitsOf(t *testing.T, p *Pins, name string) (n uint64) {
+	t.Helper()
+	m, err := ebpf.LoadPinnedMap(p.path(name, "maps", "hits"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Lookup(uint32(0), &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A pinned program runs on when its collection is closed, and nothing of it is left when
+// it is stopped.
+func TestPins(t *testing.T) {
+	ownNetwork(t)
+	p := ownPins(t)
+	c, at := counter(t)
+	info, err := c.Programs["count"].Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	if err := p.Check("fw", at); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Pin("fw", c); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	send(t, "right")
+	if n := hitsOf(t, p, "fw"); n != 1 {
+		t.Errorf("the program ran %d times for one packet", n)
+	}
+	all, err := p.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*Pinned{{Name: "fw", Since: all[0].Since, Maps: []string{"hits"}, Links: []PinnedLink{{Program: "count", At: "xdp/left"}}}}
+	want[0].Links[0].Runs, want[0].Links[0].Time = all[0].Links[0].Runs, all[0].Links[0].Time
+	if diff := cmp.Diff(want, all); diff != "" {
+		t.Errorf("what is pinned (-want +got):\n%s", diff)
+	}
+	if ago := time.Since(all[0].Since); ago < -time.Second || ago > time.Minute {
+		t.Errorf("it is pinned since %v", all[0].Since)
+	}
+	for name, want := range map[string]string{
+		"fw":   "name fw is taken, by count at xdp/left: end that with 'skep stop fw', or take another name",
+		"a/b":  `name "a/b": want letters, digits, - and _`,
+		"+x":   "want letters",
+		"a.b":  "want letters",
+		"":     "want letters",
+		"-x":   "a letter or a digit first",
+		"good": "",
+	} {
+		if err := p.Check(name, at); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("name %q: %v, want an error with %q", name, err, want)
+		}
+	}
+	if err := p.Stop("fww"); err == nil || !strings.Contains(err.Error(), "nothing is pinned as fww; did you mean fw?") {
+		t.Errorf("stop fww: %v", err)
+	}
+	if err := p.Stop("fw"); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t, p, id)
+}
+
+// nothingLeft looks whether there are pins, and whether a program is there; Linux frees
+// those some time after the last use.
+func nothingLeft(t *testing.T, p *Pins, id ebpf.ProgramID) {
+	t.Helper()
+	if names, err := p.files(); err != nil || len(names) > 0 {
+		t.Errorf("there are still %v (%v)", names, err)
+	}
+	counter(t) // the interface is free
+	for range 100 {
+		prog, err := ebpf.NewProgramFromID(id)
+		if errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		prog.Close()
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the program is still there")
+}
+
+// What a skep that was killed has left is detached by the next one.
+func TestPinsUnfinished(t *testing.T) {
+	ownNetwork(t)
+	p := ownPins(t)
+	c, _ := counter(t)
+	info, err := c.Programs["count"].Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	if err := p.change(func() error { return c.pin(p.path("+fw")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := p.List(); err != nil || len(all) > 0 {
+		t.Errorf("pinned: %v (%v), want nothing", all, err)
+	}
+	nothingLeft(t, p, id)
+}
+
+// What cannot be pinned is said, and what was pinned until then is taken back.
+func TestPinsRefused(t *testing.T) {
+	ownNetwork(t)
+	p := ownPins(t)
+	at, err := hook.Parse("socket/left")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "program count at socket/left cannot be pinned: it is attached there without a link of the kernel, and only as long as skep runs"
+	if err := p.Check("fw", []hook.Attachment{{Program: "count", Point: at}}); err == nil || err.Error() != want {
+		t.Errorf("check: %v, want %s", err, want)
+	}
+	c, err := Load(counting("socket", ebpf.SocketFilter, 0, "", 0), &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	attach(t, c, "socket/left")
+	if err := p.Pin("fw", c); err == nil || !strings.Contains(err.Error(), "counting.o: pin fw: program count at socket/left: it is attached without a link") {
+		t.Errorf("pin: %v", err)
+	}
+	if names, err := p.files(); err != nil || len(names) > 0 {
+		t.Errorf("there are still %v (%v)", names, err)
+	}
+	dir := t.TempDir()
+	want = "bpffs, the file system of pinned programs, is not mounted at " + dir + ": mount -t bpf bpf " + dir
+	if _, err := PinsIn(dir).List(); err == nil || err.Error() != want {
+		t.Errorf("list: %v, want %s", err, want)
+	}
+}
+
+// Every way of attaching that makes links can be pinned.
+func TestPinsOfHooks(t *testing.T) {
+	for _, tc := range []struct {
+		at     string
+		typ    ebpf.ProgramType
+		attach ebpf.AttachType
+	}{
+		{"tcx/ingress/left", ebpf.SchedCLS, ebpf.AttachTCXIngress},
+		{"netfilter/ipv4/local_in@-100", ebpf.Netfilter, ebpf.AttachNetfilter},
+		{"sk_lookup//proc/thread-self/ns/net", ebpf.SkLookup, ebpf.AttachSkLookup},
+		{"raw_tracepoint/sched_switch", ebpf.RawTracepoint, 0},
+		{"perf_event/software/cpu-clock@9hz", ebpf.PerfEvent, 0},
+		{"uprobe//proc/self/exe:main.main", ebpf.Kprobe, 0},
+	} {
+		t.Run(filepath.Dir(tc.at), func(t *testing.T) {
+			ownNetwork(t)
+			p := ownPins(t)
+			c, err := Load(counting(tc.at, tc.typ, tc.attach, "", 1), &Options{})
+			if err != nil {
+				t.Skip(err)
+			}
+			defer c.Close()
+			attach(t, c, tc.at)
+			if err := p.Pin("one", c); err != nil {
+				t.Fatal(err)
+			}
+			all, err := p.List()
+			if err != nil || len(all) != 1 || len(all[0].Links) != 1 || all[0].Links[0].At != tc.at {
+				t.Errorf("list: %+v (%v)", all, err)
+			}
+			if err := p.Stop("one"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
