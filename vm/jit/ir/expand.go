@@ -25,6 +25,7 @@ const (
 	ringbufReserve  = 131
 	ringbufSubmit   = 132
 	ringbufDiscard  = 133
+	mapForEach      = 164
 	bpfLoop         = 181
 	mapLookupPerCPU = 195
 )
@@ -137,6 +138,12 @@ func (e *expander) expansion(s site) func(*expander, site) {
 	case bpfLoop:
 		if e.kept != nil && e.callback(s) >= 0 {
 			return (*expander).loop
+		}
+	case mapForEach:
+		if m := e.mapOf(s.call); m != nil && e.kept != nil && e.callback(s) >= 0 {
+			if layout, ok := maps.Native(m); ok && layout.N != 0 && !layout.Handles {
+				return (*expander).forEach
+			}
 		}
 	case ringbufSubmit:
 		return (*expander).ringbufSubmit

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // maxLoops is the most turns that bpf_loop and a number iterator take on
@@ -43,6 +44,49 @@ func (e *expander) loop(s site) {
 	next := e.block()
 	e.jump(next)
 	e.fail(many, uint64(uint32(errno.E2BIG.Ret())), next)
+	e.fail(flags, errno.EINVAL.Ret(), next)
+	e.begin(next)
+	e.run(s.rest, s.succ)
+}
+
+// forEach is bpf_for_each_map_elem of an array with a function that is known: a loop
+// that calls it with the map, the index, which lies in the frame, the value and a
+// context.
+func (e *expander) forEach(s site) {
+	callback := e.callback(s)
+	m := e.mapOf(s.call)
+	layout, _ := maps.Native(m)
+	i, ctx, cpu := e.kept[0], e.kept[1], e.kept[2]
+	flags, head, done, next := e.block(), e.block(), e.block(), e.block()
+	e.branch(Cold, Ne, 4, None, 0, flags)
+	e.f.Frame += 8
+	key := -e.f.Frame
+	e.mov(ctx, 3)
+	e.constant(i, 0)
+	if layout.Row != 0 {
+		e.cpu(cpu)
+	}
+	e.jump(head)
+	e.begin(head)
+	e.store(Frame, key, i, 4)
+	e.scale(3, i, uint64(layout.Stride))
+	e.imm(Add, 3, 3, uint64(layout.Values))
+	if layout.Row != 0 {
+		e.scale(4, cpu, uint64(layout.Row))
+		e.op(Add, 3, 3, 4)
+	}
+	e.constant(1, uint64(m.Info().Handle))
+	e.add(Ins{Op: Lea, Size: 8, Dst: 2, A: Frame, B: None, C: None, Off: int32(key)})
+	e.mov(4, ctx)
+	e.add(Ins{Op: Call, Dst: 0, A: None, B: None, C: None, N: 4, Imm: callback})
+	e.imm(Add, i, i, 1)
+	e.add(Ins{Op: Fuel, Dst: None, A: None, B: None, C: None, Imm: e.weight(callback)})
+	e.branch(0, Ne, 0, None, 0, done)
+	e.branch(0, Ult, i, None, uint64(layout.N), head)
+	e.jump(done)
+	e.begin(done)
+	e.mov(0, i)
+	e.jump(next)
 	e.fail(flags, errno.EINVAL.Ret(), next)
 	e.begin(next)
 	e.run(s.rest, s.succ)

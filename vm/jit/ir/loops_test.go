@@ -1,12 +1,17 @@
 package ir
 
 import (
+	"encoding/binary"
 	"testing"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
+	"github.com/skep-ebpf/skep/vm/jit/abi"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // alone is a program of functions, the last of which calls helper h, expanded.
@@ -100,5 +105,73 @@ func TestLoop(t *testing.T) {
 				t.Errorf("%#x after %d calls, want %#x after %d", got, *calls, test.want, test.calls)
 			}
 		})
+	}
+}
+
+// TestForEach sums what a function is called with for the elements of an array, up to
+// one where it stops.
+func TestForEach(t *testing.T) {
+	const callback = 70
+	for _, typ := range []ebpf.MapType{ebpf.Array, ebpf.PerCPUArray} {
+		m, err := maps.New(&ebpf.MapSpec{Type: typ, KeySize: 4, ValueSize: 8, MaxEntries: 5}, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		for key := range byte(5) {
+			if err := m.Update(1, []byte{key, 0, 0, 0}, []byte{10 * key, 0, 0, 0, 0, 0, 0, 0}, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		state, err := exec.NewState(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := exec.Addr(state.CtxBytes())
+		stop, sum := (*uint64)(mem.At(at)), (*uint64)(mem.At(at+8))
+		context := at + 512
+		binary.NativeEndian.PutUint64(state.CtxBytes()[512+abi.OffCPU:], 1)
+		load := func(width uint8, dst, a Var, off int32) Ins {
+			return Ins{Op: Load, Width: width, Dst: dst, A: a, B: None, C: None, Off: off}
+		}
+		p := &Program{Funcs: []*Func{
+			// It adds 1000 times the map, 100 times the key and the value.
+			{Entry: callback, Params: 4, Vars: FirstFree, Blocks: []Block{
+				{Ins: []Ins{
+					{Op: Mul, Size: 8, Dst: 1, A: 1, B: None, C: None, Imm: 1000},
+					load(4, 2, 2, 0),
+					{Op: Mul, Size: 8, Dst: 5, A: 2, B: None, C: None, Imm: 100},
+					add(1, 1, 5), load(8, 3, 3, 0), add(1, 1, 3), load(8, 3, 4, 8), add(1, 1, 3),
+					{Op: Store, Width: 8, Dst: None, A: 4, B: None, C: 1, Off: 8},
+					load(8, 4, 4, 0),
+					{Op: Branch, Size: 8, Cond: Eq, Dst: None, A: 2, B: 4, C: None},
+				}, Succ: [2]int32{1, 2}},
+				{Ins: []Ins{number(0, 1), ret()}, Succ: [2]int32{-1, -1}},
+				{Ins: []Ins{number(0, 0), ret()}, Succ: [2]int32{-1, -1}},
+			}},
+			{Vars: FirstFree, Frame: 16, Blocks: []Block{
+				{Ins: []Ins{number(1, int64(m.Info().Handle)), number(2, callback), leave(4), ret()}, Succ: [2]int32{-1, -1}},
+			}},
+		}}
+		p.Expand(&Calls{Helpers: []*helper.Helper{helper.ByID(mapForEach)}, Maps: []maps.Map{m}})
+		e := &evaluator{t: t, prog: p, context: uint64(context), outside: func(*Ins, [5]uint64) uint64 {
+			t.Error("goes to Go")
+			return 0
+		}}
+		for _, test := range []struct{ stop, flags, want uint64 }{
+			{stop: 9, want: 5}, {stop: 4, want: 5}, {stop: 2, want: 3}, {stop: 0, want: 1}, {flags: 1, want: errno.EINVAL.Ret()},
+		} {
+			*stop, *sum = test.stop, 0
+			got, _ := e.run(0, 0, uint64(at), test.flags)
+			var want uint64
+			for i := range min(test.want, 5) {
+				if test.flags == 0 {
+					want += 1000*uint64(m.Info().Handle) + 100*i + 10*i
+				}
+			}
+			if got != test.want || *sum != want {
+				t.Errorf("%s, stop at %d, flags %d: %#x and a sum of %d, want %#x and %d", typ, test.stop, test.flags, got, *sum, test.want, want)
+			}
+		}
 	}
 }
