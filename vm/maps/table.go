@@ -37,7 +37,7 @@ import (
 //
 // Writers hold the bucket's lock. Readers hold nothing: what they read may belong to
 // another key meanwhile, so they believe it only if no writer was there; otherwise
-// they look again.
+// they look again. Machine code reads tables, too ([Native]).
 type table struct {
 	buckets     uintptr
 	mask        uint32 // of the bucket in a hash

@@ -23,7 +23,7 @@ import (
 // which lookups begin; trieheads.go has them.
 //
 // Writers exclude each other. A lookup takes no lock, and believes what it saw if no
-// writer was there meanwhile.
+// writer was there meanwhile. Machine code looks up, too ([Native]).
 type trie struct {
 	common
 	freeList

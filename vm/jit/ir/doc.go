@@ -10,7 +10,8 @@
 // The stages, each in its file:
 //
 //	lift.go     bytecode and the verifier's facts in, functions out
-//	expand.go   operations on maps that are known become instructions
+//	expand.go   calls of helpers that have no need of Go become instructions: those on
+//	            maps that are known (lookup.go, prefix.go, ringbuf.go), loops.go, and others
 //	inline.go   small functions go where they are called
 //	promote.go  stack slots become variables
 //	fold.go     constants and frame addresses, dead branches
