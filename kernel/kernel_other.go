@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"errors"
+	"runtime"
 
 	"github.com/skep-ebpf/skep/hook"
 )
@@ -12,4 +13,9 @@ func checkTarget(hook.Point) error { return nil }
 
 func lockPins(string) (unlock func(), err error) {
 	return nil, errors.New("programs stay attached in Linux alone")
+}
+
+// Probe says that there is no Linux here.
+func Probe() []Feature {
+	return []Feature{{"kernel", false, "this is " + runtime.GOOS + ", and Linux runs elsewhere: programs run in skep's own machine"}}
 }

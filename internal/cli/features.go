@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skep-ebpf/skep/kernel"
 	"github.com/skep-ebpf/skep/report"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/helper"
@@ -16,20 +17,30 @@ func newFeatures() *cobra.Command {
 	var out outputFlag
 	cmd := &cobra.Command{
 		Use:   "features",
-		Short: "Say what skep can do on this system",
-		Long: `Say what skep can do on this system: whether its machine compiles programs to
-machine code, and if not, why, and what it does instead.`,
+		Short: "Say what skep can do on this system, and what is missing for what",
+		Long: `Say what skep can do on this system: whether its own machine compiles programs to
+machine code, and if not, why; what the running kernel and this process's privileges
+allow, and what is missing for what. Small programs are loaded to find out.`,
 		Example: `  skep features
   skep features -o json | jq 'select(.has | not)'`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f := report.Features{Sections: []report.FeatureSection{ownMachine()}}
+			f := report.Features{Sections: []report.FeatureSection{ownMachine(), running()}}
 			return report.NewWriter(cmd.OutOrStdout(), out.form).Features(&f)
 		},
 	}
 	out.register(cmd)
 	return cmd
+}
+
+// running is what the running kernel has.
+func running() report.FeatureSection {
+	s := report.FeatureSection{Name: "the kernel"}
+	for _, f := range kernel.Probe() {
+		s.Features = append(s.Features, report.Feature(f))
+	}
+	return s
 }
 
 // ownMachine is what the machine in user space has.

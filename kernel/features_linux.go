@@ -1,0 +1,159 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
+	"golang.org/x/sys/unix"
+)
+
+// Probe finds out what this kernel and this process's privileges allow. It loads small
+// programs, and leaves nothing behind.
+func Probe() []Feature {
+	all := []Feature{release(), mayLoad(), capabilities(), kernelTypes()}
+	all = append(all, programTypes(), mapTypes())
+	all = append(all,
+		exists("tracefs", "tracepoints and kprobes", "mount -t tracefs tracefs /sys/kernel/tracing",
+			"/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"),
+		exists("kprobes", "kprobe, kretprobe, ksyscall", "a kernel with CONFIG_KPROBE_EVENTS",
+			"/sys/bus/event_source/devices/kprobe", "/sys/kernel/tracing/kprobe_events"),
+		exists("uprobes", "uprobe, uretprobe", "a kernel with CONFIG_UPROBE_EVENTS",
+			"/sys/bus/event_source/devices/uprobe", "/sys/kernel/tracing/uprobe_events"),
+		mounted("bpffs", "--pin", "bpf", "/sys/fs/bpf", unix.BPF_FS_MAGIC),
+		mounted("cgroups", "cgroup programs", "cgroup2", "/sys/fs/cgroup", unix.CGROUP2_SUPER_MAGIC),
+	)
+	return append(all, securityModule())
+}
+
+// release is the running kernel's version.
+func release() Feature {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return Feature{"kernel", false, err.Error()}
+	}
+	return Feature{"kernel", true, "Linux " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])}
+}
+
+// mayLoad tries to load a program.
+func mayLoad() Feature {
+	err := features.HaveProgramType(ebpf.XDP)
+	switch {
+	case err == nil:
+		return Feature{"bpf()", true, "this process may load programs"}
+	case errors.Is(err, os.ErrPermission):
+		return Feature{"bpf()", false, "this process may not load programs: it takes CAP_BPF, and CAP_NET_ADMIN or CAP_PERFMON for most of them (root has all); and no seccomp filter or lockdown"}
+	}
+	return Feature{"bpf()", false, err.Error()}
+}
+
+// capabilityNumbers are those that programs ask for.
+var capabilityNumbers = []struct {
+	name string
+	bit  int
+}{
+	{"CAP_BPF", unix.CAP_BPF}, {"CAP_PERFMON", unix.CAP_PERFMON}, {"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}, {"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN},
+}
+
+// capabilities are those of this process.
+func capabilities() Feature {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return Feature{"capabilities", false, err.Error()}
+	}
+	var has, lacks []string
+	for _, c := range capabilityNumbers {
+		if data[c.bit/32].Effective>>(c.bit%32)&1 != 0 {
+			has = append(has, c.name)
+		} else {
+			lacks = append(lacks, c.name)
+		}
+	}
+	says := strings.Join(has, " ")
+	if len(lacks) > 0 {
+		says = strings.TrimSpace(says + "; without " + strings.Join(lacks, " "))
+	}
+	return Feature{"capabilities", len(has) > 0, strings.TrimPrefix(says, "; ")}
+}
+
+// kernelTypes looks for the kernel's BTF.
+func kernelTypes() Feature {
+	const name = "types (BTF)"
+	if _, err := btf.LoadKernelSpec(); err != nil {
+		return Feature{name, false, "no CO-RE, fentry, tp_btf, iterators or LSM: the kernel was built without CONFIG_DEBUG_INFO_BTF: " + err.Error()}
+	}
+	return Feature{name, true, "/sys/kernel/btf/vmlinux"}
+}
+
+// programTypes are those that the kernel loads.
+func programTypes() Feature {
+	var lacks []string
+	n := 0
+	for t := ebpf.SocketFilter; t <= ebpf.Netfilter; t++ {
+		n++
+		if err := features.HaveProgramType(t); errors.Is(err, ebpf.ErrNotSupported) {
+			lacks = append(lacks, t.String())
+		}
+	}
+	return listed("program types", n, lacks)
+}
+
+// mapTypes are those that the kernel makes.
+func mapTypes() Feature {
+	var lacks []string
+	n := 0
+	for t := ebpf.Hash; t <= ebpf.Arena; t++ {
+		n++
+		if err := features.HaveMapType(t); errors.Is(err, ebpf.ErrNotSupported) {
+			lacks = append(lacks, t.String())
+		}
+	}
+	return listed("map types", n, lacks)
+}
+
+// listed says how many of n there are, and which are not.
+func listed(name string, n int, lacks []string) Feature {
+	says := fmt.Sprintf("%d of %d", n-len(lacks), n)
+	if len(lacks) > 0 {
+		says += "; without " + strings.Join(lacks, " ")
+	}
+	return Feature{name, len(lacks) < n, says}
+}
+
+// exists looks for files that a feature has; wants says what it takes where there are
+// none.
+func exists(name, serves, wants string, paths ...string) Feature {
+	for _, path := range paths {
+		if _, err := os.Stat(path); err == nil {
+			return Feature{name, true, "for " + serves}
+		}
+	}
+	return Feature{name, false, "for " + serves + ": it takes " + wants}
+}
+
+// securityModule looks whether BPF is among the security modules.
+func securityModule() Feature {
+	const name = "LSM"
+	text, err := os.ReadFile("/sys/kernel/security/lsm")
+	switch {
+	case err != nil:
+		return Feature{name, false, "for lsm: whether programs may attach to security hooks is not known: mount -t securityfs securityfs /sys/kernel/security"}
+	case !strings.Contains(","+strings.TrimSpace(string(text))+",", ",bpf,"):
+		return Feature{name, false, "for lsm: it takes bpf among the kernel's parameter lsm=, which is " + strings.TrimSpace(string(text))}
+	}
+	return Feature{name, true, "for lsm"}
+}
+
+// mounted looks for a file system of a type at a place.
+func mounted(name, serves, fs, at string, magic int64) Feature {
+	var st unix.Statfs_t
+	if err := unix.Statfs(at, &st); err != nil || int64(st.Type) != magic {
+		return Feature{name, false, fmt.Sprintf("for %s: it takes mount -t %s %s %s", serves, fs, fs, at)}
+	}
+	return Feature{name, true, "for " + serves}
+}
