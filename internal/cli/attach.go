@@ -25,6 +25,7 @@ type attachFlags struct {
 	on       string
 	hooks    []string
 	duration time.Duration
+	pin      string
 }
 
 func (f *attachFlags) register(cmd *cobra.Command) {
@@ -32,6 +33,7 @@ func (f *attachFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.on, "on", "auto", "the `machine`: kernel, user (skep's own), or auto: the kernel where a program is attached, skep's own where it is given input")
 	flags.StringArrayVar(&f.hooks, "hook", nil, "attach at this `point` in place of the section's, such as xdp:veth0; program=point where there are several; may be repeated")
 	flags.DurationVar(&f.duration, "duration", 0, "end after this `time`, such as 10s; 0: with Ctrl-C")
+	flags.StringVar(&f.pin, "pin", "", "have programs stay attached in the kernel when skep ends, under this `name`")
 	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions([]string{"auto", "kernel", "user"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("hook", completeHooks)
 }
@@ -57,6 +59,10 @@ func (f *attachFlags) check(hasInput bool) error {
 		return usagef("--on kernel: what programs see there comes from their hooks, not from --pcap, --data, --ctx or --net")
 	case hasInput && len(f.hooks) > 0:
 		return usagef("--hook attaches programs in the kernel, --pcap, --data, --ctx and --net run them here: give one or the other")
+	case f.pin != "" && (hasInput || f.on == "user"):
+		return usagef("--pin has programs stay attached in the kernel: leave --on user, --pcap, --data, --ctx and --net away")
+	case f.pin != "" && f.duration > 0:
+		return usagef("--pin has programs stay attached until 'skep stop %s', --duration detaches them: give one or the other", f.pin)
 	case f.on == "user" && len(f.hooks) > 0:
 		return usagef("--hook attaches programs in the kernel: leave --on user away")
 	}
@@ -102,7 +108,7 @@ func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]ho
 		}
 		all = append(all, hook.Attachment{Program: name, Point: at})
 	}
-	if len(all) == 0 && f.on == "kernel" {
+	if len(all) == 0 && (f.on == "kernel" || f.pin != "") {
 		return nil, usagef("no program's section says where it is attached: say it with --hook, such as --hook xdp:veth0")
 	}
 	return all, nil
@@ -131,6 +137,11 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 	if err != nil {
 		return err
 	}
+	if name := f.attach.pin; name != "" {
+		if err := pins().Check(name, at); err != nil {
+			return fmt.Errorf("--pin %s: %w", name, err)
+		}
+	}
 	opts := kernel.Options{Link: link, At: at}
 	for _, a := range at {
 		opts.Programs = append(opts.Programs, a.Program)
@@ -140,6 +151,9 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 		return err
 	}
 	defer func() { err = errors.Join(err, coll.Close()) }()
+	if f.attach.pin != "" {
+		return pinAttached(cmd, coll, f.attach.pin, at)
+	}
 	a := &attached{coll: coll, out: report.NewWriter(cmd.OutOrStdout(), f.out.form)}
 	a.out.Color = isTerminal(cmd.OutOrStdout())
 	if err := a.open(p, f.events); err != nil {
@@ -159,6 +173,22 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 		return a.maps()
 	}
 	return errors.Join(a.stream(ctx), a.lost(), a.maps())
+}
+
+// pinAttached attaches programs that stay so when skep ends.
+func pinAttached(cmd *cobra.Command, coll *kernel.Collection, name string, at []hook.Attachment) error {
+	if _, err := coll.Attach(at); err != nil {
+		return err
+	}
+	if err := pins().Pin(name, coll); err != nil {
+		return err
+	}
+	var where []string
+	for _, a := range at {
+		where = append(where, fmt.Sprintf("%s at %s", a.Program, a.Point))
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s stays in the kernel, with %s: 'skep ps' shows it, 'skep stop %s' ends it\n", name, strings.Join(where, ", "), name)
+	return nil
 }
 
 // open begins to read every map that carries events. forced are the types that the user

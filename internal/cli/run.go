@@ -41,7 +41,8 @@ func newRun() *cobra.Command {
 
 Where sections or --hook say where they are attached, they run in the kernel: skep loads
 and attaches them, shows what they send, and detaches them with Ctrl-C or after
---duration, and then shows their maps. It leaves nothing behind.
+--duration, and then shows their maps. It leaves nothing behind, but with --pin NAME: they
+stay attached then until 'skep stop NAME'.
 
 With input of your own a program runs in skep's own machine: no kernel, no root.
 
@@ -61,6 +62,7 @@ With --world it finds the processes, sockets, cgroups and routes that a file
 describes.`,
 		Example: `  sudo skep run opens.bpf.o
   sudo skep run firewall.bpf.o --hook xdp:veth0 --duration 10s -o json
+  sudo skep run firewall.bpf.o --hook xdp:veth0 --pin firewall
   skep run firewall.bpf.o --pcap traffic.pcap
   skep run firewall.bpf.o --pcap traffic.pcap -v --set blocked_port=80
   skep run prog.bpf.o --prog ingress --pcap in.pcapng --out out.pcapng
