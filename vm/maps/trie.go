@@ -32,14 +32,13 @@ type trie struct {
 	max   uint32 // bits of data
 	value uintptr
 	heads []heads // narrower ones first
-
-	entries uint32 // protected by lock
 }
 
 // trieControl is the beginning of a trie's memory.
 type trieControl struct {
-	lock seqLock
-	root atomic.Uint32
+	lock    seqLock
+	root    atomic.Uint32
+	entries uint32 // protected by lock
 }
 
 const (
