@@ -32,7 +32,7 @@ func main() {
 }
 
 func run(in io.Reader, out io.Writer) error {
-	tables, notes, err := read(in, out)
+	tables, notes, failed, err := read(in, out)
 	if err != nil {
 		return err
 	}
@@ -46,6 +46,9 @@ func run(in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
+	if failed {
+		return fmt.Errorf("a benchmark failed")
+	}
 	return nil
 }
 
@@ -58,28 +61,29 @@ type table struct {
 }
 
 // logged is a line that a benchmark logged.
-var logged = regexp.MustCompile(`^    \w+_test\.go:\d+: (.*)`)
+var logged = regexp.MustCompile(`^ +\w+_test\.go:\d+: (.*)`)
 
 // read gathers the tables, and what the benchmarks said, once each. Failures are
 // passed on.
-func read(in io.Reader, out io.Writer) (tables []*table, notes []string, err error) {
+func read(in io.Reader, out io.Writer) (tables []*table, notes []string, failed bool, err error) {
 	lines := bufio.NewScanner(in)
-	failed, on := false, ""
+	failing, on := false, ""
 	for lines.Scan() {
 		line := lines.Text()
 		fields := strings.Fields(line)
 		if len(fields) >= 4 && strings.HasPrefix(line, "Benchmark") {
 			if err := add(&tables, fields); err != nil {
-				return nil, nil, fmt.Errorf("%q: %w", line, err)
+				return nil, nil, false, fmt.Errorf("%q: %w", line, err)
 			}
 			continue
 		}
-		if strings.HasPrefix(line, "FAIL") || strings.HasPrefix(line, "--- FAIL") {
+		m := logged.FindStringSubmatch(line)
+		failing = failing && m != nil || strings.HasPrefix(line, "FAIL") || strings.HasPrefix(line, "--- FAIL")
+		switch {
+		case failing:
 			failed = true
-		}
-		if failed {
 			fmt.Fprintln(out, line)
-		} else if m := logged.FindStringSubmatch(line); m != nil && !slices.Contains(notes, m[1]) {
+		case m != nil && !slices.Contains(notes, m[1]):
 			notes = append(notes, m[1])
 		}
 		if cpu, ok := strings.CutPrefix(line, "cpu: "); ok && cpu != on {
@@ -87,10 +91,7 @@ func read(in io.Reader, out io.Writer) (tables []*table, notes []string, err err
 			fmt.Fprintln(out, "on", on)
 		}
 	}
-	if failed {
-		return nil, nil, fmt.Errorf("a benchmark failed")
-	}
-	return tables, notes, lines.Err()
+	return tables, notes, failed, lines.Err()
 }
 
 // add adds a result: a name, a count, and pairs of a number and its unit.
