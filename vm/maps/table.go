@@ -51,11 +51,15 @@ type table struct {
 }
 
 const (
-	bucketLen  = cacheLine
-	bucketFill = 8 // how many elements a bucket of a full table has
-	offSlots   = 4
-	offRest    = bucketLen - 4
-	slotCount  = (offRest - offSlots) / 4
+	bucketLen = cacheLine
+	// How many elements a bucket of a full table has, and of one whose buckets a
+	// processor's cache holds anyway, and where more keys find their home free.
+	bucketFill   = 8
+	smallFill    = 4
+	smallEntries = 1 << 16
+	offSlots     = 4
+	offRest      = bucketLen - 4
+	slotCount    = (offRest - offSlots) / 4
 
 	offNext  = 0
 	offHash  = 4
@@ -70,7 +74,11 @@ const (
 // spare ones.
 func newTable(c *common, n, spare uint32) (*table, error) {
 	info := &c.info
-	nBuckets := max(1, uint64(1)<<bits.Len32(info.MaxEntries-1)/bucketFill)
+	fill := uint64(bucketFill)
+	if info.MaxEntries <= smallEntries {
+		fill = smallFill
+	}
+	nBuckets := max(1, uint64(1)<<bits.Len32(info.MaxEntries-1)/fill)
 	key := roundUp(uint64(info.KeySize), 8)
 	value := roundUp(uint64(info.ValueSize), 8)
 	total := uint64(n) + uint64(spare)

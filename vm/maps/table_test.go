@@ -10,10 +10,14 @@ import (
 // TestHashAgainstMap fills a hash map until some buckets have more elements than
 // slots, and holds it against Go's map.
 func TestHashAgainstMap(t *testing.T) {
-	const entries = 4096
+	const entries = 2 * smallEntries
 	m := newMap(t, ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: entries, Flags: FlagZeroSeed})
 	rng := rand.New(rand.NewPCG(1, 2))
 	live := map[uint32]uint64{}
+	for k := range uint32(entries) {
+		must(t, m.Update(0, le32(k), le64(uint64(k)), 0))
+		live[k] = uint64(k)
+	}
 	for i := range uint64(60_000) {
 		k := rng.Uint32N(entries * 5 / 4)
 		_, there := live[k]
