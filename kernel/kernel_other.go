@@ -6,6 +6,9 @@ import (
 	"errors"
 	"runtime"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
 	"github.com/skep-ebpf/skep/hook"
 )
 
@@ -18,4 +21,8 @@ func lockPins(string) (unlock func(), err error) {
 // Probe says that there is no Linux here.
 func Probe() []Feature {
 	return []Feature{{"kernel", false, "this is " + runtime.GOOS + ", and Linux runs elsewhere: programs run in skep's own machine"}}
+}
+
+func typesOf(*ebpf.Map) (key, value btf.Type, err error) {
+	return nil, nil, errors.New("maps are pinned in Linux alone")
 }

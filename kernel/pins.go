@@ -174,13 +174,8 @@ func (p *Pins) read(name string) (*Pinned, error) {
 		return nil, err
 	}
 	out := &Pinned{Name: name, Since: info.ModTime()}
-	if out.Maps, err = p.files(name, "maps"); err != nil {
+	if out.Maps, err = p.mapNames(name); err != nil {
 		return nil, err
-	}
-	for i := range out.Maps {
-		if out.Maps[i], err = url.PathUnescape(out.Maps[i]); err != nil {
-			return nil, err
-		}
 	}
 	links, err := p.files(name, "links")
 	if err != nil {

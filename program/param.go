@@ -68,7 +68,21 @@ func (p *Program) set(name, value string) error {
 	case isConst(v) && !isVolatile(v.Type.Type):
 		return errors.New("it is const, so that the compiler may have built its value into the program: declare it const volatile")
 	}
-	dst, typ, err := descend(v.Value, v.Type.Type, path)
+	return putPath(v.Value, v.Type.Type, path, value)
+}
+
+// PutValue writes a value into memory of a type's size, or into a part of it: the path
+// is "", or goes on to a field or an element, as ".rate" or "[2]". See [Program.Set] for
+// the forms. The error is one sentence.
+func PutValue(dst []byte, typ btf.Type, path, value string) error {
+	if err := putPath(dst, typ, path, value); err != nil {
+		return sentence(err)
+	}
+	return nil
+}
+
+func putPath(dst []byte, typ btf.Type, path, value string) error {
+	dst, typ, err := descend(dst, typ, path)
 	if err != nil {
 		return err
 	}

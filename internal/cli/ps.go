@@ -49,13 +49,8 @@ func newStop() *cobra.Command {
 		Short: "Detach and remove what stays attached in the kernel",
 		Long: `Detach what 'skep run --pin NAME' has attached, and remove its programs and maps with
 all that these hold.`,
-		Example: `  sudo skep stop firewall`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("want one name, as skep ps shows them; %d arguments were given", len(args))
-			}
-			return nil
-		},
+		Example:           `  sudo skep stop firewall`,
+		Args:              wantArgs(1, 1, "one name, as skep ps shows them"),
 		ValidArgsFunction: completePinned,
 		RunE:              func(_ *cobra.Command, args []string) error { return pins().Stop(args[0]) },
 	}
