@@ -95,7 +95,7 @@ func (m *machine) begin(s *exec.State, p *Program, mode Mode) {
 // from executes a program from an op to its end, and takes back what it kept.
 func (m *machine) from(o *op) (uint64, error) {
 	m.execute(o)
-	m.err = m.prog.End(m.state, m.index(m.pc.at(-1)), m.err)
+	m.err = m.prog.End(m.state, m.index(m.pc)-1, m.err)
 	return m.end()
 }
 
