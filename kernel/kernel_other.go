@@ -26,3 +26,5 @@ func Probe() []Feature {
 func typesOf(*ebpf.Map) (key, value btf.Type, err error) {
 	return nil, nil, errors.New("maps are pinned in Linux alone")
 }
+
+func exchange(_, _ string) error { return errors.New("programs are pinned in Linux alone") }

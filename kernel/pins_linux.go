@@ -33,3 +33,11 @@ func lockPins(dir string) (unlock func(), err error) {
 	}
 	return func() { f.Close() }, nil
 }
+
+// exchange has two directories of a bpffs change places at once.
+func exchange(a, b string) error {
+	if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
+		return fmt.Errorf("exchange %s and %s (Linux does since 5.16): %w", a, b, err)
+	}
+	return nil
+}

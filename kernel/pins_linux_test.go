@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/program"
 )
 
 // ownPins mounts a bpffs of the test's own.
@@ -221,5 +223,95 @@ func TestPinsOfHooks(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A program is replaced while it is attached; its maps stay, and everything does when the
+// new object does not fit.
+func TestPinsReplace(t *testing.T) {
+	ownNetwork(t)
+	p := ownPins(t)
+	c, _ := counter(t)
+	info, err := c.Programs["count"].Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	if err := errors.Join(p.Pin("fw", c), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	send(t, "right")
+	object := func(step int32) *program.Program {
+		o := counting("xdp", ebpf.XDP, ebpf.AttachXDP, "", 1)
+		insns := o.Spec.Programs["count"].Instructions
+		insns[1] = asm.Mov.Imm(asm.R2, step)
+		return o
+	}
+	other := object(10)
+	other.Spec.Maps["hits"].ValueSize = 16
+	want := "counting.o cannot replace fw: map hits has another size of values (8 bytes, now 16), what it holds would be lost: end the old one with 'skep stop fw' if it may be"
+	if _, err := p.Replace("fw", other, program.LinkOptions{}); err == nil || err.Error() != want {
+		t.Errorf("replace by another layout: %v, want %s", err, want)
+	}
+	other = object(10)
+	other.Spec.Programs["new"] = other.Spec.Programs["count"]
+	delete(other.Spec.Programs, "count")
+	if _, err := p.Replace("fw", other, program.LinkOptions{}); err == nil || !strings.Contains(err.Error(), "count") {
+		t.Errorf("replace by an object without the program: %v", err)
+	}
+	send(t, "right")
+	if n := hitsOf(t, p, "fw"); n != 2 {
+		t.Errorf("after what was refused the program has counted %d, want 2", n)
+	}
+	if _, err := p.Replace("fw", object(10), program.LinkOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	send(t, "right")
+	if n := hitsOf(t, p, "fw"); n != 12 {
+		t.Errorf("the program that took its place has counted %d, want 12", n)
+	}
+	if err := p.Stop("fw"); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t, p, id)
+}
+
+// Where Linux refuses a program everything goes back.
+func TestPinsReplaceRefused(t *testing.T) {
+	ownNetwork(t)
+	p := ownPins(t)
+	c, err := Load(counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 1), &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attach(t, c, "netfilter/ipv4/local_in")
+	if err := errors.Join(p.Pin("nf", c), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	want := "program count at netfilter/ipv4/local_in cannot be replaced"
+	if _, err := p.Replace("nf", counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 1), program.LinkOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("replace: %v, want an error with %q", err, want)
+	}
+	d, err := Load(counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 0), &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := p.change(func() error { return p.swap("nf", d) }); err == nil || !strings.Contains(err.Error(), "counting.o: replace nf: program count") {
+		t.Errorf("swap: %v", err)
+	}
+	if names, err := p.files(); err != nil || len(names) != 1 {
+		t.Errorf("there are %v (%v)", names, err)
+	}
+	if all, err := p.List(); err != nil || len(all) != 1 || len(all[0].Links) != 1 {
+		t.Errorf("list: %v (%v)", all, err)
+	}
+	before := hitsOf(t, p, "nf")
+	dial(t)
+	if hitsOf(t, p, "nf") == before {
+		t.Error("the old program does not run any more")
+	}
+	if err := p.Stop("nf"); err != nil {
+		t.Error(err)
 	}
 }

@@ -26,6 +26,7 @@ type attachFlags struct {
 	hooks    []string
 	duration time.Duration
 	pin      string
+	replace  string
 }
 
 func (f *attachFlags) register(cmd *cobra.Command) {
@@ -34,8 +35,12 @@ func (f *attachFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.hooks, "hook", nil, "attach at this `point` in place of the section's, such as xdp:veth0; program=point where there are several; may be repeated")
 	flags.DurationVar(&f.duration, "duration", 0, "end after this `time`, such as 10s; 0: with Ctrl-C")
 	flags.StringVar(&f.pin, "pin", "", "have programs stay attached in the kernel when skep ends, under this `name`")
+	flags.StringVar(&f.replace, "replace", "", "take the place of what stays attached under this `name`, and go on with its maps")
 	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions([]string{"auto", "kernel", "user"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("hook", completeHooks)
+	_ = cmd.RegisterFlagCompletionFunc("replace", func(cmd *cobra.Command, _ []string, part string) ([]string, cobra.ShellCompDirective) {
+		return completePinned(cmd, nil, part)
+	})
 }
 
 // completeHooks offers the kinds of hooks.
@@ -63,6 +68,8 @@ func (f *attachFlags) check(hasInput bool) error {
 		return usagef("--pin has programs stay attached in the kernel: leave --on user, --pcap, --data, --ctx and --net away")
 	case f.pin != "" && f.duration > 0:
 		return usagef("--pin has programs stay attached until 'skep stop %s', --duration detaches them: give one or the other", f.pin)
+	case f.replace != "" && (hasInput || f.on == "user" || f.pin != "" || f.duration > 0 || len(f.hooks) > 0):
+		return usagef("--replace puts programs where those of %s are attached: leave --on user, --hook, --pin, --duration and input away", f.replace)
 	case f.on == "user" && len(f.hooks) > 0:
 		return usagef("--hook attaches programs in the kernel: leave --on user away")
 	}
@@ -183,12 +190,32 @@ func pinAttached(cmd *cobra.Command, coll *kernel.Collection, name string, at []
 	if err := pins().Pin(name, coll); err != nil {
 		return err
 	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s stays in the kernel, with %s: 'skep ps' shows it, 'skep stop %s' ends it\n", name, places(at), name)
+	return nil
+}
+
+// replaceAttached puts an object in the place of one that stays attached.
+func replaceAttached(cmd *cobra.Command, p *program.Program, f *runFlags) error {
+	link, err := f.object.link()
+	if err != nil {
+		return err
+	}
+	name := f.attach.replace
+	at, err := pins().Replace(name, p, link)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s goes on with %s\n", name, places(at))
+	return nil
+}
+
+// places says which programs are attached where.
+func places(at []hook.Attachment) string {
 	var where []string
 	for _, a := range at {
 		where = append(where, fmt.Sprintf("%s at %s", a.Program, a.Point))
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s stays in the kernel, with %s: 'skep ps' shows it, 'skep stop %s' ends it\n", name, strings.Join(where, ", "), name)
-	return nil
+	return strings.Join(where, ", ")
 }
 
 // open begins to read every map that carries events. forced are the types that the user

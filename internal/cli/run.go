@@ -42,7 +42,8 @@ func newRun() *cobra.Command {
 Where sections or --hook say where they are attached, they run in the kernel: skep loads
 and attaches them, shows what they send, and detaches them with Ctrl-C or after
 --duration, and then shows their maps. It leaves nothing behind, but with --pin NAME: they
-stay attached then until 'skep stop NAME'.
+stay attached then until 'skep stop NAME', or another object takes their place with
+--replace NAME.
 
 With input of your own a program runs in skep's own machine: no kernel, no root.
 
@@ -63,6 +64,7 @@ describes.`,
 		Example: `  sudo skep run opens.bpf.o
   sudo skep run firewall.bpf.o --hook xdp:veth0 --duration 10s -o json
   sudo skep run firewall.bpf.o --hook xdp:veth0 --pin firewall
+  sudo skep run firewall.bpf.o --replace firewall
   skep run firewall.bpf.o --pcap traffic.pcap
   skep run firewall.bpf.o --pcap traffic.pcap -v --set blocked_port=80
   skep run prog.bpf.o --prog ingress --pcap in.pcapng --out out.pcapng
@@ -110,6 +112,8 @@ func (f *runFlags) check() error {
 	switch {
 	case packets && single:
 		return usagef("--pcap runs over a capture, --data and --ctx on one packet or context: give one or the other")
+	case f.attach.replace != "" && f.object.prog != "":
+		return usagef("--replace takes the programs of the names that are attached: leave --prog away")
 	case f.net != "" && !packets:
 		return usagef("--net runs over a capture: give one with --pcap")
 	case f.net != "" && f.object.prog != "":
@@ -140,6 +144,9 @@ func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 	p, err := f.object.open(path)
 	if err != nil {
 		return err
+	}
+	if f.attach.replace != "" {
+		return replaceAttached(cmd, p, f)
 	}
 	if !f.hasInput() && f.attach.on != "user" {
 		at, err := f.attach.plan(&f.object, p.Spec)
