@@ -195,14 +195,10 @@ func (p *Pins) read(name string) (*Pinned, error) {
 }
 
 func (p *Pins) readLink(name, file string) (l PinnedLink, err error) {
-	program, at, _ := strings.Cut(file, "@")
-	if l.At, err = url.PathUnescape(at); err != nil {
+	if l.Program, l.At, err = linkOf(file); err != nil {
 		return l, err
 	}
-	if l.Program, err = url.PathUnescape(program); err != nil {
-		return l, err
-	}
-	prog, err := ebpf.LoadPinnedProgram(p.path(name, "progs", program), nil)
+	prog, err := ebpf.LoadPinnedProgram(p.path(name, "progs", escape(l.Program)), nil)
 	if err != nil {
 		return l, err
 	}
@@ -213,6 +209,17 @@ func (p *Pins) readLink(name, file string) (l PinnedLink, err error) {
 	}
 	l.Runs, l.Time = stats.RunCount, stats.Runtime
 	return l, nil
+}
+
+// linkOf says what the name of a link's pin does: the program, and where it is attached.
+func linkOf(file string) (program, at string, err error) {
+	file, _, _ = strings.Cut(file, "#")
+	program, at, _ = strings.Cut(file, "@")
+	if program, err = url.PathUnescape(program); err != nil {
+		return "", "", err
+	}
+	at, err = url.PathUnescape(at)
+	return program, at, err
 }
 
 // Stop detaches what is pinned under a name, and removes it.

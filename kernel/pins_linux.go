@@ -37,7 +37,7 @@ func lockPins(dir string) (unlock func(), err error) {
 // exchange has two directories of a bpffs change places at once.
 func exchange(a, b string) error {
 	if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
-		return fmt.Errorf("exchange %s and %s (Linux does since 5.16): %w", a, b, err)
+		return fmt.Errorf("exchange %s and %s (Linux does since 5.17): %w", a, b, err)
 	}
 	return nil
 }

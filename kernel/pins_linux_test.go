@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
@@ -256,7 +258,7 @@ func TestPinsReplace(t *testing.T) {
 	other = object(10)
 	other.Spec.Programs["new"] = other.Spec.Programs["count"]
 	delete(other.Spec.Programs, "count")
-	if _, err := p.Replace("fw", other, program.LinkOptions{}); err == nil || !strings.Contains(err.Error(), "count") {
+	if _, err := p.Replace("fw", other, program.LinkOptions{}); err == nil || !strings.Contains(err.Error(), "no program count") {
 		t.Errorf("replace by an object without the program: %v", err)
 	}
 	send(t, "right")
@@ -297,7 +299,7 @@ func TestPinsReplaceRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if err := p.change(func() error { return p.swap("nf", d) }); err == nil || !strings.Contains(err.Error(), "counting.o: replace nf: program count") {
+	if err := p.change(func() error { return p.swap("nf", d) }); err == nil || !strings.Contains(err.Error(), "counting.o: replace nf: program count at netfilter/ipv4/local_in: ") {
 		t.Errorf("swap: %v", err)
 	}
 	if names, err := p.files(); err != nil || len(names) != 1 {
@@ -313,5 +315,90 @@ func TestPinsReplaceRefused(t *testing.T) {
 	}
 	if err := p.Stop("nf"); err != nil {
 		t.Error(err)
+	}
+}
+
+// All programs of an object are replaced, at each kind of hooks that lets them.
+func TestPinsReplaceKinds(t *testing.T) {
+	for _, tc := range []struct {
+		points []string
+		typ    ebpf.ProgramType
+		attach ebpf.AttachType
+	}{
+		{[]string{"xdp/left", "xdp/right@generic"}, ebpf.XDP, ebpf.AttachXDP},
+		{[]string{"tcx/ingress/left", "tcx/ingress/right"}, ebpf.SchedCLS, ebpf.AttachTCXIngress},
+		{[]string{"sk_lookup"}, ebpf.SkLookup, ebpf.AttachSkLookup},
+		{[]string{"cgroup/connect4/CGROUP", "cgroup/connect4/CGROUP"}, ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect},
+	} {
+		t.Run(tc.points[0], func(t *testing.T) {
+			ownNetwork(t)
+			p := ownPins(t)
+			object := counting(tc.points[0], tc.typ, tc.attach, "", 1)
+			dir := ""
+			if strings.HasPrefix(tc.points[0], "cgroup") {
+				dir = ownCgroup(t)
+			}
+			var at []hook.Attachment
+			for i, name := range tc.points {
+				point, err := hook.Parse(strings.Replace(name, "CGROUP", dir, 1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				prog := *object.Spec.Programs["count"]
+				prog.Name = fmt.Sprintf("count%d", i)
+				object.Spec.Programs[prog.Name] = &prog
+				at = append(at, hook.Attachment{Program: prog.Name, Point: point})
+			}
+			c, err := Load(object, &Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Attach(at); err != nil {
+				t.Skip(err)
+			}
+			if err := errors.Join(p.Pin("all", c), c.Close()); err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Replace("all", object, program.LinkOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(at) {
+				t.Errorf("replaced %v, want %v", got, at)
+			}
+			for _, a := range at {
+				runsPinned(t, p, "all", a)
+			}
+			if err := p.Stop("all"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// runsPinned looks whether a link has the program that is pinned.
+func runsPinned(t *testing.T, p *Pins, name string, a hook.Attachment) {
+	t.Helper()
+	l, err := link.LoadPinnedLink(p.path(name, "links", escape(a.Program)+"@"+escape(a.Point.String())), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	prog, err := ebpf.LoadPinnedProgram(p.path(name, "progs", escape(a.Program)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer prog.Close()
+	has, err := l.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := prog.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, _ := info.ID(); has.Program != want {
+		t.Errorf("%s at %s runs program %d, want %d", a.Program, a.Point, has.Program, want)
 	}
 }

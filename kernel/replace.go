@@ -177,8 +177,11 @@ func update(links, progs string) error {
 		return err
 	}
 	for _, file := range files {
-		name, at, _ := strings.Cut(file.Name(), "@")
-		if err := updateLink(filepath.Join(links, file.Name()), filepath.Join(progs, name)); err != nil {
+		name, at, err := linkOf(file.Name())
+		if err != nil {
+			return err
+		}
+		if err := updateLink(filepath.Join(links, file.Name()), filepath.Join(progs, escape(name))); err != nil {
 			return fmt.Errorf("program %s at %s: %w", name, at, err)
 		}
 	}
