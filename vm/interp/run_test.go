@@ -406,7 +406,7 @@ func TestBudgetCounts(t *testing.T) {
 		mov %r0, 0          # instruction 14
 		exit`)})
 	inBothModes(t, p, func(t *testing.T, s *exec.State, _ uint64, err error) {
-		if used := int64(1<<30) - s.Budget; err != nil || used != 3+2+7+3*2 {
+		if used := testBudget - s.Budget; err != nil || used != 3+2+7+3*2 {
 			t.Errorf("a run takes %d instructions, error %v", used, err)
 		}
 	})

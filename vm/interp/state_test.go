@@ -12,12 +12,16 @@ var plain = &progtype.Type{Name: "plain", CtxName: "memory"}
 
 var modes = map[string]Mode{"fast": Fast, "checked": Checked}
 
+// testBudget ends what would run for ever, in instructions, also soon under the race
+// detector.
+const testBudget = 1 << 24
+
 func newState(t testing.TB) *exec.State {
 	t.Helper()
 	s, err := exec.NewState(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Budget = 1 << 30
+	s.Budget = testBudget
 	return s
 }

@@ -342,7 +342,7 @@ func TestPrefixLookup(t *testing.T) {
 
 // TestHashLookupWithWriter has a writer in every bucket: each lookup is for Go.
 func TestHashLookupWithWriter(t *testing.T) {
-	b := newBench(t, mapLookup, ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 8}, 0)
+	b := newBench(t, mapLookup, ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 1}, 0) // in one bucket
 	layout, _ := maps.Native(b.m)
 	b.setKey(1)
 	if err := b.m.Update(0, b.key, b.value, 0); err != nil {
