@@ -14,7 +14,7 @@ var modes = map[string]Mode{"fast": Fast, "checked": Checked}
 
 // testBudget ends what would run for ever, in instructions, also soon under the race
 // detector.
-const testBudget = 1 << 24
+const testBudget = 1 << 26
 
 func newState(t testing.TB) *exec.State {
 	t.Helper()
