@@ -53,7 +53,7 @@ func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {
 	for i, p := range plans {
 		closer, err := p.attach()
 		if err != nil {
-			err = fmt.Errorf("%s: attach program %s to %s: %w", c.name, at[i].Program, at[i].Point, explain(err))
+			err = fmt.Errorf("%s: attach program %s to %s: %w", c.name, at[i].Program, at[i].Point, err)
 			for _, l := range links {
 				err = errors.Join(err, l.Close())
 			}

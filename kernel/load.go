@@ -57,7 +57,7 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 		MapReplacements: opts.Maps,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, explain(err))
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	return &Collection{Spec: spec, Collection: coll, name: p.Name}, nil
 }
