@@ -42,16 +42,16 @@ func (l *Link) Output() (io.ReadCloser, error) {
 // Attach attaches programs at points, all or none. Points are looked at before
 // anything is attached, so that a name that does not exist leaves no trace.
 func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {
-	plans := make([]plan, len(at))
+	attach := make([]func() (io.Closer, error), len(at))
 	for i, a := range at {
 		var err error
-		if plans[i], err = c.plan(a); err != nil {
+		if attach[i], err = c.plan(a); err != nil {
 			return nil, fmt.Errorf("%s: program %s: %w", c.name, a.Program, err)
 		}
 	}
 	var links []*Link
-	for i, p := range plans {
-		closer, err := p.attach()
+	for i := range at {
+		closer, err := attach[i]()
 		if err != nil {
 			err = fmt.Errorf("%s: attach program %s to %s: %w", c.name, at[i].Program, at[i].Point, err)
 			for _, l := range links {
@@ -65,33 +65,26 @@ func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {
 	return links, nil
 }
 
-// plan is what is to be attached, when all that can be known before was looked up.
-type plan struct {
-	prog   *ebpf.Program
-	attach func() (io.Closer, error)
-}
-
-// A family plans attachments of some kinds of hooks: it finds the target, and says
-// what does not exist.
+// A family plans attachments of some kinds of hooks: it finds the target, says what does
+// not exist, and gives what attaches.
 type family func(c *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error)
 
 // families are those of each kind of hooks, by its name. Each family is a file.
 var families = map[string]family{}
 
-func (c *Collection) plan(a hook.Attachment) (plan, error) {
+func (c *Collection) plan(a hook.Attachment) (func() (io.Closer, error), error) {
 	prog := c.Programs[a.Program]
 	if prog == nil {
-		return plan{}, fmt.Errorf("the object has no program of this name")
+		return nil, fmt.Errorf("the object has no program of this name")
 	}
 	f := families[a.Point.Kind.Name]
 	switch {
 	case f == nil:
-		return plan{}, fmt.Errorf("%s: the kernel machine attaches no such programs%s", a.Point, suggest.Name(a.Point.Kind.Name, kindNames()))
+		return nil, fmt.Errorf("%s: the kernel machine attaches no such programs%s", a.Point, suggest.Name(a.Point.Kind.Name, kindNames()))
 	case a.Point.Target == "" && !a.Point.Kind.Optional:
-		return plan{}, fmt.Errorf("%s needs %s: say it with --hook, such as --hook %s", a.Point.Kind.Name, a.Point.Kind.Wants, a.Point.Kind.Example)
+		return nil, fmt.Errorf("%s needs %s: say it with --hook, such as --hook %s", a.Point.Kind.Name, a.Point.Kind.Wants, a.Point.Kind.Example)
 	}
-	attach, err := f(c, prog, a.Point)
-	return plan{prog, attach}, err
+	return f(c, prog, a.Point)
 }
 
 func kindNames() (names []string) {

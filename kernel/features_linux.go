@@ -149,10 +149,15 @@ func securityModule() Feature {
 	return Feature{name, true, "for lsm"}
 }
 
+// isOn reports whether a path is in a file system of a type.
+func isOn(path string, magic int64) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && int64(st.Type) == magic
+}
+
 // mounted looks for a file system of a type at a place.
 func mounted(name, serves, fs, at string, magic int64) Feature {
-	var st unix.Statfs_t
-	if err := unix.Statfs(at, &st); err != nil || int64(st.Type) != magic {
+	if !isOn(at, magic) {
 		return Feature{name, false, fmt.Sprintf("for %s: it takes mount -t %s %s %s", serves, fs, fs, at)}
 	}
 	return Feature{name, true, "for " + serves}

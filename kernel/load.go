@@ -42,15 +42,8 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	for _, a := range opts.At {
-		if p := spec.Programs[a.Program]; p != nil {
-			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, a.Point.Target
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
-		if err := aims(spec.Programs[name]); err != nil {
-			return nil, fmt.Errorf("%s: program %s: %w", p.Name, name, err)
-		}
+	if err := aim(spec, opts.At); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		Programs:        ebpf.ProgramOptions{KernelTypes: opts.Link.KernelTypes},
@@ -62,17 +55,30 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	return &Collection{Spec: spec, Collection: coll, name: p.Name}, nil
 }
 
-// aims looks for what a program is loaded for, if it is loaded for anything.
-func aims(p *ebpf.ProgramSpec) error {
-	if p.AttachTo == "" {
-		return nil
+// aim has programs loaded for the points at which they will be attached, and looks for
+// what programs are loaded for.
+func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) error {
+	points := make(map[string]hook.Point)
+	for _, a := range at {
+		points[a.Program] = a.Point
+		if p := spec.Programs[a.Program]; p != nil {
+			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, a.Point.Target
+		}
 	}
-	at, err := hook.Of(p)
-	if err != nil || at.Kind.Prog != p.Type {
-		return nil // the kernel says what it thinks of it
+	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
+		point, chosen := points[name]
+		if !chosen {
+			var err error
+			if point, err = hook.Of(spec.Programs[name]); err != nil || point.Kind.Prog != spec.Programs[name].Type {
+				continue // the kernel says what it thinks of it
+			}
+			point.Target = spec.Programs[name].AttachTo
+		}
+		if err := checkTarget(point); err != nil {
+			return fmt.Errorf("program %s: %w", name, err)
+		}
 	}
-	at.Target = p.AttachTo
-	return checkTarget(at)
+	return nil
 }
 
 // mapNames are the names of the object's maps.

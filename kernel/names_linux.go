@@ -92,39 +92,37 @@ func functions() ([]string, error) {
 	if dir == "" {
 		return nil, errors.New("tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)")
 	}
-	f, err := os.Open(filepath.Join(dir, "available_filter_functions"))
+	return namesIn(filepath.Join(dir, "available_filter_functions"), func(line string) (string, bool) {
+		name, _, _ := strings.Cut(line, " ") // the module follows
+		return name, true
+	})
+}
+
+// namesIn gives the names in the lines of a file, of those that have one.
+func namesIn(path string, nameOf func(line string) (string, bool)) (names []string, err error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var names []string
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		name, _, _ := strings.Cut(lines.Text(), " ") // the module follows
-		names = append(names, name)
+		if name, ok := nameOf(lines.Text()); ok {
+			names = append(names, name)
+		}
 	}
 	return names, lines.Err()
 }
 
 // symbols are the kernel's symbols that begin so, without that beginning.
 func symbols(prefix string) ([]string, error) {
-	f, err := os.Open("/proc/kallsyms")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var names []string
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
+	return namesIn("/proc/kallsyms", func(line string) (string, bool) {
+		fields := strings.Fields(line)
 		if len(fields) < 3 {
-			continue
+			return "", false
 		}
-		if name, ok := strings.CutPrefix(fields[2], prefix); ok {
-			names = append(names, name)
-		}
-	}
-	return names, lines.Err()
+		return strings.CutPrefix(fields[2], prefix)
+	})
 }
 
 // checkFunction looks for a function of the kernel.

@@ -59,14 +59,17 @@ func cacheEvents() map[string]uint64 {
 // perfSample is an event that is counted, and how often it has the program run.
 type perfSample struct {
 	attr unix.PerfEventAttr
-	pid  int // -1: all processes
+	pid  int // 0: all processes
 }
 
 // parsePerfEvent reads TYPE/NAME@RATE, where the rate is a frequency (99hz) or a
 // period (100000), with ,pid=N behind it for one process.
-func parsePerfEvent(target string) (*perfSample, error) {
-	event, rest, ok := strings.Cut(target, "@")
-	rate, limits, limited := strings.Cut(rest, ",")
+func parsePerfEvent(at hook.Point) (*perfSample, error) {
+	target, pid, err := cutPID(at)
+	if err != nil {
+		return nil, err
+	}
+	event, rate, ok := strings.Cut(target, "@")
 	typ, name, named := strings.Cut(event, "/")
 	if !ok || !named {
 		return nil, fmt.Errorf("%q: want an event and how often it has the program run, such as software/cpu-clock@99hz or hardware/cycles@1000000", target)
@@ -79,7 +82,7 @@ func parsePerfEvent(target string) (*perfSample, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no %s event %s%s", typ, name, suggest.Name(name, slices.Collect(maps.Keys(events))))
 	}
-	s := &perfSample{pid: -1, attr: unix.PerfEventAttr{
+	s := &perfSample{pid: pid, attr: unix.PerfEventAttr{
 		Type: perfTypes[typ], Config: config, Sample_type: unix.PERF_SAMPLE_RAW,
 	}}
 	s.attr.Size = uint32(unix.PERF_ATTR_SIZE_VER5)
@@ -92,20 +95,13 @@ func parsePerfEvent(target string) (*perfSample, error) {
 	if frequency {
 		s.attr.Bits = unix.PerfBitFreq
 	}
-	if !limited {
-		return s, nil
-	}
-	pid, ok := strings.CutPrefix(limits, "pid=")
-	if s.pid, err = strconv.Atoi(pid); !ok || err != nil || s.pid <= 0 {
-		return nil, fmt.Errorf("%q: %q is not the number of a process (pid=123)", target, limits)
-	}
 	return s, nil
 }
 
 // planPerfEvent has the program run whenever an event was counted so often, on each CPU
 // or in each thread that a process has now.
 func planPerfEvent(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
-	s, err := parsePerfEvent(at.Target)
+	s, err := parsePerfEvent(at)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +150,7 @@ func (s *perfSample) attach(prog *ebpf.Program) (io.Closer, error) {
 type place struct{ cpu, thread int }
 
 func (s *perfSample) places() (all []place, err error) {
-	if s.pid < 0 {
+	if s.pid == 0 {
 		cpus, err := onlineCPUs()
 		for _, cpu := range cpus {
 			all = append(all, place{cpu, -1})

@@ -13,8 +13,7 @@ import (
 // The lock is the process's, and ends with it.
 func lockPins(dir string) (unlock func(), err error) {
 	bpffs := filepath.Dir(dir)
-	var st unix.Statfs_t
-	if err := unix.Statfs(bpffs, &st); err != nil || st.Type != unix.BPF_FS_MAGIC {
+	if !isOn(bpffs, unix.BPF_FS_MAGIC) {
 		return nil, fmt.Errorf("bpffs, the file system of pinned programs, is not mounted at %s: mount -t bpf bpf %s", bpffs, bpffs)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {

@@ -26,7 +26,7 @@ func init() {
 // planKprobe attaches to the beginning of a kernel's function, or an offset into it, or to
 // its return: NAME, NAME+OFFSET.
 func planKprobe(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
-	name, offset, err := symbolOffset(at)
+	name, offset, err := cutOffset(at, at.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +44,9 @@ func planKprobe(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Cl
 	}, nil
 }
 
-// symbolOffset takes NAME+OFFSET apart.
-func symbolOffset(at hook.Point) (name string, offset uint64, err error) {
-	name, digits, ok := strings.Cut(at.Target, "+")
+// cutOffset takes NAME+OFFSET apart, which is in a point.
+func cutOffset(at hook.Point, s string) (name string, offset uint64, err error) {
+	name, digits, ok := strings.Cut(s, "+")
 	if !ok {
 		return name, 0, nil
 	}
@@ -54,6 +54,20 @@ func symbolOffset(at hook.Point) (name string, offset uint64, err error) {
 		return "", 0, fmt.Errorf("%s: the offset %q is no number", at, digits)
 	}
 	return name, offset, nil
+}
+
+// cutPID takes what stands before ,pid=N and the number of the process apart; 0: there is
+// none.
+func cutPID(at hook.Point) (rest string, pid int, err error) {
+	rest, limit, limited := strings.Cut(at.Target, ",")
+	if !limited {
+		return rest, 0, nil
+	}
+	digits, ok := strings.CutPrefix(limit, "pid=")
+	if pid, err = strconv.Atoi(digits); !ok || err != nil || pid <= 0 {
+		return "", 0, fmt.Errorf("%s: %q is not the number of a process (pid=123)", at, limit)
+	}
+	return rest, pid, nil
 }
 
 // syscallPrefixes are what the names of system calls' functions begin with.

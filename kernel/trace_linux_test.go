@@ -221,3 +221,16 @@ func TestPerfEvent(t *testing.T) {
 		})
 	}
 }
+
+// A point that is chosen in place of the section's is looked at like it.
+func TestUnknownChosenTarget(t *testing.T) {
+	testenv.Kernel(t)
+	at, err := hook.Parse("fentry/tcp_connet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(counting("kprobe/tcp_connect", ebpf.Kprobe, 0, "", 0), &Options{At: []hook.Attachment{{Program: "count", Point: at}}})
+	if want := "the kernel has no function tcp_connet; did you mean tcp_connect?"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want an error with %q", err, want)
+	}
+}

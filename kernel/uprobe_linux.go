@@ -32,32 +32,23 @@ type uprobe struct {
 }
 
 func parseUprobe(at hook.Point) (*uprobe, error) {
-	target, limit, limited := strings.Cut(at.Target, ",")
+	target, pid, err := cutPID(at)
+	if err != nil {
+		return nil, err
+	}
 	i := strings.LastIndexByte(target, ':')
 	if i <= 0 || i == len(target)-1 {
 		return nil, fmt.Errorf("%s: want %s, such as %s", at, at.Kind.Wants, at.Kind.Example)
 	}
-	u := &uprobe{path: target[:i], name: target[i+1:]}
-	var err error
-	if limited {
-		digits, ok := strings.CutPrefix(limit, "pid=")
-		if u.pid, err = strconv.Atoi(digits); !ok || err != nil || u.pid <= 0 {
-			return nil, fmt.Errorf("%s: %q is not the number of a process (pid=123)", at, limit)
-		}
-	}
+	u := &uprobe{path: target[:i], name: target[i+1:], pid: pid}
 	if strings.HasPrefix(u.name, "0x") {
 		if u.address, err = strconv.ParseUint(u.name, 0, 63); err != nil || u.address == 0 {
 			return nil, fmt.Errorf("%s: %q is no address", at, u.name)
 		}
 		return u, nil
 	}
-	if name, digits, ok := strings.Cut(u.name, "+"); ok {
-		u.name = name
-		if u.offset, err = strconv.ParseUint(digits, 0, 63); err != nil {
-			return nil, fmt.Errorf("%s: the offset %q is no number", at, digits)
-		}
-	}
-	return u, nil
+	u.name, u.offset, err = cutOffset(at, u.name)
+	return u, err
 }
 
 // planUprobe attaches to a function in a file, or to its return.
