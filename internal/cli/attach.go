@@ -163,6 +163,7 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 	}
 	a := &attached{coll: coll, out: report.NewWriter(cmd.OutOrStdout(), f.out.form)}
 	a.out.Color = isTerminal(cmd.OutOrStdout())
+	defer func() { err = errors.Join(err, a.close()) }()
 	if err := a.open(p, f.events); err != nil {
 		return err
 	}
@@ -316,18 +317,22 @@ func onlyIterators(at []hook.Attachment) bool {
 // lost says how many events found no room.
 func (a *attached) lost() error {
 	for i, e := range a.events {
-		n := e.Lost()
-		if err := e.Close(); err != nil {
-			return err
-		}
-		if n == 0 {
-			continue
-		}
-		if err := a.out.Lost(&report.Lost{Map: a.names[i], Count: n}); err != nil {
-			return err
+		if n := e.Lost(); n > 0 {
+			if err := a.out.Lost(&report.Lost{Map: a.names[i], Count: n}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// close ends reading.
+func (a *attached) close() error {
+	var errs []error
+	for _, e := range a.events {
+		errs = append(errs, e.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // maps shows the maps, but for constants.
@@ -337,18 +342,8 @@ func (a *attached) maps() error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.coll.Maps)) {
-		if constant(name) {
-			continue
-		}
 		spec := a.coll.Spec.Maps[name]
-		shown, err := readMap(a.coll.Maps[name], name, spec.Key, spec.Value, cpus)
-		if err != nil {
-			return fmt.Errorf("map %s: %w", name, err)
-		}
-		if shown == nil {
-			continue
-		}
-		if err := a.out.Map(shown); err != nil {
+		if err := showMap(a.out, a.coll.Maps[name], name, spec.Key, spec.Value, cpus); err != nil {
 			return err
 		}
 	}

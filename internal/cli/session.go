@@ -221,21 +221,27 @@ func (s *session) lost() error {
 func (s *session) maps() error {
 	for _, name := range slices.Sorted(maps.Keys(s.coll.Maps)) {
 		m := s.coll.Maps[name]
-		if constant(name) {
-			continue
-		}
-		shown, err := readMap(m, m.Name(), m.Key(), m.Value(), vm.PossibleCPU())
-		if err != nil {
-			return fmt.Errorf("map %s: %w", name, err)
-		}
-		if shown == nil {
-			continue
-		}
-		if err := s.out.Map(shown); err != nil {
+		if err := showMap(s.out, m, name, m.Key(), m.Value(), vm.PossibleCPU()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// showMap writes a map of either machine, unless it holds constants or nothing to show.
+// cpus is how many values an element of a per-CPU map has.
+func showMap(w *report.Writer, m table, name string, key, value btf.Type, cpus int) error {
+	if constant(name) {
+		return nil
+	}
+	shown, err := readMap(m, name, key, value, cpus)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", name, err)
+	}
+	if shown == nil {
+		return nil
+	}
+	return w.Map(shown)
 }
 
 // table is a map of either machine.
