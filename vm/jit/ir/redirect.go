@@ -45,13 +45,7 @@ func (e *expander) redirect(s site) {
 	refused, next := e.block(), e.block()
 	e.imm(And, 4, 2, ^allowed)
 	e.branch(Cold, Ne, 4, None, 0, refused)
-	e.op(Context, 5, None, None)
-	e.storeImm(5, sentKind, 1+uint64(exec.RedirectInterface), 4)
-	e.store(5, sentIfindex, 1, 4)
-	e.storeImm(5, sentMap, 0, 4)
-	e.storeImm(5, sentProg, 0, 4)
-	e.storeImm(5, sentKey, 0, 8)
-	e.store(5, sentFlags, 2, 8)
+	e.sent(exec.RedirectInterface, 1, 0, None, None, 2)
 	e.constant(0, good)
 	e.jump(next)
 	e.fail(refused, bad, next)
@@ -78,25 +72,13 @@ func (e *expander) redirectMap(s site) {
 	} else {
 		e.constant(4, 0)
 	}
-	e.op(Context, 5, None, None)
-	e.storeImm(5, sentKind, 1+uint64(exec.RedirectMap), 4)
-	e.store(5, sentIfindex, 0, 4)
-	e.storeImm(5, sentMap, uint64(m.Info().Handle), 4)
-	e.store(5, sentProg, 4, 4)
-	e.store(5, sentKey, 2, 8)
-	e.store(5, sentFlags, 3, 8)
+	e.sent(exec.RedirectMap, 0, uint64(m.Info().Handle), 4, 2, 3)
 	e.constant(0, xdpRedirect)
 	e.jump(next)
 
 	e.begin(missing)
 	e.branch(Cold, TestSet, 3, None, redirectBroadcast, ask)
-	e.op(Context, 5, None, None)
-	e.storeImm(5, sentKind, 1+uint64(exec.RedirectNone), 4)
-	e.storeImm(5, sentIfindex, 0, 4)
-	e.storeImm(5, sentMap, 0, 4)
-	e.storeImm(5, sentProg, 0, 4)
-	e.storeImm(5, sentKey, 0, 8)
-	e.storeImm(5, sentFlags, 0, 8)
+	e.sent(exec.RedirectNone, None, 0, None, None, None)
 	e.imm(And, 0, 3, redirectVerdicts)
 	e.jump(next)
 	e.beginCold(ask)
@@ -105,6 +87,18 @@ func (e *expander) redirectMap(s site) {
 	e.fail(refused, xdpAborted, next)
 	e.begin(next)
 	e.run(s.rest, s.succ)
+}
+
+// sent notes in the context where the packet goes: what a redirect is of, by variables,
+// where None is 0, and by the handle of a map. R5 is used up.
+func (e *expander) sent(kind exec.RedirectKind, ifindex Var, handle uint64, prog, key, flags Var) {
+	e.op(Context, 5, None, None)
+	e.storeImm(5, sentKind, 1+uint64(kind), 4)
+	e.store(5, sentIfindex, ifindex, 4)
+	e.storeImm(5, sentMap, handle, 4)
+	e.store(5, sentProg, prog, 4)
+	e.store(5, sentKey, key, 8)
+	e.store(5, sentFlags, flags, 8)
 }
 
 // storeImm adds a store of a number.
