@@ -5,13 +5,13 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
@@ -27,9 +27,6 @@ func ownNetwork(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("the test makes interfaces with the command ip, which is not here")
-	}
 	runtime.LockOSThread() // and never back: the thread ends with the goroutine, and the namespace with it
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Skipf("no network namespace: %v", err)
@@ -37,11 +34,24 @@ func ownNetwork(t *testing.T) {
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil {
 		t.Log(err) // its own packets may get in the way then
 	}
-	for _, args := range []string{"link add name left type veth peer name right", "link set lo up", "link set left up", "link set right up"} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", args, err, out)
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "left"}, PeerName: "right"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"lo", "left", "right"} {
+		if err := netlink.LinkSetUp(interfaceOf(t, name)); err != nil {
+			t.Fatal(err)
 		}
 	}
+}
+
+// interfaceOf finds an interface of the test's network.
+func interfaceOf(t *testing.T, name string) netlink.Link {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // counting is an object of one program that counts how often it runs, in the first
