@@ -71,6 +71,8 @@ type State struct {
 	Packet Packet
 	// Redirect is where the program sent its packet.
 	Redirect Redirect
+	// TunnelOptions are what bpf_skb_set_tunnel_opt added to the packet's tunnel key.
+	TunnelOptions []byte
 	// Buffer is memory that a pointer in the context leads to, such as a flow
 	// dissector's keys.
 	Buffer Region

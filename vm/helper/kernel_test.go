@@ -232,6 +232,8 @@ var makers = []maker{
 	{192, onlyTC, func(g *gen) []any { return []any{ctxArg{}, g.pick(0, 1, 1000), g.IntN(4)} }},
 	{20, onlyTC, func(g *gen) []any { return []any{ctxArg{}, stackArg(0), g.tunnelSize(), g.flags(0x11)} }},
 	{21, onlyTC, func(g *gen) []any { return []any{ctxArg{}, stackArg(64), g.tunnelSize(), g.flags(0x1f)} }},
+	{29, onlyTC, func(g *gen) []any { return []any{ctxArg{}, stackArg(0), g.tunnelOptionSize()} }},
+	{30, onlyTC, func(g *gen) []any { return []any{ctxArg{}, stackArg(0), g.tunnelOptionSize()} }},
 	{48, onlyTC, func(g *gen) []any { return []any{ctxArg{}, g.IntN(1 << 31)} }},
 	{41, onlyTC, func(*gen) []any { return []any{ctxArg{}} }},
 	{34, onlyTC, func(*gen) []any { return []any{ctxArg{}} }},
@@ -281,6 +283,8 @@ func (g *gen) room() any {
 }
 
 func (g *gen) tunnelSize() any { return g.pick(44, 44, 44, 28, 24, 22, 8, 40, 1) }
+
+func (g *gen) tunnelOptionSize() any { return g.pick(4, 8, 8, 16, 64, 6, 1) }
 
 // packet is a frame of some kind, or noise.
 func (g *gen) packet() []byte {

@@ -8,8 +8,6 @@ import (
 func init() {
 	register(
 		&Helper{ID: 24, Name: "bpf_get_route_realm", Func: noop, Args: []Arg{ArgPtrToCtx}}, // no packet has a route
-		&Helper{ID: 29, Name: "bpf_skb_get_tunnel_opt", Func: getTunnelOption,
-			Args: []Arg{ArgPtrToCtx, ArgPtrToUninitMem, ArgConstSize}},
 		&Helper{ID: 66, Name: "bpf_skb_get_xfrm_state", Func: xfrmState,
 			Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToUninitMem, ArgConstSize, ArgAnything}},
 
@@ -32,12 +30,6 @@ func note(what string, args int) Func {
 		s.Act(what, all[:args]...)
 		return 0
 	}
-}
-
-// getTunnelOption finds no options: a tunnel key has none here.
-func getTunnelOption(_ *exec.State, _, r2, r3, _, _ uint64) uint64 {
-	clear(view(r2, uint64(uint32(r3))))
-	return errno.ENOENT.Ret()
 }
 
 // xfrmState finds no state: no packet here went through IPsec.

@@ -3,7 +3,6 @@ package helper
 // Refused says why the machine does not have some of Linux's helpers. A program
 // that calls one is refused with the reason.
 var Refused = map[uint32]string{
-	30:  "needs a tunnel device, which writes the options",
 	74:  "needs Linux's IPv6 segment routing",
 	75:  "needs Linux's IPv6 segment routing",
 	76:  "needs Linux's IPv6 segment routing",

@@ -35,6 +35,10 @@ func init() {
 			Args: []Arg{ArgPtrToCtx, ArgPtrToUninitMem, ArgConstSize, ArgAnything}},
 		&Helper{ID: 21, Name: "bpf_skb_set_tunnel_key", Func: setTunnelKey,
 			Args: []Arg{ArgPtrToCtx, ArgPtrToMem, ArgConstSize, ArgAnything}},
+		&Helper{ID: 29, Name: "bpf_skb_get_tunnel_opt", Func: getTunnelOption,
+			Args: []Arg{ArgPtrToCtx, ArgPtrToUninitMem, ArgConstSize}},
+		&Helper{ID: 30, Name: "bpf_skb_set_tunnel_opt", Func: setTunnelOption,
+			Args: []Arg{ArgPtrToCtx, ArgPtrToMem, ArgConstSize}},
 	)
 }
 
@@ -118,5 +122,42 @@ func setTunnelKey(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 	}
 	c := progtype.SKB(s)
 	c.Tunnel, c.TunnelFlags, c.TunnelIPv6, c.TunnelSet = key, flags, uint8(r4&tunnelIPv6), 1
+	s.TunnelOptions = s.TunnelOptions[:0]
+	return 0
+}
+
+// tunnelOptions are the flags that say that a key has options, whatever the tunnel:
+// those of GENEVE, VXLAN, ERSPAN and GTP.
+const tunnelOptions = 0x0800 | 0x1000 | 0x4000 | 0x8000
+
+// getTunnelOption gives the options that [setTunnelOption] set, and their length.
+func getTunnelOption(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
+	to := view(r2, uint64(uint32(r3)))
+	clear(to)
+	c := progtype.SKB(s)
+	if c.TunnelSet == 0 || c.TunnelFlags&tunnelOptions == 0 {
+		return errno.ENOENT.Ret()
+	}
+	if len(to) < len(s.TunnelOptions) {
+		return errno.ENOMEM.Ret()
+	}
+	return uint64(copy(to, s.TunnelOptions))
+}
+
+// setTunnelOption adds options, such as GENEVE's, to the key that was set before.
+func setTunnelOption(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
+	const longest = 255 // bytes (IP_TUNNEL_OPTS_MAX)
+	from := view(r2, uint64(uint32(r3)))
+	c := progtype.SKB(s)
+	switch {
+	case c.TunnelSet == 0 || len(from)%4 != 0:
+		return errno.EINVAL.Ret()
+	case len(from) > longest:
+		return errno.ENOMEM.Ret()
+	}
+	s.TunnelOptions = append(s.TunnelOptions[:0], from...)
+	if len(from) > 0 {
+		c.TunnelFlags |= tunnelOptions
+	}
 	return 0
 }

@@ -1,9 +1,11 @@
 package helper_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -109,6 +111,32 @@ func TestRefusalsAsInKernel(t *testing.T) {
 	for _, size := range []int{4, 8, 40} {
 		add(fmt.Sprintf("skb_get_tunnel_opt %d", size), calling(asm.FnSkbGetTunnelOpt, ctxArg{}, stackArg(-64), size), 40)
 		add(fmt.Sprintf("skb_get_xfrm_state %d", size), calling(asm.FnSkbGetXfrmState, ctxArg{}, 0, stackArg(-64), size, 0), 40)
+	}
+	compare(t, nil, ebpf.SchedCLS, tests)
+}
+
+// TestTunnelOptionsAsInKernel sets a tunnel key and options, and reads both.
+func TestTunnelOptionsAsInKernel(t *testing.T) {
+	testenv.KernelFrom(t, 6, 18, "keys had other flags")
+	tests := map[string]asm.Instructions{}
+	text := onStack(-320, bytes.Repeat([]byte("options!"), 32))
+	key := slices.Concat(onStack(-64, make([]byte, 48)), calling(asm.FnSkbSetTunnelKey, ctxArg{}, stackArg(-64), 44, 0))
+	for _, set := range []int{4, 6, 8, 252, 256} {
+		for _, get := range []int{4, 8, 16, 64} {
+			// The text is read into as well, after it was set.
+			tests[fmt.Sprintf("set %d get %d", set, get)] = join(text, key,
+				calling(asm.FnSkbSetTunnelOpt, ctxArg{}, stackArg(-320), set),
+				calling(asm.FnSkbGetTunnelOpt, ctxArg{}, stackArg(-320), get), sum(-320, 80))
+			tests[fmt.Sprintf("key after %d", set+get)] = join(text, key,
+				calling(asm.FnSkbSetTunnelOpt, ctxArg{}, stackArg(-320), set),
+				calling(asm.FnSkbSetTunnelOpt, ctxArg{}, stackArg(-320), get),
+				calling(asm.FnSkbGetTunnelKey, ctxArg{}, stackArg(-64), 44, 1<<4), sum(-64, 48))
+		}
+		tests[fmt.Sprintf("set %d without key", set)] = join(text, calling(asm.FnSkbSetTunnelOpt, ctxArg{}, stackArg(-320), set), sum(-320, 8))
+		tests[fmt.Sprintf("set %d", set)] = join(text, key, calling(asm.FnSkbSetTunnelOpt, ctxArg{}, stackArg(-320), set), sum(-320, 8))
+		tests[fmt.Sprintf("set %d and a new key", set)] = join(text, key,
+			calling(asm.FnSkbSetTunnelOpt, ctxArg{}, stackArg(-320), set), key,
+			calling(asm.FnSkbGetTunnelOpt, ctxArg{}, stackArg(-320), 64), sum(-320, 80))
 	}
 	compare(t, nil, ebpf.SchedCLS, tests)
 }
