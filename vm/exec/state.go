@@ -156,6 +156,9 @@ type Env struct {
 	// Symbols addresses by their names (bpf_kallsyms_lookup_name).
 	Paths   map[uint64]string
 	Symbols map[string]uint64
+	// Measurements are hashes of files by the address of their struct inode or struct
+	// file (bpf_ima_inode_hash, bpf_ima_file_hash).
+	Measurements map[uint64]Measurement
 	// Net answers questions about the network around a packet. May be nil.
 	Net Net
 	// Timers are the timers that programs start. Programs that share an Env share

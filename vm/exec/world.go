@@ -135,6 +135,12 @@ type Trace struct {
 	Retval int32
 }
 
+// Measurement is the hash of a file, as the kernel's integrity measurements keep it.
+type Measurement struct {
+	Algorithm uint32 // HASH_ALGO_* of linux/hash_info.h
+	Digest    []byte
+}
+
 // Sysctl is a setting that a process reads or writes, as programs see it.
 type Sysctl struct {
 	Name  string // "net/ipv4/ip_forward"

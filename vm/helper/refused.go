@@ -6,8 +6,6 @@ var Refused = map[uint32]string{
 	74:  "needs Linux's IPv6 segment routing",
 	75:  "needs Linux's IPv6 segment routing",
 	76:  "needs Linux's IPv6 segment routing",
-	161: "needs the kernel's integrity measurements",
-	193: "needs the kernel's integrity measurements",
 }
 
 // RefusedKfuncs says the same of kernel functions, by their names. Of others that

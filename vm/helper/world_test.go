@@ -37,6 +37,7 @@ sockets:
 - {name: client, proto: tcp, local: "10.0.0.1:80", remote: "10.0.0.9:5555", uid: 33, cookie: 4242, cgroup: /a/b, tcp: {snd_cwnd: 10}}
 sysctl: {name: net/ipv4/ip_forward, value: "0", new: "1"}
 paths: {0x1000: /etc/passwd}
+measurements: {0x5000: "md5:000102030405060708090a0b0c0d0e0f"}
 symbols: {bpf_fentry_test1: 0xffffffff81000000}
 `
 
@@ -115,6 +116,10 @@ func TestTasks(t *testing.T) {
 		{"bpf_d_path", []uint64{0x1000, addr(buf), 12}, 12},
 		{"bpf_d_path", []uint64{0x1000, addr(buf), 11}, errno.ENAMETOOLONG.Ret()},
 		{"bpf_d_path", []uint64{0x2000, addr(buf), 11}, errno.ENOENT.Ret()},
+		{"bpf_ima_file_hash", []uint64{0x5000, addr(buf), 64}, 1},
+		{"bpf_ima_inode_hash", []uint64{0x5000, addr(buf), 4}, 1},
+		{"bpf_ima_inode_hash", []uint64{0x5001, addr(buf), 64}, errno.EOPNOTSUPP.Ret()},
+		{"bpf_ima_inode_hash", []uint64{0, addr(buf), 64}, errno.EINVAL.Ret()},
 		{"bpf_override_return", []uint64{0, 5}, 0},
 	} {
 		if got := call(t, s, tt.name, tt.args...); got != tt.want {
@@ -126,6 +131,11 @@ func TestTasks(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, s.Effects); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	clear(buf)
+	call(t, s, "bpf_ima_file_hash", 0x5000, addr(buf), 5)
+	if got := buf[:8]; !bytes.Equal(got, []byte{0, 1, 2, 3, 4, 0, 0, 0}) {
+		t.Errorf("the hash in 5 bytes is %x", got)
 	}
 	call(t, s, "bpf_get_current_comm", addr(buf), 5)
 	if got := string(buf[:5]); got != "work\x00" {

@@ -23,6 +23,9 @@ type Description struct {
 	Paths map[uint64]string `yaml:"paths"`
 	// Symbols are addresses by their names in the kernel.
 	Symbols map[string]uint64 `yaml:"symbols"`
+	// Measurements are hashes of files, "sha256:9f86d0..", by the address of their
+	// struct inode or struct file.
+	Measurements map[uint64]string `yaml:"measurements"`
 }
 
 // Sysctl is the setting that a program is asked about.

@@ -18,12 +18,14 @@ type World struct {
 	sysctl  *exec.Sysctl
 	paths   map[uint64]string
 	symbols map[string]uint64
+	hashes  map[uint64]exec.Measurement
 }
 
 // Into makes an environment ask this world.
 func (w *World) Into(env *exec.Env) {
 	env.Tasks, env.Sockets, env.Cgroups, env.Net = &w.tasks, &w.sockets, &w.cgroups, &w.routes
 	env.Sysctl, env.Paths, env.Symbols = w.sysctl, w.paths, w.symbols
+	env.Measurements = w.hashes
 }
 
 // SetCurrent says which thread programs run in from now on; 0: none.
@@ -52,6 +54,10 @@ func New(d *Description) (*World, error) {
 	w := &World{paths: d.Paths, symbols: d.Symbols}
 	if d.Sysctl != nil {
 		w.sysctl = &exec.Sysctl{Name: d.Sysctl.Name, Value: d.Sysctl.Value, New: d.Sysctl.New}
+	}
+	var err error
+	if w.hashes, err = measurements(d.Measurements); err != nil {
+		return nil, err
 	}
 	if err := w.cgroups.add(d.Cgroups); err != nil {
 		return nil, err

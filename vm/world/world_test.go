@@ -145,6 +145,8 @@ func TestRefused(t *testing.T) {
 		{"routes: [{to: default, dev: eth0}]", `route to default: there is no interface "eth0"`},
 		{"interfaces: [{index: 1, name: lo, mac: xyz}]", `"xyz" is no Ethernet address`},
 		{"interfaces: [{index: 1, name: a}, {index: 1, name: b}]", "interface b, index 1: name or index is another's"},
+		{"measurements: {0x10: 'sha25:00'}", `measurement of 0x10: "sha25:00": want an algorithm and a hash, such as sha256:9f86..; did you mean sha256?`},
+		{"measurements: {0x10: 'md5:001'}", `measurement of 0x10: "md5:001": the hash of md5 is 32 hexadecimal digits`},
 	}
 	for _, tt := range tests {
 		_, err := world.Parse("world.yaml", []byte(tt.text))
