@@ -8,13 +8,14 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // TestAgainstKernelWithoutPerfmon does so as a loader that must not see addresses and
 // whose programs are guarded against speculation.
 func TestAgainstKernelWithoutPerfmon(t *testing.T) {
 	testenv.Kernel(t)
-	opts := &verifier.Options{Kernel: runningKernel(t), Lacks: verifier.CapPerfmon | verifier.CapSysAdmin}
+	opts := &verifier.Options{Kernel: runningKernel(t), Lacks: kernels.CapPerfmon | kernels.CapSysAdmin}
 	t.Run("locked", func(t *testing.T) {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the test
 		keepCaps(t, unix.CAP_BPF, unix.CAP_NET_ADMIN)

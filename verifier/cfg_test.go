@@ -8,6 +8,7 @@ import (
 
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // Instructions of tests.
@@ -37,7 +38,7 @@ func insLoad(dst, src uint8, off int16) isa.Instruction {
 }
 
 // structureOf runs the passes before the walk.
-func structureOf(t *testing.T, lacks Caps, insns ...isa.Instruction) (*checker, error) {
+func structureOf(t *testing.T, lacks kernels.Caps, insns ...isa.Instruction) (*checker, error) {
 	t.Helper()
 	c, err := newChecker(&program.Image{Name: "test", Type: ebpf.SocketFilter, License: "GPL", Insns: insns}, nil, &Options{Lacks: lacks})
 	if err != nil {
@@ -51,7 +52,7 @@ func TestStructure(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		insns []isa.Instruction
-		lacks Caps
+		lacks kernels.Caps
 		want  string
 	}{
 		{name: "straight", insns: []isa.Instruction{insZero, insExit}},
@@ -60,8 +61,8 @@ func TestStructure(t *testing.T) {
 		{name: "into another function", insns: []isa.Instruction{insCall(1), insJump(1), insZero, insExit}, want: "jump out of range from insn 1 to 3"},
 		{name: "unreachable", insns: []isa.Instruction{insJump(1), insZero, insExit}, want: "unreachable insn 1"},
 		{name: "loop", insns: []isa.Instruction{insZero, insIf(0, -1), insExit}},
-		{name: "loop of a loader without CAP_BPF", insns: []isa.Instruction{insZero, insIf(0, -1), insExit}, lacks: CapBPF, want: "back-edge from insn 1 to 1"},
-		{name: "call of a loader without CAP_BPF", insns: []isa.Instruction{insCall(1), insExit, insZero, insExit}, lacks: CapBPF,
+		{name: "loop of a loader without CAP_BPF", insns: []isa.Instruction{insZero, insIf(0, -1), insExit}, lacks: kernels.CapBPF, want: "back-edge from insn 1 to 1"},
+		{name: "call of a loader without CAP_BPF", insns: []isa.Instruction{insCall(1), insExit, insZero, insExit}, lacks: kernels.CapBPF,
 			want: "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN"},
 		{name: "recursion", insns: []isa.Instruction{insCall(1), insExit, insCall(-1), insExit}, want: "recursive call from () to ()"},
 		{name: "call of nothing", insns: []isa.Instruction{insCall(7), insExit}, want: "call to invalid destination"},

@@ -13,17 +13,6 @@ import (
 	"github.com/skep-ebpf/skep/verifier/scalar"
 )
 
-// Caps are the capabilities that matter to the verifier.
-type Caps uint8
-
-// The capabilities.
-const (
-	CapBPF Caps = 1 << iota
-	CapPerfmon
-	CapNetAdmin
-	CapSysAdmin
-)
-
 // Options say whose verdict is asked for. The zero value is a privileged loader
 // on the newest known Linux.
 type Options struct {
@@ -32,7 +21,7 @@ type Options struct {
 	Kernel string
 	// Lacks are the capabilities that the loader does not have, nor CAP_SYS_ADMIN in
 	// their place.
-	Lacks Caps
+	Lacks kernels.Caps
 	// KernelTypes are the kernel's types, for programs whose context or calls they
 	// describe. Nil: what the image was linked against, or the running kernel's.
 	KernelTypes *btf.Spec
@@ -110,7 +99,7 @@ func newChecker(img *program.Image, specs map[string]*ebpf.MapSpec, opts *Option
 	}
 	c := &checker{
 		img: img, insns: img.Insns, typ: typ, opts: opts, specs: specs, result: new(Result), log: newLogger(opts.Log),
-		capable: opts.Lacks&CapBPF == 0, leaks: opts.Lacks&CapPerfmon == 0, bypass: opts.Lacks&CapPerfmon == 0,
+		capable: opts.Lacks&kernels.CapBPF == 0, leaks: opts.Lacks&kernels.CapPerfmon == 0, bypass: opts.Lacks&kernels.CapPerfmon == 0,
 		strict: img.Flags&(flagStrictAlignment|flagAnyAlignment) == flagStrictAlignment,
 	}
 	if c.kernel, err = kernelOf(opts.Kernel); err != nil {

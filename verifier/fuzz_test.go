@@ -9,6 +9,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/edgegen"
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // FuzzCheck gives the verifier any instructions: it accepts or refuses them.
@@ -35,7 +36,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		opts := verifier.Options{Kernel: []string{"5.4", "6.12", "7.2"}[how%3], Budget: 2000}
 		if how&0x80 != 0 {
-			opts.Lacks = verifier.CapBPF | verifier.CapPerfmon | verifier.CapNetAdmin | verifier.CapSysAdmin
+			opts.Lacks = kernels.CapBPF | kernels.CapPerfmon | kernels.CapNetAdmin | kernels.CapSysAdmin
 		}
 		_, err = verifier.CheckImage(image(p), specs(p), &opts)
 		var refusal *verifier.Error

@@ -22,48 +22,15 @@ func (c *checker) helperUsable(id asm.BuiltinFunc) error {
 		return c.tooOld(since, "helper %s", helperName(id))
 	}
 	rule := attachRules[id]
-	denied := c.opts.Lacks&helperCaps[id] != 0 && !c.ownHelper(id)
+	h, _ := kernels.HelperByID(uint32(id))
+	denied := c.opts.Lacks&h.Caps != 0 && !c.ownHelper(id)
 	if !ok || denied || rule != nil && !rule(c) {
 		return c.fail(CauseHelper, "program of this type cannot use helper %s#%d", helperName(id), id)
 	}
-	if h, _ := kernels.HelperByID(uint32(id)); h.GPL && c.img.Proprietary() {
+	if h.GPL && c.img.Proprietary() {
 		return c.fail(CauseLicense, "cannot call GPL-restricted function from non-GPL compatible program")
 	}
 	return nil
-}
-
-// helperCaps are the capabilities that helpers which all types have want.
-var helperCaps = capsOf(map[Caps][]asm.BuiltinFunc{
-	CapBPF: {
-		asm.FnSpinLock, asm.FnSpinUnlock, asm.FnJiffies64, asm.FnPerCpuPtr, asm.FnThisCpuPtr, asm.FnTimerInit,
-		asm.FnTimerSetCallback, asm.FnTimerStart, asm.FnTimerCancel, asm.FnKptrXchg, asm.FnForEachMapElem, asm.FnLoop,
-		asm.FnUserRingbufDrain, asm.FnRingbufReserveDynptr, asm.FnRingbufSubmitDynptr, asm.FnRingbufDiscardDynptr,
-		asm.FnDynptrFromMem, asm.FnDynptrRead, asm.FnDynptrWrite, asm.FnDynptrData, asm.FnCgrpStorageGet,
-		asm.FnCgrpStorageDelete, asm.FnGetCurrentCgroupId, asm.FnGetCurrentAncestorCgroupId,
-		asm.FnCurrentTaskUnderCgroup, asm.FnGetCgroupClassid, asm.FnTaskStorageGet, asm.FnTaskStorageDelete,
-	},
-	CapBPF | CapPerfmon: {
-		asm.FnTracePrintk, asm.FnGetCurrentTask, asm.FnGetCurrentTaskBtf, asm.FnGetCurrentComm, asm.FnProbeReadUser,
-		asm.FnProbeReadKernel, asm.FnProbeReadUserStr, asm.FnProbeReadKernelStr, asm.FnCopyFromUser,
-		asm.FnCopyFromUserTask, asm.FnSnprintfBtf, asm.FnSnprintf, asm.FnTaskPtRegs, asm.FnTraceVprintk,
-		asm.FnPerfEventReadValue, asm.FnPerfEventRead, asm.FnSendSignal, asm.FnSendSignalThread, asm.FnGetTaskStack,
-		asm.FnGetBranchSnapshot, asm.FnFindVma,
-	},
-	CapPerfmon: {
-		asm.FnSkcToTcp6Sock, asm.FnSkcToTcpSock, asm.FnSkcToTcpTimewaitSock, asm.FnSkcToTcpRequestSock,
-		asm.FnSkcToUdp6Sock, asm.FnSkcToUnixSock, asm.FnSkcToMptcpSock, asm.FnSysBpf,
-	},
-	CapBPF | CapPerfmon | CapSysAdmin: {asm.FnProbeWriteUser},
-})
-
-// capsOf turns a table of what capabilities are for into one by helper.
-func capsOf(groups map[Caps][]asm.BuiltinFunc) (caps [len(protos)]Caps) {
-	for need, ids := range groups {
-		for _, id := range ids {
-			caps[id] = need
-		}
-	}
-	return caps
 }
 
 // ownHelper reports whether the program's type has a prototype of its own for a helper

@@ -220,7 +220,7 @@ func (c *checker) mapFitsProgram(m *Map) error {
 		return c.fail(CauseMap, "bpf_struct_ops map cannot be used in prog")
 	case c.sleepableProgram() && !c.sleepableMap(m.Type):
 		return c.fail(CauseSleepable, "Sleepable programs can only use array, hash, ringbuf and local storage maps")
-	case m.Type == ebpf.Arena && c.opts.Lacks&(CapBPF|CapPerfmon) != 0:
+	case m.Type == ebpf.Arena && c.opts.Lacks&(kernels.CapBPF|kernels.CapPerfmon) != 0:
 		return c.fail(CausePrivilege, "CAP_BPF and CAP_PERFMON are required to use arena")
 	}
 	return nil

@@ -3,8 +3,6 @@ package verifier
 import (
 	"fmt"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/verifier/kernels"
 	"github.com/skep-ebpf/skep/vm/maps"
@@ -61,28 +59,13 @@ func isForm(ins *isa.Instruction) bool {
 	return (ins.Class() == isa.ClassALU || ins.Class() == isa.ClassALU64) && ins.Off != 0
 }
 
-// permitted refuses a program whose type this loader may not load. Socket filters
-// and programs on the packets of cgroups need nothing.
+// permitted refuses a program whose type this loader may not load.
 func (c *checker) permitted() error {
-	needs := CapBPF
-	name := "CAP_BPF"
-	switch t := c.img.Type; t {
-	case ebpf.SocketFilter, ebpf.CGroupSKB:
-		return nil
-	case ebpf.SchedCLS, ebpf.SchedACT, ebpf.XDP, ebpf.LWTIn, ebpf.LWTOut, ebpf.LWTXmit, ebpf.LWTSeg6Local, ebpf.SkSKB,
-		ebpf.SkMsg, ebpf.FlowDissector, ebpf.CGroupDevice, ebpf.CGroupSock, ebpf.CGroupSockAddr, ebpf.CGroupSockopt,
-		ebpf.CGroupSysctl, ebpf.SockOps, ebpf.Netfilter:
-		needs, name = needs|CapNetAdmin, name+" and CAP_NET_ADMIN"
-	case ebpf.Kprobe, ebpf.TracePoint, ebpf.PerfEvent, ebpf.RawTracepoint, ebpf.RawTracepointWritable, ebpf.Tracing,
-		ebpf.LSM, ebpf.StructOps:
-		needs, name = needs|CapPerfmon, name+" and CAP_PERFMON"
-	case ebpf.Extension: // of a program of any type
-		needs, name = needs|CapNetAdmin|CapPerfmon, name+", CAP_NET_ADMIN and CAP_PERFMON"
-	}
+	needs := kernels.ProgCaps(c.img.Type)
 	if c.opts.Lacks&needs == 0 {
 		return nil
 	}
-	return c.fail(CausePrivilege, "programs of type %s need %s", c.img.Type, name)
+	return c.fail(CausePrivilege, "programs of type %s need %s", c.img.Type, needs)
 }
 
 // need refuses the program where the kernel does not have a feature.

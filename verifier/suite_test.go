@@ -14,6 +14,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/verifiersuite"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // outcome is what became of one case.
@@ -29,7 +30,7 @@ const (
 // suiteCase is a case of either form.
 type suiteCase interface {
 	Name() string
-	Lacks() verifier.Caps
+	Lacks() kernels.Caps
 	Image() (*program.Image, map[string]*ebpf.MapSpec, error)
 	Means(words string) bool
 }

@@ -74,13 +74,13 @@ func completeKernels(*cobra.Command, []string, string) ([]string, cobra.ShellCom
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-var capabilities = map[string]verifier.Caps{
-	"bpf": verifier.CapBPF, "perfmon": verifier.CapPerfmon, "net_admin": verifier.CapNetAdmin,
-	"sys_admin": verifier.CapSysAdmin,
-	"all":       verifier.CapBPF | verifier.CapPerfmon | verifier.CapNetAdmin | verifier.CapSysAdmin,
+var capabilities = map[string]kernels.Caps{
+	"bpf": kernels.CapBPF, "perfmon": kernels.CapPerfmon, "net_admin": kernels.CapNetAdmin,
+	"sys_admin": kernels.CapSysAdmin,
+	"all":       kernels.CapBPF | kernels.CapPerfmon | kernels.CapNetAdmin | kernels.CapSysAdmin,
 }
 
-func (f *checkFlags) check() (lacks verifier.Caps, err error) {
+func (f *checkFlags) check() (lacks kernels.Caps, err error) {
 	if f.log != 0 && f.log != 2 {
 		return 0, usagef("--log %d: want 2, or leave it away", f.log)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/program"
-	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // ArrayCase is one of the older table tests: raw instructions, and which of them
@@ -71,11 +71,11 @@ func ReadArrays(t testing.TB, version string) []*ArrayCase {
 func (c *ArrayCase) Name() string { return fmt.Sprintf("%s#%d/%s", c.File, c.Idx, c.Mode) }
 
 // Lacks are the capabilities that the case is loaded without.
-func (c *ArrayCase) Lacks() verifier.Caps {
+func (c *ArrayCase) Lacks() kernels.Caps {
 	if c.Mode != "unpriv" {
 		return 0
 	}
-	return verifier.CapBPF | verifier.CapPerfmon | verifier.CapNetAdmin | verifier.CapSysAdmin
+	return kernels.CapBPF | kernels.CapPerfmon | kernels.CapNetAdmin | kernels.CapSysAdmin
 }
 
 // Means reports whether words are those that the case expects, or that the kernel

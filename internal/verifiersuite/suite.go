@@ -16,7 +16,7 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/program"
-	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // Suite is the cases made of one version of Linux.
@@ -71,17 +71,17 @@ func (m *messages) UnmarshalJSON(b []byte) error {
 func (c *Case) Name() string { return c.File + "/" + c.Func + "/" + c.Mode }
 
 // Lacks are the capabilities that the case is loaded without.
-func (c *Case) Lacks() verifier.Caps {
+func (c *Case) Lacks() kernels.Caps {
 	const netAdmin, bpf = 12, 39 // CAP_NET_ADMIN, CAP_BPF
 	if c.Mode != "unpriv" {
 		return 0
 	}
-	lacks := verifier.CapBPF | verifier.CapPerfmon | verifier.CapNetAdmin | verifier.CapSysAdmin
+	lacks := kernels.CapBPF | kernels.CapPerfmon | kernels.CapNetAdmin | kernels.CapSysAdmin
 	if c.CapsUnpriv>>bpf&1 != 0 {
-		lacks &^= verifier.CapBPF
+		lacks &^= kernels.CapBPF
 	}
 	if c.CapsUnpriv>>netAdmin&1 != 0 {
-		lacks &^= verifier.CapNetAdmin
+		lacks &^= kernels.CapNetAdmin
 	}
 	return lacks
 }

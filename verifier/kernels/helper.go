@@ -15,24 +15,9 @@ type Helper struct {
 	Since Version // the first Linux that has it for some type of programs
 	// GPL says that only programs of a GPL compatible licence may call it.
 	GPL bool
-	// Cap is what a program's loader needs to use it from a program of a type that
-	// needs nothing itself.
-	Cap  Capability
+	// Caps are what the loader of a program needs that calls it, whatever its type.
+	Caps Caps
 	uses uses
-}
-
-// Capability is what Linux asks of whoever loads a program.
-type Capability uint8
-
-// The capabilities, each with those before it.
-const (
-	CapNone Capability = iota
-	CapBPF
-	CapPerfmon // CAP_BPF too
-)
-
-func (c Capability) String() string {
-	return [...]string{"none", "CAP_BPF", "CAP_PERFMON"}[c]
 }
 
 // helpers is the table; helper n is element n-1.
@@ -50,7 +35,7 @@ var helpers = sync.OnceValue(func() []Helper {
 		}
 		h := Helper{ID: id, Name: row[1], Since: s.since}
 		var err error
-		if h.GPL, h.Cap, err = parseConditions(row[3]); err != nil {
+		if h.GPL, h.Caps, err = parseConditions(row[3]); err != nil {
 			panic("unreachable: helpers.txt: " + err.Error())
 		}
 		h.uses = must(progs().parseUses(row[4:], s, sets))
@@ -92,20 +77,22 @@ func (k *Kernel) Helper(t ebpf.ProgramType, a ebpf.AttachType, id uint32) (since
 	return since, ok
 }
 
-// parseConditions reads "gpl", "bpf", "perfmon", several with commas, or "-".
-func parseConditions(text string) (gpl bool, cap Capability, err error) {
+// parseConditions reads "gpl", "bpf", "perfmon", "sys_admin", several with commas, or "-".
+func parseConditions(text string) (gpl bool, caps Caps, err error) {
 	for word := range strings.SplitSeq(text, ",") {
 		switch word {
 		case "-":
 		case "gpl":
 			gpl = true
 		case "bpf":
-			cap = CapBPF
+			caps |= CapBPF
 		case "perfmon":
-			cap = CapPerfmon
+			caps |= CapPerfmon
+		case "sys_admin":
+			caps |= CapSysAdmin
 		default:
 			return false, 0, fmt.Errorf("%s: there is no such condition", word)
 		}
 	}
-	return gpl, cap, nil
+	return gpl, caps, nil
 }

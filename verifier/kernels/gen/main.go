@@ -133,9 +133,7 @@ func writeHelpers(b *bytes.Buffer) {
 		if h.GPL {
 			conditions = append(conditions, "GPL")
 		}
-		if h.Cap != kernels.CapNone {
-			conditions = append(conditions, h.Cap.String())
-		}
+		conditions = append(conditions, h.Caps.Names()...)
 		fmt.Fprintf(b, "| %d | `%s` | %s | %s | %s |\n",
 			h.ID, h.Name, h.Since, strings.Join(conditions, ", "), users(h.Users(), h.Since))
 	}
