@@ -171,6 +171,19 @@ func (n *Network) Attach(i *Interface, hook Hook, p *vm.Program) error {
 	return nil
 }
 
+// Detach detaches a program from a hook. What it returned stays counted.
+func (n *Network) Detach(i *Interface, hook Hook, p *vm.Program) {
+	is := func(q *vm.Program) bool { return q == p }
+	switch {
+	case hook == XDP && i.xdp == p:
+		i.xdp = nil
+	case hook == TCXIngress:
+		i.ingress = slices.DeleteFunc(i.ingress, is)
+	case hook == TCXEgress:
+		i.egress = slices.DeleteFunc(i.egress, is)
+	}
+}
+
 // runs are the counts of a program at a hook.
 func (i *Interface) runs(hook Hook, program string) *Runs {
 	for _, r := range i.Runs {

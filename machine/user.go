@@ -1,0 +1,185 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/hook/netdev"
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/vm"
+)
+
+// UserOptions say what skep's own machine is like.
+type UserOptions struct {
+	// Programs say how programs are executed, and what they find around them. Link is
+	// that of [Options].
+	Programs vm.ProgramOptions
+	// Network are the interfaces that programs can be attached to. Optional.
+	Network *netdev.Network
+}
+
+// User is skep's own machine.
+func User(opts *UserOptions) Machine { return user{opts} }
+
+type user struct{ *UserOptions }
+
+func (user) Name() string { return "skep's own machine" }
+
+func (u user) Load(p *program.Program, opts *Options) (Collection, error) {
+	names := opts.Programs
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(p.Spec.Programs))
+	}
+	spec, err := program.Subset(p.Spec, names...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	aim(spec, opts.At)
+	progs := u.Programs
+	progs.Link = opts.Link
+	coll, err := vm.NewCollectionWithOptions(spec, vm.CollectionOptions{Programs: progs})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return &UserCollection{Collection: coll, spec: spec, network: u.Network, name: p.Name}, nil
+}
+
+// aim makes programs those of the points at which they will be attached.
+func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) {
+	for _, a := range at {
+		if p := spec.Programs[a.Program]; p != nil {
+			p = p.Copy()
+			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, a.Point.Target
+			spec.Programs[a.Program] = p
+		}
+	}
+}
+
+// UserCollection is an object that is loaded into skep's own machine.
+type UserCollection struct {
+	*vm.Collection
+	spec    *ebpf.CollectionSpec
+	network *netdev.Network
+	name    string // of the object, for messages
+	links   []*userLink
+}
+
+// Spec implements [Collection].
+func (c *UserCollection) Spec() *ebpf.CollectionSpec { return c.spec }
+
+// Map implements [Collection].
+func (c *UserCollection) Map(name string) Map {
+	if m := c.Maps[name]; m != nil {
+		return m
+	}
+	return nil
+}
+
+// Run implements [Collection].
+func (c *UserCollection) Run(program string, opts *ebpf.RunOptions) (uint32, error) {
+	p := c.Programs[program]
+	if p == nil {
+		return 0, noProgram(program)
+	}
+	return p.Run(opts)
+}
+
+// Attach implements [Collection].
+func (c *UserCollection) Attach(at []hook.Attachment) ([]Link, error) {
+	attach := make([]func() (*userLink, error), len(at))
+	for i, a := range at {
+		var err error
+		if attach[i], err = c.plan(a); err != nil {
+			return nil, fmt.Errorf("%s: program %s: %w", c.name, a.Program, err)
+		}
+	}
+	var links []Link
+	for i := range at {
+		l, err := attach[i]()
+		if err != nil {
+			for _, l := range links {
+				err = errors.Join(err, l.Close())
+			}
+			return nil, fmt.Errorf("%s: attach program %s to %s: %w", c.name, at[i].Program, at[i].Point, err)
+		}
+		links = append(links, l)
+		c.links = append(c.links, l)
+	}
+	return links, nil
+}
+
+// Detach implements [Collection].
+func (c *UserCollection) Detach() error {
+	var errs []error
+	for _, l := range slices.Backward(c.links) {
+		errs = append(errs, l.Close())
+	}
+	c.links = nil
+	return errors.Join(errs...)
+}
+
+// Close implements [Collection].
+func (c *UserCollection) Close() error {
+	err := c.Detach()
+	c.Collection.Close()
+	return err
+}
+
+// networkHook is the hook of a virtual network that a kind of hooks is; "" where it is
+// none.
+func networkHook(kind string) netdev.Hook {
+	switch kind {
+	case "xdp":
+		return netdev.XDP
+	case "tcx/ingress", "tc":
+		return netdev.TCXIngress
+	case "tcx/egress":
+		return netdev.TCXEgress
+	}
+	return ""
+}
+
+// plan finds the place of an attachment, and gives what attaches.
+func (c *UserCollection) plan(a hook.Attachment) (func() (*userLink, error), error) {
+	prog := c.Programs[a.Program]
+	if prog == nil {
+		return nil, noProgram(a.Program)
+	}
+	if at := networkHook(a.Point.Kind.Name); at != "" {
+		return c.planNetwork(a, at, prog)
+	}
+	return nil, OnlyKernel(a.Point)
+}
+
+// planNetwork attaches a program to an interface of the network.
+func (c *UserCollection) planNetwork(a hook.Attachment, at netdev.Hook, prog *vm.Program) (func() (*userLink, error), error) {
+	if c.network == nil {
+		return nil, fmt.Errorf("%s: there are no interfaces here: describe a network with --net, or give a capture with --pcap", a.Point)
+	}
+	i := c.network.ByName(a.Point.Target)
+	if i == nil {
+		var names []string
+		for _, i := range c.network.Interfaces() {
+			names = append(names, i.Name)
+		}
+		return nil, fmt.Errorf("%s: the network has no interface %q; it has %s", a.Point, a.Point.Target, strings.Join(names, ", "))
+	}
+	return func() (*userLink, error) {
+		if err := c.network.Attach(i, at, prog); err != nil {
+			return nil, err
+		}
+		return &userLink{point: a.Point, detach: func() { c.network.Detach(i, at, prog) }}, nil
+	}, nil
+}
+
+// OnlyKernel says of a point that nothing comes by there in skep's own machine, and what
+// to do instead.
+func OnlyKernel(p hook.Point) error {
+	return fmt.Errorf("what happens at %s happens in a running kernel alone: run it there with --on kernel, or give the program one context with --ctx", p)
+}

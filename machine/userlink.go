@@ -1,0 +1,30 @@
+package machine
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/skep-ebpf/skep/hook"
+)
+
+// userLink is a program that is attached in skep's own machine.
+type userLink struct {
+	point  hook.Point
+	detach func()
+	once   sync.Once
+}
+
+// Point implements [Link].
+func (l *userLink) Point() hook.Point { return l.point }
+
+// Close implements [Link].
+func (l *userLink) Close() error {
+	l.once.Do(l.detach)
+	return nil
+}
+
+// Output implements [Link].
+func (l *userLink) Output() (io.ReadCloser, error) {
+	return nil, fmt.Errorf("%s is no iterator: only these have output", l.point)
+}
