@@ -25,6 +25,8 @@ func TestInterfaces(t *testing.T) {
 	}{
 		{"tcx/ingress/left", ebpf.SchedCLS, ebpf.AttachTCXIngress, -1, "right"},
 		{"tcx/egress/left", ebpf.SchedCLS, ebpf.AttachTCXEgress, -1, "left"},
+		{"clsact/ingress/left", ebpf.SchedCLS, 0, -1, "right"},
+		{"clsact/egress/left@7", ebpf.SchedCLS, 0, 0, "left"},
 		{"socket/left", ebpf.SocketFilter, 0, 0, "right"},
 	} {
 		t.Run(tc.at, func(t *testing.T) {

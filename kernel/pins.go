@@ -60,7 +60,7 @@ type PinnedLink struct {
 // unlinked are the kinds of hooks at which programs are attached without a link of the
 // kernel, and so only while the process runs, or for as long as their target.
 var unlinked = []string{
-	"tc", "socket", "sk_msg", "sk_skb/stream_parser", "sk_skb/stream_verdict", "sk_skb/verdict", "sk_reuseport",
+	"clsact", "socket", "sk_msg", "sk_skb/stream_parser", "sk_skb/stream_verdict", "sk_skb/verdict", "sk_reuseport",
 	"lwt_in", "lwt_out", "lwt_xmit", "syscall",
 }
 

@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"errors"
 	"io"
+	"path"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -15,14 +17,19 @@ func init() {
 }
 
 // planTCX attaches to what an interface receives or sends, behind the programs that are
-// there.
+// there. Linux before 6.6 has no tcx, but filters that do the same.
 func planTCX(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
 	i, err := interfaceNamed(at.Target)
 	if err != nil {
 		return nil, err
 	}
+	parent := directions[path.Base(at.Kind.Name)]
 	return func() (io.Closer, error) {
-		return link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: prog, Attach: at.Kind.Attach})
+		l, err := link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: prog, Attach: at.Kind.Attach})
+		if errors.Is(err, ebpf.ErrNotSupported) {
+			return attachClsact(prog, at, i, parent, 0)
+		}
+		return l, err
 	}, nil
 }
 
