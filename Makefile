@@ -80,7 +80,7 @@ lint:
 BPF_CFLAGS := -target bpfel -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-gnu -Wno-unused-const-variable \
 	-nostdinc -Iexamples/include -fdebug-compilation-dir=.
 
-generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/kfunc/*.bpf.c vm/attached/testdata/*.bpf.c))
+generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/kfunc/*.bpf.c vm/attached/testdata/*.bpf.c internal/cli/testdata/kernel/*.bpf.c))
 	$(GO) run ./examples/internal/traffic
 	$(GO) generate ./...
 
@@ -89,6 +89,6 @@ vm/%.bpf.o: vm/%.bpf.c vm/testdata/kfunc/kfunc.h vm/attached/testdata/attached.h
 	$(CLANG) $(BPF_CFLAGS) -Wno-visibility -Wno-unused-parameter -Wno-unused-function -Wno-uninitialized -c $< -o $@
 	$(LLVM_STRIP) --strip-debug $@
 
-examples/%.bpf.o: examples/%.bpf.c $(wildcard examples/include/*.h)
+%.bpf.o: %.bpf.c $(wildcard examples/include/*.h)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 	$(LLVM_STRIP) --strip-debug $@

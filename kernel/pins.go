@@ -32,7 +32,8 @@ const BPFFS = "/sys/fs/bpf"
 //	NAME/maps/MAP
 //
 // What bpffs does not allow in names is escaped, as %2F for a slash. A directory whose
-// name begins with + is not finished, or not quite removed: its skep was killed.
+// name begins with + is not finished, or not quite removed; it is beside the one that it
+// takes the place of, or took.
 type Pins struct{ dir string }
 
 // PinsIn gives the pins in a bpffs.
@@ -237,7 +238,7 @@ func (p *Pins) Stop(name string) error {
 }
 
 // change does something while no other skep does, and after what others have left that
-// were killed is gone.
+// were killed is finished.
 func (p *Pins) change(do func() error) error {
 	unlock, err := lockPins(p.dir)
 	if err != nil {
@@ -249,10 +250,15 @@ func (p *Pins) change(do func() error) error {
 		return err
 	}
 	for _, name := range names {
-		if !strings.HasPrefix(name, unfinished) {
-			continue
+		left, ok := strings.CutPrefix(name, unfinished)
+		switch {
+		case !ok:
+		case slices.Contains(names, left):
+			err = p.settle(left) // it was being replaced
+		default:
+			err = removePins(p.path(name))
 		}
-		if err := removePins(p.path(name)); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -205,7 +205,7 @@ func TestPinsOfHooks(t *testing.T) {
 		{"perf_event/software/cpu-clock@9hz", ebpf.PerfEvent, 0},
 		{"uprobe//proc/self/exe:main.main", ebpf.Kprobe, 0},
 	} {
-		t.Run(filepath.Dir(tc.at), func(t *testing.T) {
+		t.Run("pinned at "+filepath.Dir(tc.at), func(t *testing.T) {
 			ownNetwork(t)
 			p := ownPins(t)
 			c, err := Load(counting(tc.at, tc.typ, tc.attach, "", 1), &Options{})
@@ -318,6 +318,47 @@ func TestPinsReplaceRefused(t *testing.T) {
 	}
 }
 
+// A replacement during which skep was killed is finished by the next one.
+func TestPinsReplaceKilled(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		exchanged bool // the new object has the name already
+	}{{"before it had the name", false}, {"before links changed", true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			ownNetwork(t)
+			p := ownPins(t)
+			c, at := counter(t)
+			if err := errors.Join(p.Pin("fw", c), c.Close()); err != nil {
+				t.Fatal(err)
+			}
+			d, err := Load(counting("xdp", ebpf.XDP, ebpf.AttachXDP, "", 2), &Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = d.Close() })
+			if err := errors.Join(d.pin(p.path("+fw")), p.shareLinks("fw")); err != nil {
+				t.Fatal(err)
+			}
+			if tc.exchanged {
+				if err := exchange(p.path("fw"), p.path("+fw")); err != nil {
+					testenv.KernelFrom(t, 5, 17, "bpffs exchanges no folders")
+					t.Fatal(err)
+				}
+			}
+			if all, err := p.List(); err != nil || len(all) != 1 || len(all[0].Links) != 1 {
+				t.Errorf("list: %v (%v)", all, err)
+			}
+			runsPinned(t, p, "fw", at[0])
+			if names, err := p.files(); err != nil || len(names) != 1 {
+				t.Errorf("there are %v (%v)", names, err)
+			}
+			if err := p.Stop("fw"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // All programs of an object are replaced, at each kind of hooks that lets them.
 func TestPinsReplaceKinds(t *testing.T) {
 	for _, tc := range []struct {
@@ -330,7 +371,7 @@ func TestPinsReplaceKinds(t *testing.T) {
 		{[]string{"sk_lookup"}, ebpf.SkLookup, ebpf.AttachSkLookup},
 		{[]string{"cgroup/connect4/CGROUP", "cgroup/connect4/CGROUP"}, ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect},
 	} {
-		t.Run(tc.points[0], func(t *testing.T) {
+		t.Run("replaced at "+tc.points[0], func(t *testing.T) {
 			ownNetwork(t)
 			p := ownPins(t)
 			object := counting(tc.points[0], tc.typ, tc.attach, "", 1)

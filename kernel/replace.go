@@ -148,10 +148,20 @@ func (p *Pins) swap(name string, c *Collection) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: pin %s: %w", c.name, name, err), removePins(other))
 	}
+	if err := p.settle(name); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	return nil
+}
+
+// settle ends a replacement once both objects are pinned: links come to run the programs
+// beside them, and the other object is removed. When one cannot, the other comes back.
+func (p *Pins) settle(name string) error {
+	here, other := p.path(name), p.path(unfinished+name)
 	links := filepath.Join(here, "links")
 	if err := update(links, filepath.Join(here, "progs")); err != nil {
 		back := update(links, filepath.Join(other, "progs"))
-		return errors.Join(fmt.Errorf("%s: replace %s: %w", c.name, name, err), back, exchange(here, other), removePins(other))
+		return errors.Join(fmt.Errorf("replace %s: %w", name, err), back, exchange(here, other), removePins(other))
 	}
 	return removePins(other)
 }

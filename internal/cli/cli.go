@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -36,8 +37,8 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 
 // Main runs skep with arguments and gives its exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	// The first interrupt ends the verb in good order, the second kills it.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	// The first signal ends the verb in good order, the second kills it.
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
@@ -57,6 +58,16 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// endings are the signals that ask skep to end: by Ctrl-C, by a service manager, and by a
+// terminal that is closed, unless it was started to outlive that (nohup).
+func endings() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // isCobraUsage recognises the one usage error that cobra gives no hook for.
