@@ -2,16 +2,9 @@ package kernel
 
 import (
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
-
-	"github.com/skep-ebpf/skep/hook"
-	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
 // TestInterfaces attaches to interfaces of a network of the test's own.
@@ -94,59 +87,4 @@ func TestNetNS(t *testing.T) {
 			}
 		})
 	}
-}
-
-// ownCgroup makes a cgroup of the test's own, and moves this process's thread into it
-// where threads may be moved; it gives the folder.
-func ownCgroup(t *testing.T) string {
-	t.Helper()
-	testenv.Kernel(t)
-	root := "/sys/fs/cgroup"
-	var st unix.Statfs_t
-	if err := unix.Statfs(root, &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
-		root = t.TempDir()
-		if err := unix.Mount("cgroup2", root, "cgroup2", 0, ""); err != nil {
-			t.Skipf("no cgroups of version 2: %v", err)
-		}
-		t.Cleanup(func() { _ = unix.Unmount(root, unix.MNT_DETACH) })
-	}
-	dir, err := os.MkdirTemp(root, "skep-test-")
-	if err != nil {
-		t.Skipf("no cgroup of the test's own: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Rmdir(dir) })
-	return dir
-}
-
-// TestCgroups attaches a program of each kind to a cgroup of the test's own. What they
-// do is Linux's; that they are there, and gone afterwards, is looked at here.
-func TestCgroups(t *testing.T) {
-	dir := ownCgroup(t)
-	for _, k := range hook.Kinds() {
-		if !strings.HasPrefix(k.Name, "cgroup") && k.Name != "sockops" {
-			continue
-		}
-		t.Run(k.Name, func(t *testing.T) {
-			attached(t, counting(k.Name, k.Prog, k.Attach, "", 1), k.Name+"/"+dir)
-		})
-	}
-	t.Run("a folder that is none", func(t *testing.T) {
-		c, err := Load(counting("cgroup/connect4", ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect, "", 1), &Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		for path, want := range map[string]string{
-			t.TempDir(): "is no cgroup of version 2",
-			filepath.Dir(dir) + "/" + filepath.Base(dir) + "x": "did you mean " + filepath.Base(dir) + "?",
-		} {
-			at, err := hook.Parse("cgroup/connect4/" + path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := c.Attach([]hook.Attachment{{Program: "count", Point: at}}); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: %v, want an error with %q", path, err, want)
-			}
-		}
-	})
 }
