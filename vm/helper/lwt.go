@@ -3,6 +3,8 @@ package helper
 import (
 	"bytes"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
@@ -14,15 +16,18 @@ func init() {
 		Args: []Arg{ArgPtrToCtx, ArgAnything, ArgPtrToMem, ArgConstSize}})
 }
 
-// lwtPushEncap puts an IP header, and what goes with it, before the packet's. The
-// other modes are those of IPv6 segment routing, which a Linux without it refuses
-// as well.
+// lwtPushEncap puts an IP header, and what goes with it, before the packet's, or, to a
+// packet that comes in, a header of segments.
 func lwtPushEncap(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 	const (
-		encapIP = 2   // BPF_LWT_ENCAP_IP
+		encapSeg6, encapSeg6Inline, encapIP = 0, 1, 2 // BPF_LWT_ENCAP_*
+
 		longest = 256 // bytes (LWT_BPF_MAX_HEADROOM)
 	)
 	n := uint64(uint32(r4))
+	if mode := uint32(r2); s.Packet.Type == ebpf.LWTIn && (mode == encapSeg6 || mode == encapSeg6Inline) {
+		return pushSegments(s, view(r3, n), mode == encapSeg6Inline).Ret()
+	}
 	if uint32(r2) != encapIP || n < ipv4Header || n > longest {
 		return errno.EINVAL.Ret()
 	}

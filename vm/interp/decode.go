@@ -258,7 +258,7 @@ func (c *compiler) decodeHelper(i int, o op) (op, error) {
 	}
 	h := helper.ByID(id)
 	if h == nil {
-		return op{}, fmt.Errorf("calls %s (helper %d), which the user-space machine does not have%s", helperName(id), id, refusal(id))
+		return op{}, fmt.Errorf("calls %s (helper %d), which the user-space machine does not have", helperName(id), id)
 	}
 	if !h.AllowedIn(c.in.Type.Prog) {
 		return op{}, fmt.Errorf("calls %s (helper %d), which programs of type %s may not call", h.Name, id, c.in.Type.Name)
@@ -274,15 +274,6 @@ func (c *compiler) decodeHelper(i int, o op) (op, error) {
 	}
 	o.code, o.off = codeCallHelper, at
 	return o, nil
-}
-
-// refusal ends the sentence about a helper that the machine does not have with
-// the reason.
-func refusal(id uint32) string {
-	if why, ok := helper.Refused[id]; ok {
-		return ": it " + why
-	}
-	return ""
 }
 
 // helperName is a helper's name in linux/bpf.h, also of one that the machine

@@ -249,7 +249,6 @@ func TestRefused(t *testing.T) {
 		"no end":               {[]isa.Instruction{mov0}, "may run on behind its last instruction"},
 		"conditional end":      {[]isa.Instruction{mov0, {Op: isa.ClassJMP | isa.JmpJEQ, Off: -2}}, "may run on behind its last instruction"},
 		"into another":         {[]isa.Instruction{{Op: isa.ClassJMP | isa.JmpCALL, Src: isa.CallLocal, Imm: 2}, {Op: isa.ClassJMP, Off: 2}, exit, mov0, exit}, "in another function"},
-		"helper":               {[]isa.Instruction{{Op: isa.ClassJMP | isa.JmpCALL, Imm: 161}, exit}, "program bad, instruction 0 (Call FnImaInodeHash): calls bpf_ima_inode_hash (helper 161), which the user-space machine does not have: it needs the kernel's integrity measurements"},
 		"unknown helper":       {[]isa.Instruction{{Op: isa.ClassJMP | isa.JmpCALL, Imm: 9999}, exit}, "calls an unknown helper (helper 9999)"},
 		"helper of other type": {[]isa.Instruction{{Op: isa.ClassJMP | isa.JmpCALL, Imm: 44}, exit}, "calls bpf_xdp_adjust_head (helper 44), which programs of type plain may not call"},
 		"kfunc":                {[]isa.Instruction{{Op: isa.ClassJMP | isa.JmpCALL, Src: isa.CallKfunc, Imm: 77}, exit}, "kernel function with BTF id 77"},

@@ -23,6 +23,9 @@ func init() {
 			Setup: func(s *exec.State, in *Input) error {
 				err := setupSKB(s, in, prog, false)
 				s.Packet.ReadOnly = prog != ebpf.LWTXmit
+				if err == nil && prog == ebpf.LWTSeg6Local && SKB(s).Protocol == ProtoIPv6 {
+					SKB(s).enterSegments(s.Packet.Bytes())
+				}
 				return err
 			},
 			Finish: finishSKB,

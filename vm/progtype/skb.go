@@ -63,6 +63,12 @@ type SKBContext struct {
 	TunnelIPv6  uint8
 	TunnelSet   uint8
 
+	// Segments is where the IPv6 packet's header of segments begins, in bytes; 0: it
+	// has none. SegmentsLen is how long what is behind its first 8 bytes is, and
+	// SegmentsChanged says that a program wrote to it.
+	Segments, SegmentsLen uint16
+	SegmentsChanged       uint8
+
 	// What the socket of a test run says of itself.
 	Family                uint16
 	RemoteIP4, LocalIP4   uint32

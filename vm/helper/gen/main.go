@@ -30,7 +30,6 @@ generated from the tables in [vm/helper](../vm/helper): run ` + "`go generate ./
 - **asked of the world**: it needs to know of what lies around the machine, and asks the
   environment ([world.md](world.md)). Without an answer it gives what Linux gives where there
   is nothing.
-- **refused**: a program that calls it does not load, and is told why.
 
 Types are the program types that have the helper. *GPL* marks what only programs of a GPL
 compatible licence may call. Since is the first Linux that has it.
@@ -41,27 +40,22 @@ compatible licence may call. Since is the first Linux that has it.
 func document() []byte {
 	var b bytes.Buffer
 	b.WriteString(intro)
-	supported, asked, refused := 0, 0, 0
+	supported, asked := 0, 0
 	var rows bytes.Buffer
 	for _, e := range helper.Linux() {
-		does := "refused: it " + helper.Refused[e.ID]
-		switch h := helper.ByID(e.ID); {
-		case h == nil:
-			refused++
-		case h.Asks != "":
+		h := helper.ByID(e.ID)
+		if h.Asks != "" {
 			asked++
-			does = status(h)
-		default:
+		} else {
 			supported++
-			does = status(h)
 		}
 		gpl := ""
 		if e.GPL {
 			gpl = "GPL"
 		}
-		fmt.Fprintf(&rows, "| %d | `%s` | %s | %s | %s | %s |\n", e.ID, e.Name, e.Since, types(e.Types), gpl, does)
+		fmt.Fprintf(&rows, "| %d | `%s` | %s | %s | %s | %s |\n", e.ID, e.Name, e.Since, types(e.Types), gpl, status(h))
 	}
-	fmt.Fprintf(&b, "Of %d helpers, %d are supported, %d asked of the world, and %d refused.\n\n", len(helper.Linux()), supported, asked, refused)
+	fmt.Fprintf(&b, "Of %d helpers, %d are supported, and %d asked of the world.\n\n", len(helper.Linux()), supported, asked)
 	b.WriteString("| ID | helper | since | types | licence | in the machine |\n|---|---|---|---|---|---|\n")
 	b.Write(rows.Bytes())
 
@@ -70,7 +64,7 @@ func document() []byte {
 	for _, f := range helper.Kfuncs() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Since, types(f.Types), status(f))
 	}
-	b.WriteString("\nRefused, with the reason:\n\n")
+	b.WriteString("\nRefused: a program that calls one does not load, and is told why.\n\n")
 	for _, name := range slices.Sorted(maps.Keys(helper.RefusedKfuncs)) {
 		fmt.Fprintf(&b, "- `%s` %s\n", name, helper.RefusedKfuncs[name])
 	}
