@@ -27,6 +27,7 @@ var reviewed = []string{
 	"github.com/rogpeppe/go-internal", // scripts that test the command line
 	"github.com/spf13/cobra",          // verbs, help, completion
 	"github.com/vishvananda/netlink",  // interfaces, filters, routes
+	"github.com/vishvananda/netns",    // network namespaces, as netlink takes them
 	"go.yaml.in/yaml/v3",              // files that people write: networks, worlds, contexts
 	"golang.org/x/arch",               // disassemblers
 	"golang.org/x/sys",                // memory outside the heap

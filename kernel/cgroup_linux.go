@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -47,25 +46,4 @@ func checkCgroup(dir string) error {
 		near := suggest.Name(filepath.Base(dir), folders(filepath.Dir(dir)))
 		return fmt.Errorf("cgroup: %w%s", &fs.PathError{Op: "stat", Path: dir, Err: err}, near)
 	}
-}
-
-func init() {
-	families["sk_lookup"], families["flow_dissector"] = planNetNS, planNetNS
-}
-
-// planNetNS attaches to a network namespace: this one, or the one of a file such as
-// /run/netns/NAME.
-func planNetNS(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
-	path := at.Target
-	if path == "" {
-		path = "/proc/thread-self/ns/net"
-	}
-	ns, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("network namespace: %w", err)
-	}
-	return func() (io.Closer, error) {
-		defer ns.Close()
-		return link.AttachNetNs(int(ns.Fd()), prog)
-	}, nil
 }

@@ -118,8 +118,14 @@ func attach(t *testing.T, c *Collection, at string) {
 	}
 }
 
-// send has an interface transmit a frame.
+// send has an interface transmit a small frame.
 func send(t *testing.T, name string) {
+	t.Helper()
+	transmit(t, name, 64)
+}
+
+// transmit has an interface transmit a frame of so many bytes.
+func transmit(t *testing.T, name string, size int) {
 	t.Helper()
 	i, err := net.InterfaceByName(name)
 	if err != nil {
@@ -130,24 +136,10 @@ func send(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	frame := make([]byte, 64)
+	frame := make([]byte, size)
 	copy(frame, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5")
 	if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: i.Index}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestXDP(t *testing.T) {
-	for _, at := range []string{"xdp/left", "xdp:left@generic", "xdp/left@native"} {
-		t.Run(at, func(t *testing.T) {
-			ownNetwork(t)
-			hits := attached(t, counting("xdp", ebpf.XDP, ebpf.AttachXDP, "", 1), at)
-			before := hits()
-			send(t, "right")
-			if n := hits() - before; n != 1 {
-				t.Errorf("the program ran %d times for one packet", n)
-			}
-		})
 	}
 }
 
@@ -165,6 +157,20 @@ func TestAttachRefused(t *testing.T) {
 		"xdp/left@fast":  "there is no mode fast of XDP: there is generic, native and offload",
 		"xdp":            "xdp needs an interface: say it with --hook, such as --hook xdp/veth0",
 		"sk_msg/sockets": "the object has no map sockets; there is hits",
+
+		"tcx/ingress/rigt":              "there is no interface rigt here; did you mean right?",
+		"clsact/left":                   "clsact/left: want a direction and an interface, with a priority if wanted, such as clsact/ingress/veth0; there is no direction left; there is egress, ingress",
+		"clsact/ingres/left":            "did you mean ingress?",
+		"clsact/egress/lef":             "did you mean left?",
+		"clsact/egress/left@0":          `the priority "0" is no number from 1 to 65535`,
+		"netkit/primary/left":           "interface left is a veth, and no netkit",
+		"socket/lo0":                    "did you mean lo?",
+		"sk_lookup//proc/self/net":      "/proc/self/net is no network namespace",
+		"sk_lookup//proc/self/ns/nett":  "did you mean net?",
+		"netfilter/ipv5/local_in":       "netfilter has no family ipv5; did you mean ipv4?",
+		"netfilter/ipv4/local_on":       "netfilter has no hook local_on; did you mean local_in?",
+		"netfilter/ipv4":                "want a family, a hook and a priority",
+		"netfilter/ipv4/local_in@first": `the priority "first" is no number of 32 bits`,
 	} {
 		point, err := hook.Parse(at)
 		if err != nil {

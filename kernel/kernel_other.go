@@ -14,6 +14,8 @@ import (
 
 func checkTarget(hook.Point) error { return nil }
 
+func offload(*ebpf.ProgramSpec, hook.Point) error { return nil }
+
 func lockPins(string) (unlock func(), err error) {
 	return nil, errors.New("programs stay attached in Linux alone")
 }

@@ -63,6 +63,9 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) error {
 		points[a.Program] = a.Point
 		if p := spec.Programs[a.Program]; p != nil {
 			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, a.Point.Target
+			if err := offload(p, a.Point); err != nil {
+				return fmt.Errorf("program %s: %w", a.Program, err)
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {

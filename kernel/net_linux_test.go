@@ -1,10 +1,16 @@
 package kernel
 
 import (
+	"errors"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // TestInterfaces attaches to interfaces of a network of the test's own.
@@ -76,15 +82,81 @@ func TestNetNS(t *testing.T) {
 	}{
 		{"sk_lookup", ebpf.SkLookup, ebpf.AttachSkLookup},
 		{"sk_lookup//proc/thread-self/ns/net", ebpf.SkLookup, ebpf.AttachSkLookup},
+		{"flow_dissector", ebpf.FlowDissector, ebpf.AttachFlowDissector},
 	} {
 		t.Run(tc.at, func(t *testing.T) {
 			ownNetwork(t)
-			hits := attached(t, counting("sk_lookup", tc.typ, tc.attach, "", 1), tc.at)
+			result := int32(1) // SK_PASS
+			if tc.typ == ebpf.FlowDissector {
+				result = 0 // BPF_OK
+			}
+			hits := attached(t, counting(tc.at, tc.typ, tc.attach, "", result), tc.at)
 			before := hits()
 			dial(t)
+			send(t, "left")
 			if hits() == before {
 				t.Error("the program did not run")
 			}
 		})
+	}
+}
+
+// TestNetkit attaches to both ends of a pair of netkit interfaces.
+func TestNetkit(t *testing.T) {
+	for _, tc := range []struct {
+		at     string
+		attach ebpf.AttachType
+		from   string
+	}{
+		{"netkit/primary/nk0", ebpf.AttachNetkitPrimary, "nk0"},
+		{"netkit/peer/nk0", ebpf.AttachNetkitPeer, "nk1"},
+	} {
+		t.Run(tc.at, func(t *testing.T) {
+			ownNetwork(t)
+			pair := &netlink.Netkit{LinkAttrs: netlink.LinkAttrs{Name: "nk0"}, Mode: netlink.NETKIT_MODE_L2}
+			pair.SetPeerAttrs(&netlink.LinkAttrs{Name: "nk1"})
+			if err := netlink.LinkAdd(pair); err != nil {
+				t.Skipf("needs Linux 6.7 or newer, built with netkit: %v", err)
+			}
+			for _, name := range []string{"nk0", "nk1"} {
+				if err := netlink.LinkSetUp(interfaceOf(t, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hits := attached(t, counting(tc.at, ebpf.SchedCLS, tc.attach, "", -1), tc.at)
+			before := hits()
+			send(t, tc.from)
+			if n := hits() - before; n != 1 {
+				t.Errorf("the program ran %d times for one packet", n)
+			}
+		})
+	}
+}
+
+// An interface of another network namespace is not found, but named.
+func TestInterfaceElsewhere(t *testing.T) {
+	ownNetwork(t)
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		t.Skipf("no mount namespace: %v", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Skipf("no mounts of the test's own: %v", err)
+	}
+	blue := filepath.Join(namedNetworks, "blue")
+	if err := errors.Join(
+		unix.Mount("tmpfs", "/run", "tmpfs", 0, ""),
+		os.Mkdir(namedNetworks, 0o755),
+		os.WriteFile(blue, nil, 0o644),
+		unix.Mount("/proc/thread-self/ns/net", blue, "", unix.MS_BIND, ""),
+		unix.Unshare(unix.CLONE_NEWNET),
+	); err != nil {
+		t.Fatal(err)
+	}
+	want := "there is no interface left here, but one in network namespace blue: run skep there, with 'ip netns exec blue skep ...'"
+	if _, err := interfaceNamed("left"); err == nil || err.Error() != want {
+		t.Errorf("interface left: %v, want %s", err, want)
+	}
+	if _, err := interfaceNamed("middle"); err == nil || !strings.Contains(err.Error(), "there is no interface middle here; there is lo") {
+		t.Errorf("interface middle: %v", err)
 	}
 }

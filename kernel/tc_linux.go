@@ -2,11 +2,13 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"path"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 
 	"github.com/skep-ebpf/skep/hook"
 )
@@ -33,10 +35,22 @@ func planTCX(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Close
 	}, nil
 }
 
+// planNetkit attaches to an end of a pair of netkit interfaces, both by the name of the
+// primary one: peer means the other end, which may be in another network namespace.
 func planNetkit(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
 	i, err := interfaceNamed(at.Target)
 	if err != nil {
 		return nil, err
+	}
+	of, err := netlink.LinkByIndex(i.Index)
+	if err != nil {
+		return nil, fmt.Errorf("interface %s: %w", i.Name, err)
+	}
+	switch pair, ok := of.(*netlink.Netkit); {
+	case !ok:
+		return nil, fmt.Errorf("interface %s is a %s, and no netkit: attach with xdp/%[1]s or tcx/ingress/%[1]s", i.Name, of.Type())
+	case !pair.IsPrimary():
+		return nil, fmt.Errorf("interface %s is the peer of a netkit: say netkit/peer/ and the name of its primary one", i.Name)
 	}
 	return func() (io.Closer, error) {
 		return link.AttachNetkit(link.NetkitOptions{Interface: i.Index, Program: prog, Attach: at.Kind.Attach})

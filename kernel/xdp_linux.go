@@ -1,16 +1,17 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
-	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
 func init() { families["xdp"] = planXDP }
@@ -33,22 +34,31 @@ func planXDP(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Close
 		return nil, err
 	}
 	return func() (io.Closer, error) {
-		return link.AttachXDP(link.XDPOptions{Program: prog, Interface: i.Index, Flags: flags})
+		l, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: i.Index, Flags: flags})
+		if errors.Is(err, unix.ERANGE) {
+			return nil, fmt.Errorf("interface %s takes packets of %d bytes, which a driver hands to XDP in fragments: build the program for them (section xdp.frags), lower the MTU, or say xdp/%[1]s@generic: %[3]w", name, i.MTU, err)
+		}
+		return l, err
 	}, nil
 }
 
-// interfaceNamed finds an interface of this network namespace.
-func interfaceNamed(name string) (*net.Interface, error) {
-	if i, err := net.InterfaceByName(name); err == nil {
-		return i, nil
+// offload has a program loaded for the hardware that will run it, if its point says so.
+func offload(prog *ebpf.ProgramSpec, at hook.Point) error {
+	name, mode, _ := strings.Cut(at.Target, "@")
+	if at.Kind.Prog != ebpf.XDP || mode != "offload" {
+		return nil
 	}
-	all, err := net.Interfaces()
+	i, err := interfaceNamed(name)
 	if err != nil {
-		return nil, fmt.Errorf("look for interface %s: %w", name, err)
+		return err
 	}
-	var names []string
-	for _, i := range all {
-		names = append(names, i.Name)
+	nothing, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.XDP, Ifindex: uint32(i.Index), License: "Apache-2.0",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()},
+	})
+	if err != nil {
+		return fmt.Errorf("interface %s cannot run programs in its hardware: leave @offload away: %w", name, err)
 	}
-	return nil, fmt.Errorf("there is no interface %s here%s", name, suggest.Name(name, names))
+	prog.Ifindex = uint32(i.Index)
+	return nothing.Close()
 }
