@@ -16,7 +16,7 @@ HAMMERTIME ?= 60s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build install demo test deep vm arm64 race bench fuzz cross lint generate
+.PHONY: build install demo test deep vm vmtest arm64 race bench fuzz cross lint generate
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/skep
@@ -48,6 +48,10 @@ VM      ?=
 
 vm:
 	GO=$(GO) KERNELS="$(KERNELS)" scripts/vm $(VM)
+
+# The tests of attached programs in all of these, as a table in docs/kernels.md.
+vmtest:
+	GO=$(GO) KERNELS="$(KERNELS)" scripts/vm -table
 
 # The JIT's tests for arm64, in an emulator. ARM64 has arguments of go test.
 ARM64 ?=

@@ -74,10 +74,32 @@ func counting(section string, typ ebpf.ProgramType, attach ebpf.AttachType, atta
 	}}
 }
 
+// since is the Linux that kinds of hooks need for which there is no stand-in, and what
+// it was like before.
+var since = map[string]struct {
+	major, minor int
+	before       string
+}{
+	"netfilter": {6, 4, "netfilter ran no programs"},
+}
+
+// needs skips a test where the kernel is too old for a point.
+func needs(t *testing.T, at string) {
+	t.Helper()
+	point, err := hook.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := since[point.Kind.Name]; ok {
+		testenv.KernelFrom(t, v.major, v.minor, v.before)
+	}
+}
+
 // attached loads an object, attaches its program "count" at a point, and gives a
 // function that says how often it ran. All is closed when the test ends.
 func attached(t *testing.T, p *program.Program, at string) (hits func() uint64) {
 	t.Helper()
+	needs(t, at)
 	c, err := Load(p, &Options{})
 	if p.Spec.Programs["count"].Type == ebpf.Tracing && errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) {
 		t.Skipf("the running kernel takes no such programs (make vm runs kernels that do): %v", err)

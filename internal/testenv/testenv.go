@@ -72,7 +72,7 @@ func KernelFrom(t testing.TB, major, minor int, why string) {
 	t.Helper()
 	Kernel(t)
 	if v := kernelVersion(t); v < versionCode(major, minor) {
-		t.Skipf("the running kernel is older than Linux %d.%d: %s", major, minor, why)
+		t.Skipf("needs Linux %d.%d: before, %s", major, minor, why)
 	}
 }
 

@@ -45,10 +45,31 @@ func open(t *testing.T, object, prog, to string) *ebpf.CollectionSpec {
 	return spec
 }
 
+// since is the Linux that programs need, where it is younger than the oldest that they
+// are run in, and what it was like before.
+var since = map[string]struct {
+	major, minor int
+	before       string
+}{
+	"encapsulate":  {6, 12, "the verifier did not see the bounds that clang saw"},
+	"tasks":        {5, 11, "tasks had no storage"},
+	"cgroups":      {6, 2, "cgroups had no storage"},
+	"begin":        {6, 4, "struct_ops had no links"},
+	"asked":        {5, 17, "programs could not ask for arguments by number"},
+	"asked_left":   {5, 17, "programs could not ask for arguments by number"},
+	"replaced":     {6, 3, "only functions with error injection could be replaced"},
+	"probed_where": {5, 15, "programs could not ask where they are"},
+}
+
 // inKernel loads programs into Linux, or skips the test where Linux refuses them.
 func inKernel(t *testing.T, spec *ebpf.CollectionSpec) *ebpf.Collection {
 	t.Helper()
 	testenv.Kernel(t)
+	for name := range spec.Programs {
+		if v, ok := since[name]; ok {
+			testenv.KernelFrom(t, v.major, v.minor, v.before)
+		}
+	}
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		t.Skipf("the running kernel does not take the program (make vm runs kernels that do): %v", err)

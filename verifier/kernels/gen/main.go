@@ -14,8 +14,18 @@ import (
 	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
+const file = "../../docs/kernels.md"
+
+// tested begins the last part of the page, which is make vmtest's.
+const tested = "\n## Hooks\n"
+
 func main() {
-	if err := os.WriteFile("../../docs/kernels.md", document(), 0o644); err != nil {
+	old, err := os.ReadFile(file)
+	if err == nil {
+		_, hooks, _ := bytes.Cut(old, []byte(tested))
+		err = os.WriteFile(file, append(document(), tested+string(hooks)...), 0o644)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -25,7 +35,8 @@ const intro = `# Kernels
 
 What each version of Linux accepts, and the version that brought it. The verifier goes by this for
 the kernel that you name, and says from it which Linux a program needs. This page is generated
-from the tables in [verifier/kernels](../verifier/kernels): run ` + "`go generate ./verifier/kernels`" + `.
+from the tables in [verifier/kernels](../verifier/kernels): run ` + "`go generate ./verifier/kernels`" + `. What tests have attached
+in which kernel stands [at its end](#hooks).
 
 The profiles are %s, each the newest release of its series; "late 6.1" is a release of
 a long-term kernel that came with a feature of a newer one. Versions between the profiles follow from the tables.
@@ -41,7 +52,7 @@ that of what it stands beside, where it is later than what that belongs to.
 
 var newest = kernels.Any()
 
-// document is the page.
+// document is the page, but for what was tested.
 func document() []byte {
 	var b bytes.Buffer
 	var names []string

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"testing"
 
@@ -12,6 +13,7 @@ func TestGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	got, _, _ = bytes.Cut(got, []byte(tested))
 	if diff := cmp.Diff(string(document()), string(got)); diff != "" {
 		t.Errorf("docs/kernels.md is out of date: run go generate in verifier/kernels (-want +got)\n%s", diff)
 	}

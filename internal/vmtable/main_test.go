@@ -1,0 +1,59 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// report is what go test -json writes of lines "action test said".
+func report(lines ...string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		action, rest, _ := strings.Cut(line, " ")
+		test, text, _ := strings.Cut(rest, " ")
+		if text != "" {
+			b.WriteString(`{"Action":"output","Package":"a/kernel","Test":"` + test + `","Output":"    a_test.go:7: ` + text + `\n"}` + "\n")
+		}
+		b.WriteString(`{"Action":"` + action + `","Package":"a/kernel","Test":"` + test + `"}` + "\n")
+	}
+	return b.String()
+}
+
+func TestTable(t *testing.T) {
+	var runs []*kernelRun
+	for version, text := range map[string]string{
+		"5.10": report("pass TestNet/xdp/left", "skip TestNet/xdp/left@native needs a driver", "skip TestNet/netfilter/ipv4/local_in needs Linux 6.4",
+			"pass TestNet", "skip TestPins/one needs Linux 6.4", "pass TestPins/two", "pass TestPins", "pass TestSame/a", "pass TestSame/b"),
+		"7.2": report("pass TestNet/xdp/left a remark", "fail TestNet/netfilter/ipv4/local_in what", "pass TestNet/tcx/ingress/left",
+			"pass TestNet", "pass TestPins/one", "pass TestPins/two", "pass TestPins", "pass TestSame/a", "pass TestSame/b"),
+	} {
+		r, err := readRun(version, strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, r)
+	}
+	slices.SortFunc(runs, func(a, b *kernelRun) int { return strings.Compare(a.version, b.version) })
+	text, holes := table(runs)
+	for _, want := range []string{
+		"| hook | 5.10 | 7.2 |\n|---|:-:|:-:|\n",
+		"| `xdp` | yes | yes |\n", "| `netfilter` | 1 | **fails** |\n", "| `tcx/ingress` | no test | yes |\n", "| `fentry` | no test | no test |\n",
+		"| test | 5.10 | 7.2 |\n|---|:-:|:-:|\n| `kernel.TestPins/one` | 1 | yes |\n| `kernel.TestPins/two` | yes | yes |\n| `kernel.TestSame` | yes | yes |\n\n1. needs Linux 6.4\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	for _, want := range []string{"netfilter fails in Linux 7.2", "tcx/ingress has no test in Linux 5.10", "no program ran at fentry"} {
+		if !slices.Contains(holes, want) {
+			t.Errorf("no %q in %q", want, holes)
+		}
+	}
+	if slices.ContainsFunc(holes, func(s string) bool { return strings.HasPrefix(s, "xdp") }) {
+		t.Errorf("xdp is no hole: %q", holes)
+	}
+	if _, err := readRun("6.1", strings.NewReader("panic: no JSON")); err == nil {
+		t.Error("reading what is no JSON gives no error")
+	}
+}

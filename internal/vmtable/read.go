@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// What came of a test.
+type outcome int
+
+const (
+	absent outcome = iota // it was not run
+	skipped
+	passed
+	failed
+)
+
+// result is what came of a test, and why it was skipped.
+type result struct {
+	outcome outcome
+	why     string
+}
+
+// kernelRun is what the tests said in one kernel.
+type kernelRun struct {
+	version string
+	tests   []string // as package.Test/subtest, in the order in which they ended, without those that have subtests
+	results map[string]result
+}
+
+// event is a line of go test -json.
+type event struct {
+	Action, Package, Test, Output string
+}
+
+// outcomes are those of the actions that end a test.
+var outcomes = map[string]outcome{"skip": skipped, "pass": passed, "fail": failed}
+
+// said is a line that a test logged.
+var said = regexp.MustCompile(`^ +\w+_test\.go:\d+: (.+)`)
+
+// readRun reads what go test -json wrote.
+func readRun(version string, in io.Reader) (*kernelRun, error) {
+	r := &kernelRun{version: version, results: make(map[string]result)}
+	last := make(map[string]string) // what each test said last
+	parents := make(map[string]bool)
+	for lines := json.NewDecoder(in); ; {
+		var e event
+		if err := lines.Decode(&e); errors.Is(err, io.EOF) {
+			return r, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("it is not what go test -json writes: %w", err)
+		}
+		name := path.Base(e.Package) + "." + e.Test
+		if m := said.FindStringSubmatch(strings.TrimRight(e.Output, "\n")); m != nil {
+			last[name] = m[1]
+		}
+		came, ended := outcomes[e.Action]
+		switch {
+		case !ended:
+		case e.Test == "" && came == failed:
+			// A failed test says so itself; a package fails alone where it ended too early.
+			r.results[name] = result{outcome: failed}
+		case e.Test != "" && !parents[name]:
+			r.tests = append(r.tests, name)
+			r.results[name] = result{came, last[name]}
+		}
+		for i := strings.LastIndexByte(name, '/'); i >= 0; i = strings.LastIndexByte(name[:i], '/') {
+			parents[name[:i]] = true
+		}
+	}
+}
