@@ -115,7 +115,7 @@ func TestClsactTogether(t *testing.T) {
 func TestClsactForeignQdisc(t *testing.T) {
 	ownNetwork(t)
 	left := interfaceOf(t, "left").Attrs().Index
-	if err := netlink.QdiscAdd((&filter{attrs: netlink.FilterAttrs{LinkIndex: left}}).qdisc()); err != nil {
+	if err := netlink.QdiscAdd((&clsact{index: left}).qdisc()); err != nil {
 		t.Fatal(err)
 	}
 	if err := classifier(t, "clsact/egress/left").Close(); err != nil {

@@ -29,4 +29,8 @@ func typesOf(*ebpf.Map) (key, value btf.Type, err error) {
 	return nil, nil, errors.New("maps are pinned in Linux alone")
 }
 
+func openPinned(string) (pinnedLink, error) {
+	return nil, errors.New("programs are pinned in Linux alone")
+}
+
 func exchange(_, _ string) error { return errors.New("programs are pinned in Linux alone") }

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/internal/suggest"
@@ -58,19 +57,15 @@ type PinnedLink struct {
 	Time time.Duration
 }
 
-// unlinked are the kinds of hooks at which programs are attached without a link of the
-// kernel, and so only while the process runs, or for as long as their target.
-var unlinked = []string{
-	"clsact", "socket", "sk_msg", "sk_skb/stream_parser", "sk_skb/stream_verdict", "sk_skb/verdict", "sk_reuseport",
-	"lwt_in", "lwt_out", "lwt_xmit", "syscall",
-}
+// unlinked are the kinds of hooks at which nothing stays attached when a process ends.
+var unlinked = []string{"socket", "syscall"}
 
 // Check says why attachments could not be pinned under a name, if nothing is wrong with
 // them otherwise.
 func (p *Pins) Check(name string, at []hook.Attachment) error {
 	for _, a := range at {
 		if slices.Contains(unlinked, a.Point.Kind.Name) {
-			return fmt.Errorf("program %s at %s cannot be pinned: it is attached there without a link of the kernel, and only as long as skep runs", a.Program, a.Point)
+			return fmt.Errorf("program %s at %s cannot be pinned: it is attached there only as long as skep runs", a.Program, a.Point)
 		}
 	}
 	return p.change(func() error { return p.free(name) })
@@ -265,6 +260,15 @@ func (p *Pins) change(do func() error) error {
 	return do()
 }
 
+// pinnedLink is what is pinned of an attached program: a link of the kernel, or what serves
+// as one.
+type pinnedLink interface {
+	Update(*ebpf.Program) error
+	// remove removes the pin. What has no other pin is detached then, or by Close.
+	remove() error
+	Close() error
+}
+
 // removePins detaches and removes what is pinned in a directory. A link whose pin alone is
 // removed is detached some time later, one that is closed at once.
 func removePins(dir string) error {
@@ -274,11 +278,11 @@ func removePins(dir string) error {
 	}
 	for _, file := range links {
 		path := filepath.Join(dir, "links", file.Name())
-		l, err := link.LoadPinnedLink(path, nil)
+		l, err := openPinned(path)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(os.Remove(path), l.Close()); err != nil {
+		if err := errors.Join(l.remove(), l.Close()); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/skep-ebpf/skep/hook"
 )
 
 // lockPins makes the directory of all pins, and waits until no other skep works there.
@@ -39,4 +43,66 @@ func exchange(a, b string) error {
 		return fmt.Errorf("exchange %s and %s (Linux does since 5.17): %w", a, b, err)
 	}
 	return nil
+}
+
+// openPinned opens what is pinned in a directory of links.
+func openPinned(path string) (pinnedLink, error) {
+	l, err := link.LoadPinnedLink(path, nil)
+	if err == nil {
+		return &kernelLink{l, path}, nil
+	}
+	table, noTable := ebpf.LoadPinnedMap(path, nil)
+	if noTable != nil {
+		return nil, err
+	}
+	return &pinnedStandIn{table, path}, nil
+}
+
+type kernelLink struct {
+	link.Link
+	path string
+}
+
+func (l *kernelLink) remove() error { return os.Remove(l.path) }
+
+// pinnedStandIn is the table of one.
+type pinnedStandIn struct {
+	*ebpf.Map
+	path string
+}
+
+// Update has the stand-in run another program.
+func (s *pinnedStandIn) Update(prog *ebpf.Program) error {
+	if err := s.Put(uint32(0), prog); err != nil {
+		return fmt.Errorf("put the program behind its stand-in: %w", err)
+	}
+	return nil
+}
+
+// remove ends the program, and removes what stood in for it, if the table has no other pin.
+func (s *pinnedStandIn) remove() error {
+	var st unix.Stat_t
+	if err := unix.Stat(s.path, &st); err != nil {
+		return err
+	}
+	if st.Nlink > 1 {
+		return os.Remove(s.path)
+	}
+	if err := s.Delete(uint32(0)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	_, name, err := linkOf(filepath.Base(s.path))
+	if err != nil {
+		return err
+	}
+	at, err := hook.Parse(name)
+	if err != nil {
+		return err
+	}
+	if sweep := sweepers[at.Kind.Name]; sweep != nil {
+		if err := sweep(at); err != nil {
+			return err
+		}
+	}
+	return os.Remove(s.path)
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
@@ -168,7 +167,7 @@ func TestPinsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "program count at socket/left cannot be pinned: it is attached there without a link of the kernel, and only as long as skep runs"
+	want := "program count at socket/left cannot be pinned: it is attached there only as long as skep runs"
 	if err := p.Check("fw", []hook.Attachment{{Program: "count", Point: at}}); err == nil || err.Error() != want {
 		t.Errorf("check: %v, want %s", err, want)
 	}
@@ -178,7 +177,7 @@ func TestPinsRefused(t *testing.T) {
 	}
 	defer c.Close()
 	attach(t, c, "socket/left")
-	if err := p.Pin("fw", c); err == nil || !strings.Contains(err.Error(), "counting.o: pin fw: program count at socket/left: it is attached without a link") {
+	if err := p.Pin("fw", c); err == nil || !strings.Contains(err.Error(), "counting.o: pin fw: program count at socket/left: it is attached without a link of the kernel") {
 		t.Errorf("pin: %v", err)
 	}
 	if names, err := p.files(); err != nil || len(names) > 0 {
@@ -199,6 +198,7 @@ func TestPinsOfHooks(t *testing.T) {
 		attach ebpf.AttachType
 	}{
 		{"tcx/ingress/left", ebpf.SchedCLS, ebpf.AttachTCXIngress},
+		{"clsact/ingress/left@7", ebpf.SchedCLS, 0},
 		{"netfilter/ipv4/local_in@-100", ebpf.Netfilter, ebpf.AttachNetfilter},
 		{"sk_lookup//proc/thread-self/ns/net", ebpf.SkLookup, ebpf.AttachSkLookup},
 		{"raw_tracepoint/sched_switch", ebpf.RawTracepoint, 0},
@@ -381,6 +381,7 @@ func TestPinsReplaceKinds(t *testing.T) {
 	}{
 		{[]string{"xdp/left", "xdp/right@generic"}, ebpf.XDP, ebpf.AttachXDP},
 		{[]string{"tcx/ingress/left", "tcx/ingress/right"}, ebpf.SchedCLS, ebpf.AttachTCXIngress},
+		{[]string{"clsact/ingress/left", "clsact/egress/left@9"}, ebpf.SchedCLS, 0},
 		{[]string{"sk_lookup"}, ebpf.SkLookup, ebpf.AttachSkLookup},
 		{[]string{"cgroup/connect4/CGROUP", "cgroup/connect4/CGROUP"}, ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect},
 	} {
@@ -435,25 +436,61 @@ func TestPinsReplaceKinds(t *testing.T) {
 // runsPinned looks whether a link has the program that is pinned.
 func runsPinned(t *testing.T, p *Pins, name string, a hook.Attachment) {
 	t.Helper()
-	l, err := link.LoadPinnedLink(p.path(name, "links", escape(a.Program)+"@"+escape(a.Point.String())), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	prog, err := ebpf.LoadPinnedProgram(p.path(name, "progs", escape(a.Program)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer prog.Close()
-	has, err := l.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
 	info, err := prog.Info()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want, _ := info.ID(); has.Program != want {
-		t.Errorf("%s at %s runs program %d, want %d", a.Program, a.Point, has.Program, want)
+	l, err := openPinned(p.path(name, "links", escape(a.Program)+"@"+escape(a.Point.String())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var has ebpf.ProgramID
+	switch l := l.(type) {
+	case *kernelLink:
+		about, err := l.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		has = about.Program
+	case *pinnedStandIn:
+		if err := l.Lookup(uint32(0), &has); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, _ := info.ID(); has != want {
+		t.Errorf("%s at %s runs program %d, want %d", a.Program, a.Point, has, want)
+	}
+}
+
+// What stands in for a program goes on when its skep has gone, runs another program after a
+// replacement, and goes when it is stopped.
+func TestPinsStandIn(t *testing.T) {
+	ownNetwork(t)
+	p := ownPins(t)
+	c := classifier(t, "clsact/ingress/left")
+	if err := errors.Join(p.Pin("fw", c), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	send(t, "right")
+	object := counting("tc", ebpf.SchedCLS, 0, "", -1)
+	object.Spec.Programs["count"].Instructions[1] = asm.Mov.Imm(asm.R2, 10)
+	if _, err := p.Replace("fw", object, program.LinkOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	send(t, "right")
+	if n := hitsOf(t, p, "fw"); n != 11 {
+		t.Errorf("the two programs have counted %d, want 11", n)
+	}
+	if err := p.Stop("fw"); err != nil {
+		t.Fatal(err)
+	}
+	if ingress, _, qdisc := clsactOf(t); qdisc {
+		t.Errorf("there are still a qdisc and %v", ingress)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/program"
@@ -64,10 +63,10 @@ func updatable(name string, links []PinnedLink) (at []hook.Attachment, err error
 		}
 		kind := point.Kind.Name
 		switch {
-		case slices.Contains([]string{"xdp", "sockops", "sk_lookup", "flow_dissector"}, kind):
+		case slices.Contains([]string{"xdp", "clsact", "sockops", "sk_lookup", "flow_dissector"}, kind):
 		case strings.HasPrefix(kind, "cgroup"), strings.HasPrefix(kind, "tcx/"), strings.HasPrefix(kind, "netkit/"):
 		default:
-			return nil, fmt.Errorf("program %s at %s cannot be replaced: Linux changes the programs of XDP, tcx, netkit, cgroups and network namespaces alone; end it with 'skep stop %s', and run the new one", l.Program, l.At, name)
+			return nil, fmt.Errorf("program %s at %s cannot be replaced: Linux changes the programs of XDP, tcx, clsact, netkit, cgroups and network namespaces alone; end it with 'skep stop %s', and run the new one", l.Program, l.At, name)
 		}
 		at = append(at, hook.Attachment{Program: l.Program, Point: point})
 	}
@@ -199,7 +198,7 @@ func update(links, progs string) error {
 }
 
 func updateLink(linkPin, progPin string) error {
-	l, err := link.LoadPinnedLink(linkPin, nil)
+	l, err := openPinned(linkPin)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/hook"
 )
 
 // A standIn is attached in place of a program where Linux has no link, and so keeps
@@ -14,8 +16,13 @@ import (
 // the program is freed then, and the stand-in that is left does nothing.
 type standIn struct {
 	*ebpf.Program
-	table *ebpf.Map
+	table  *ebpf.Map
+	detach func() error // once it is attached
 }
+
+// sweepers remove stand-ins that do nothing any more from a point, by the names of kinds of
+// hooks.
+var sweepers = map[string]func(hook.Point) error{}
 
 const standInName = "skep_stand_in"
 
@@ -39,15 +46,25 @@ func newStandIn(prog *ebpf.Program, typ ebpf.AttachType, nothing int32) (*standI
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load a stand-in: %w", err), table.Close())
 	}
-	s := &standIn{stand, table}
+	s := &standIn{Program: stand, table: table}
 	if err := table.Put(uint32(0), prog); err != nil {
 		return nil, errors.Join(fmt.Errorf("put the program behind its stand-in: %w", err), s.Close())
 	}
 	return s, nil
 }
 
-// Close ends the program, also where the stand-in stays attached.
-func (s *standIn) Close() error { return errors.Join(s.Program.Close(), s.table.Close()) }
+// Close ends and detaches the program, if it is not pinned.
+func (s *standIn) Close() error {
+	pinned := s.table.IsPinned()
+	err := errors.Join(s.Program.Close(), s.table.Close())
+	if s.detach != nil && !pinned {
+		err = errors.Join(err, s.detach())
+	}
+	return err
+}
+
+// Pin has the program stay attached.
+func (s *standIn) Pin(path string) error { return s.table.Pin(path) }
 
 // leftOver says whether a program is a stand-in whose skep has gone.
 func leftOver(id ebpf.ProgramID) (bool, error) {
