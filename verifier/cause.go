@@ -45,8 +45,18 @@ var causes = [...]struct{ name, what, hint string }{
 	CauseLicense:         {"license", "this is for programs of a GPL compatible licence only", `say so: char LICENSE[] SEC("license") = "GPL";`},
 	CausePrivilege:       {"privilege", "this needs a capability", "load with CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN"},
 	CauseKernel:          {"kernel", "this needs a newer Linux", "see docs/kernels.md for what brought it"},
+	CauseMissing:         {"missing", "the program needs what this kernel lacks", "ask first whether it is there: bpf_core_field_exists(), bpf_core_type_exists(), bpf_ksym_exists()"},
+	CauseThisKernel:      {"this-kernel", "this kernel alone refuses the program: skep's verifier accepts it", "see the kernel's whole log, and whether a newer kernel takes the program: skep check --kernel"},
 	CauseException:       {"exception", "a rule of exceptions is broken", "bpf_throw may not leave references, locks or iterators behind"},
 }
 
 // String is the cause's name in machine-readable output: "packet-bounds".
 func (c Cause) String() string { return causes[c].name }
+
+// what says what was wrong.
+func (e *Error) what() string {
+	if e.Missing != "" {
+		return e.Missing
+	}
+	return causes[e.Cause].what
+}

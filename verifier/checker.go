@@ -177,6 +177,9 @@ func (c *checker) refuse(e *Error) error {
 	if e.Insn >= 0 {
 		e.Where, e.Line, e.Text = c.img.Where(e.Insn), c.img.LineAt(e.Insn), c.text(e.Insn)
 	}
+	if why, poisoned := c.img.Poisoned[e.Insn]; poisoned {
+		e.Cause, e.Missing = CauseMissing, why
+	}
 	e.Reg = c.blamed(e)
 	if e.Reg >= 0 && c.st != nil {
 		if r := c.reg(uint8(e.Reg)); r.Type != NotInit {

@@ -46,5 +46,6 @@
 //	attach.go hooks.go target.go   what the program is attached to
 //	frame.go callback.go global.go gotox.go   the program's own functions, and indirect jumps
 //	explain.go trail.go hint.go log.go   what is told of a refusal, and of the walk
+//	kernellog.go  a refusal that a kernel told
 //	facts.go numbers.go   what was proved, for others
 package verifier

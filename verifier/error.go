@@ -53,6 +53,8 @@ const (
 	CausePrivilege                      // needs a capability
 	CauseKernel                         // needs a newer Linux
 	CauseException                      // rules of exceptions
+	CauseMissing                        // something that the kernel's types or functions lack
+	CauseThisKernel                     // one kernel's verifier refuses what ours accepts
 )
 
 // Error says why a program was refused. Error prints one line; %+v prints all.
@@ -66,6 +68,7 @@ type Error struct {
 	Line    *program.Line // the same in parts; nil: unknown
 	Text    string        // the instruction
 	Value   string        // what the register held, in the notation of Linux's log
+	Missing string        // of CauseMissing: "the target has no field task_struct.pid"
 
 	once      sync.Once
 	again     func(*Explanation) // nil: the walk was too long to be made again

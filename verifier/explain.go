@@ -101,13 +101,13 @@ func (e *Error) line() string {
 	} else if e.Insn >= 0 {
 		place = fmt.Sprintf("instruction %d: %s: ", e.Insn, e.Text)
 	}
-	return fmt.Sprintf("%s%s (%s)", place, causes[e.Cause].what, strings.ReplaceAll(e.Kernel, "\n", "; "))
+	return fmt.Sprintf("%s%s (%s)", place, e.what(), strings.ReplaceAll(e.Kernel, "\n", "; "))
 }
 
 // full is everything that is known of the refusal.
 func (e *Error) full() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", e.Program, causes[e.Cause].what)
+	fmt.Fprintf(&b, "%s: %s\n", e.Program, e.what())
 	if e.Where != "" {
 		fmt.Fprintf(&b, "  source       %s\n", e.Where)
 	}
