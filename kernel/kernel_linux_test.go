@@ -17,6 +17,7 @@ import (
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier"
 )
 
 // ownNetwork puts the test's goroutine into a network namespace of its own, with a
@@ -101,6 +102,7 @@ func attached(t *testing.T, p *program.Program, at string) (hits func() uint64) 
 	t.Helper()
 	needs(t, at)
 	c, err := Load(p, &Options{})
+	skipTooOld(t, err)
 	if p.Spec.Programs["count"].Type == ebpf.Tracing && errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) {
 		t.Skipf("the running kernel takes no such programs (make vm runs kernels that do): %v", err)
 	}
@@ -119,6 +121,16 @@ func attached(t *testing.T, p *program.Program, at string) (hits func() uint64) 
 			t.Fatal(err)
 		}
 		return n
+	}
+}
+
+// skipTooOld skips a test that needs a newer Linux.
+func skipTooOld(t *testing.T, err error) {
+	t.Helper()
+	var e *verifier.Error
+	if errors.As(err, &e) && e.Cause == verifier.CauseKernel {
+		needs, _, _ := strings.Cut(e.Kernel, "\n")
+		t.Skip(needs)
 	}
 }
 

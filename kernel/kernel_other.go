@@ -10,11 +10,16 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/program"
 )
 
 func checkTarget(hook.Point) error { return nil }
 
 func offload(*ebpf.ProgramSpec, hook.Point) error { return nil }
+
+func explain(_ *ebpf.CollectionSpec, _ program.LinkOptions, err error) error { return err }
+
+func raiseMemoryLimit() {}
 
 func lockPins(string) (unlock func(), err error) {
 	return nil, errors.New("programs stay attached in Linux alone")

@@ -3,8 +3,10 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
 
@@ -22,6 +24,9 @@ type Options struct {
 	// Maps take the place of the object's maps of these names. They stay the
 	// caller's.
 	Maps map[string]*ebpf.Map
+	// Log is written to what the kernel's verifier says of each program, refused or not.
+	// Optional.
+	Log io.Writer
 }
 
 // Collection is a loaded object. Nothing is attached yet.
@@ -32,7 +37,8 @@ type Collection struct {
 	links []*Link
 }
 
-// Load puts an object's programs and maps into the kernel, all or none.
+// Load puts an object's programs and maps into the kernel, all or none. A program that
+// its verifier refuses is a [*verifier.Error].
 func Load(p *program.Program, opts *Options) (*Collection, error) {
 	names := opts.Programs
 	if len(names) == 0 {
@@ -45,14 +51,51 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if err := aim(spec, opts.At); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		Programs:        ebpf.ProgramOptions{KernelTypes: opts.Link.KernelTypes},
-		MapReplacements: opts.Maps,
-	})
+	raiseMemoryLimit()
+	coll, err := ebpf.NewCollectionWithOptions(spec, opts.collection(spec))
+	logErr := writeLog(opts.Log, coll, err)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, fmt.Errorf("%s: %w", p.Name, errors.Join(explain(spec, opts.Link, err), logErr))
 	}
-	return &Collection{Spec: spec, Collection: coll, name: p.Name}, nil
+	c := &Collection{Spec: spec, Collection: coll, name: p.Name}
+	if logErr != nil {
+		return nil, errors.Join(logErr, c.Close())
+	}
+	return c, nil
+}
+
+// collection is how cilium/ebpf loads a spec.
+func (o *Options) collection(spec *ebpf.CollectionSpec) ebpf.CollectionOptions {
+	all := ebpf.CollectionOptions{MapReplacements: o.Maps}
+	all.Programs.KernelTypes = o.Link.KernelTypes
+	if o.Link.NoHostTypes && o.Link.KernelTypes == nil {
+		all.Programs.KernelTypes = spec.Types
+	}
+	if o.Log != nil {
+		all.Programs.LogLevel = ebpf.LogLevelBranch
+	}
+	return all
+}
+
+// writeLog writes what the kernel's verifier said of the programs of a collection, or of
+// the one that it refused; w may be nil.
+func writeLog(w io.Writer, coll *ebpf.Collection, refused error) error {
+	var said *ebpf.VerifierError
+	switch {
+	case w == nil:
+		return nil
+	case errors.As(refused, &said):
+		_, err := fmt.Fprintln(w, strings.Join(said.Log, "\n"))
+		return err
+	case refused != nil:
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(coll.Programs)) {
+		if _, err := fmt.Fprintf(w, "program %s:\n%s\n", name, strings.TrimSpace(coll.Programs[name].VerifierLog)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // aim has programs loaded for the points at which they will be attached, and looks for

@@ -13,6 +13,8 @@ import (
 
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
 // relocateTypes applies the CO-RE relocations of the linker's instructions.
@@ -39,7 +41,7 @@ func (l *linker) relocateTypes() error {
 		ins := at[i].Ins
 		switch {
 		case fix.poison:
-			l.img.Poisoned[int(at[i].Offset)] = fmt.Sprintf("the target has no %s", l.missing(relos[i]))
+			l.img.Poisoned[int(at[i].Offset)] = fmt.Sprintf("the target has no %s%s", l.missing(relos[i]), l.nearest(relos[i]))
 			poison(ins)
 		case fix.kind != typeIDLocal:
 			if err := fix.apply(ins); err != nil {
@@ -237,6 +239,28 @@ func (l *linker) missing(relo *btf.CORERelocation) string {
 		return "type " + typ.TypeName()
 	}
 	return "field " + typ.TypeName() + fieldPath(typ, accessor)
+}
+
+// nearest is what was meant, perhaps, with a field that the target lacks.
+func (l *linker) nearest(relo *btf.CORERelocation) string {
+	name, path, ok := strings.Cut(strings.TrimPrefix(l.missing(relo), "field "), ".")
+	if !ok || strings.Contains(path, ".") { // of a struct within: its type is not named
+		return ""
+	}
+	flavour, _, _ := strings.Cut(name, "___")
+	types, err := l.img.KernelTypes.AnyTypesByName(flavour)
+	if err != nil {
+		return ""
+	}
+	var known []string
+	for _, typ := range types {
+		if s, ok := typ.(*btf.Struct); ok {
+			for _, m := range s.Members {
+				known = append(known, m.Name)
+			}
+		}
+	}
+	return suggest.Name(path, known)
 }
 
 func enumerator(typ btf.Type, accessor string) string {

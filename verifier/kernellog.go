@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -56,6 +57,20 @@ func ReadLog(img *program.Image, log []string) *Error {
 		e.Value = loggedValue(img, log[:last], e.Reg)
 	}
 	return e
+}
+
+// AddKernel notes what a kernel's verifier said that refused the program too, as ReadLog
+// gives it; nil: nothing.
+func (e *Error) AddKernel(told *Error) {
+	switch {
+	case told == nil || told.Kernel == "" || told.Kernel == e.Kernel:
+	case e.Cause == CauseKernel:
+		e.Kernel += "\n" + told.Kernel
+	case told.Insn == e.Insn:
+		e.Kernel = told.Kernel
+	default:
+		e.Kernel += fmt.Sprintf("\nand this kernel, at instruction %d: %s", told.Insn, told.Kernel)
+	}
 }
 
 // loggedValue is what a register holds at the end of a log; "" where the log does not

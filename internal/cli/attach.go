@@ -27,6 +27,7 @@ type attachFlags struct {
 	duration time.Duration
 	pin      string
 	replace  string
+	log      string
 }
 
 func (f *attachFlags) register(cmd *cobra.Command) {
@@ -36,6 +37,8 @@ func (f *attachFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.duration, "duration", 0, "end after this `time`, such as 10s; 0: with Ctrl-C")
 	flags.StringVar(&f.pin, "pin", "", "have programs stay attached in the kernel when skep ends, under this `name`")
 	flags.StringVar(&f.replace, "replace", "", "take the place of what stays attached under this `name`, and go on with its maps")
+	flags.StringVar(&f.log, "log", "", "write what the kernel's verifier says of the programs to this `file`")
+	_ = cmd.MarkFlagFilename("log")
 	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions([]string{"auto", "kernel", "user"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("hook", completeHooks)
 	_ = cmd.RegisterFlagCompletionFunc("replace", func(cmd *cobra.Command, _ []string, part string) ([]string, cobra.ShellCompDirective) {
@@ -70,6 +73,10 @@ func (f *attachFlags) check(hasInput bool) error {
 		return usagef("--pin has programs stay attached until 'skep stop %s', --duration detaches them: give one or the other", f.pin)
 	case f.replace != "" && (hasInput || f.on == "user" || f.pin != "" || f.duration > 0 || len(f.hooks) > 0):
 		return usagef("--replace puts programs where those of %s are attached: leave --on user, --hook, --pin, --duration and input away", f.replace)
+	case f.log != "" && (hasInput || f.on == "user"):
+		return usagef("--log keeps what the kernel's verifier says: leave --on user and input away; 'skep check --log 2' shows what skep's says")
+	case f.log != "" && f.replace != "":
+		return usagef("--log goes with a new object, not with --replace")
 	case f.on == "user" && len(f.hooks) > 0:
 		return usagef("--hook attaches programs in the kernel: leave --on user away")
 	}
@@ -153,7 +160,7 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 	for _, a := range at {
 		opts.Programs = append(opts.Programs, a.Program)
 	}
-	coll, err := kernel.Load(p, &opts)
+	coll, err := loadKernel(cmd, p, f, &opts)
 	if err != nil {
 		return err
 	}
@@ -204,7 +211,7 @@ func replaceAttached(cmd *cobra.Command, p *program.Program, f *runFlags) error 
 	name := f.attach.replace
 	at, err := pins().Replace(name, p, link)
 	if err != nil {
-		return err
+		return showRefusal(cmd, p, f.out.form, err)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s goes on with %s\n", name, places(at))
 	return nil

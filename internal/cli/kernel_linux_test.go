@@ -28,6 +28,7 @@ func TestKernelScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "kernel"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EXAMPLES", examples)
+			env.Setenv("DIFFERS", filepath.Join(testenv.Root(t), "kernel", "testdata", "differs.bpf.o"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"jsonlines": jsonLines},

@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skep-ebpf/skep/isa"
+	"github.com/skep-ebpf/skep/kernel"
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/report"
+	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
+)
+
+// loadKernel loads an object into the kernel, and shows why where the kernel refuses a
+// program.
+func loadKernel(cmd *cobra.Command, p *program.Program, f *runFlags, opts *kernel.Options) (coll *kernel.Collection, err error) {
+	if f.attach.log != "" {
+		file, err := os.Create(f.attach.log)
+		if err != nil {
+			return nil, fmt.Errorf("--log: %w", err)
+		}
+		opts.Log = file
+		defer func() { err = errors.Join(err, sayLog(cmd, file)) }()
+	}
+	coll, err = kernel.Load(p, opts)
+	return coll, showRefusal(cmd, p, f.out.form, err)
+}
+
+// sayLog says where the kernel's log is, and how long.
+func sayLog(cmd *cobra.Command, file *os.File) error {
+	info, err := file.Stat()
+	if err == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "skep: the log of the kernel's verifier is in %s (%d KiB)\n", file.Name(), (info.Size()+1023)>>10)
+	}
+	return errors.Join(err, file.Close())
+}
+
+// showRefusal shows why the kernel refused a program, as skep check does, and gives what
+// remains to be said. Another error stays as it is.
+func showRefusal(cmd *cobra.Command, p *program.Program, form report.Form, err error) error {
+	var refusal *verifier.Error
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	out := cmd.ErrOrStderr()
+	if form == report.JSON {
+		out = cmd.OutOrStdout()
+	}
+	check := report.Check{Program: refusal.Program, Kernel: "host", Refusal: refusal}
+	if host, err := kernels.Host(); err == nil {
+		check.Kernel = host.Version().String()
+	}
+	if spec := p.Spec.Programs[refusal.Program]; spec != nil {
+		check.Insns = int(spec.Instructions.Size() / isa.Size)
+	}
+	w := report.NewWriter(out, form)
+	w.Color = isTerminal(out)
+	if err := w.Check(&check); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: Linux %s refuses program %s", p.Name, check.Kernel, refusal.Program)
+}
