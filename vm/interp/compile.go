@@ -62,7 +62,9 @@ func (c *compiler) compile() error {
 		if why, ok := c.in.Poisoned[i]; ok {
 			o = c.trap(why)
 		}
-		c.prog.ops[i] = o
+		if c.prog.ops[i] = o; o.code == codeTrap {
+			c.prog.trapped = append(c.prog.trapped, i)
+		}
 	}
 	c.prog.ops[n] = c.trap("the program has no instruction here")
 	if err := c.ends(); err != nil {

@@ -32,6 +32,10 @@ func (p *Program) Trap(insn int) (why string, ok bool) {
 	return "", false
 }
 
+// Trapped are the instructions that must not be reached, but for those that the verifier
+// found no way to.
+func (p *Program) Trapped() []int { return p.trapped }
+
 // op is an instruction as the fast loop has it, or the checked one where it alone runs
 // the program.
 func (p *Program) op(insn int) *op {

@@ -31,6 +31,7 @@ type Program struct {
 	helpers []*helper.Helper // what CallHelper's off is an index into
 	provs   []exec.Prov      // what LddwPointer's off is an index into
 	traps   []string         // why Trap's off must not be reached
+	trapped []int            // instructions that must not be reached, whatever the verifier found
 	arena   *arena
 	targets []bool  // the instructions that jump tables lead to; nil without gotox
 	codes   []uint8 // of ops, where those are Traced

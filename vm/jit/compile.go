@@ -30,7 +30,9 @@ func Compile(p *interp.Program, opts Options) (*Program, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
-	c, err := compile(p, backends[runtime.GOARCH], opts)
+	w := newWorkspace()
+	defer w.release()
+	c, err := w.compile(p, backends[runtime.GOARCH], opts)
 	if err != nil {
 		return nil, err
 	}
@@ -44,26 +46,28 @@ func Assemble(p *interp.Program, arch string) (*ir.Code, error) {
 	if !ok {
 		return nil, fmt.Errorf("skep makes no machine code for %s%s", arch, suggest.Name(arch, slices.Collect(maps.Keys(backends))))
 	}
-	c, err := compile(p, b, Options{})
+	w := newWorkspace()
+	defer w.release()
+	c, err := w.compile(p, b, Options{})
 	if err != nil {
 		return nil, err
 	}
-	return c.code, nil
+	return c.code.Clone(), nil
 }
 
-// compiled is what comes of a program.
+// compiled is what comes of a program, as long as its workspace is not released.
 type compiled struct {
 	code    *ir.Code
 	funcs   []*ir.Func
 	helpers []*helper.Helper
 }
 
-func compile(p *interp.Program, b backend, opts Options) (*compiled, error) {
+func (w *workspace) compile(p *interp.Program, b backend, opts Options) (*compiled, error) {
 	if !p.Verified() {
 		return nil, fmt.Errorf("compile program %s: the verifier did not see it, and machine code tests nothing", p.Name())
 	}
 	src := newSource(p)
-	prog, err := ir.Lift(&src.Source)
+	prog, err := ir.Lift(&src.Source, &w.ir)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +78,7 @@ func compile(p *interp.Program, b backend, opts Options) (*compiled, error) {
 		return nil, fmt.Errorf("compile program %s: %w", p.Name(), err)
 	}
 	prog.Colour(b.target)
-	code, err := b.emit(prog, seed)
+	code, err := b.emit(w, prog, seed)
 	if err != nil {
 		return nil, fmt.Errorf("compile program %s: %w", p.Name(), err)
 	}
@@ -107,7 +111,7 @@ func newSource(p *interp.Program) *source {
 	s.Source = ir.Source{
 		Name: in.Name, Insns: in.Insns, Facts: in.Facts, Exception: in.Exception,
 		Call: s.call, Constant: p.Constant, Access: s.access, Targets: s.targets,
-		Trapped: func(at int) bool { _, traps := p.Trap(at); return traps },
+		Trapped: p.Trapped(),
 	}
 	return s
 }

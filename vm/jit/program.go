@@ -57,7 +57,7 @@ func load(p *interp.Program, code *ir.Code, funcs []*ir.Func, helpers []*helper.
 	}
 	at := func(offset uint32) uintptr { return text.Addr() + uintptr(offset) }
 	prog := &Program{
-		Program: p, code: text, base: text.Addr(), size: uintptr(len(code.Bytes)), lines: code.Lines,
+		Program: p, code: text, base: text.Addr(), size: uintptr(len(code.Bytes)), lines: slices.Clone(code.Lines),
 		enter: at(code.Enter), resume: at(code.Resume), ret: at(code.Return),
 	}
 	for _, h := range helpers {

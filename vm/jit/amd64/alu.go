@@ -80,10 +80,10 @@ func (a *asm) addImm(size uint8, d ir.Reg, imm int32) {
 }
 
 // result notes that the flags are from what an operation of size bytes put into d.
-func (e *emitter) result(size uint8, d ir.Reg) { e.flags = flags{e.n, d, size} }
+func (e *Emitter) result(size uint8, d ir.Reg) { e.flags = flags{e.n, d, size} }
 
 // binary is an operation of two operands that amd64 has as it is.
-func (e *emitter) binary(i *ir.Ins) {
+func (e *Emitter) binary(i *ir.Ins) {
 	d, x := e.reg(i, i.Dst), e.reg(i, i.A)
 	if i.B == ir.None {
 		e.binaryImm(i, d, x, narrow(i.Size, i.Imm))
@@ -113,7 +113,7 @@ func (e *emitter) binary(i *ir.Ins) {
 }
 
 // binaryImm is the same with a number as the second operand.
-func (e *emitter) binaryImm(i *ir.Ins, d, x ir.Reg, imm int64) {
+func (e *Emitter) binaryImm(i *ir.Ins, d, x ir.Reg, imm int64) {
 	size := i.Size
 	switch i.Op {
 	case ir.Add, ir.Sub:
@@ -179,7 +179,7 @@ func (e *emitter) binaryImm(i *ir.Ins, d, x ir.Reg, imm int64) {
 }
 
 // mulImm multiplies with a number.
-func (e *emitter) mulImm(size uint8, d, x ir.Reg, imm int64) {
+func (e *Emitter) mulImm(size uint8, d, x ir.Reg, imm int64) {
 	switch {
 	case imm == int64(int8(imm)):
 		e.rr(opImulImm8, size, d, x)
@@ -209,7 +209,7 @@ func (a *asm) zext(width uint8, d, s ir.Reg) {
 }
 
 // sext sign-extends a register's lower bytes.
-func (e *emitter) sext(i *ir.Ins) {
+func (e *Emitter) sext(i *ir.Ins) {
 	d, s := e.reg(i, i.Dst), e.reg(i, i.A)
 	switch {
 	case i.Width == 1:
@@ -224,7 +224,7 @@ func (e *emitter) sext(i *ir.Ins) {
 }
 
 // bswap reverses a register's lower bytes and clears the others.
-func (e *emitter) bswap(i *ir.Ins) {
+func (e *Emitter) bswap(i *ir.Ins) {
 	d := e.reg(i, i.Dst)
 	size := max(i.Width, 4)
 	if s := e.reg(i, i.A); d != s {

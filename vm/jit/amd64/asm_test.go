@@ -179,7 +179,7 @@ func TestBMI2(t *testing.T) {
 		for d := rax; d <= r15; d++ {
 			for x := rax; x <= r15; x++ {
 				for y := rax; y <= r15; y++ {
-					e := &emitter{}
+					e := &Emitter{}
 					e.begin(0)
 					e.vex(map38, vex66, 0xf7, size, d, y, x)
 					e.vex(map38, vexF2, 0xf6, size, d, y, x)

@@ -3,7 +3,7 @@ package amd64
 import "github.com/skep-ebpf/skep/vm/jit/ir"
 
 // word checks the width of an atomic operation.
-func (e *emitter) word(i *ir.Ins) {
+func (e *Emitter) word(i *ir.Ins) {
 	if i.Width != 4 && i.Width != 8 {
 		e.fail(i, "accesses %d bytes at once and atomically", i.Width)
 	}
@@ -11,7 +11,7 @@ func (e *emitter) word(i *ir.Ins) {
 
 // atomic changes memory with an operation, and gives what was there if that is asked
 // for. Only an addition can do so in one instruction.
-func (e *emitter) atomic(i *ir.Ins) {
+func (e *Emitter) atomic(i *ir.Ins) {
 	op := [...]ir.Op{ir.Add, ir.And, ir.Or, ir.Xor}[i.Op-ir.AtomicAdd]
 	switch {
 	case i.Dst == ir.None:
@@ -25,7 +25,7 @@ func (e *emitter) atomic(i *ir.Ins) {
 }
 
 // exchange is an instruction that exchanges a register with memory.
-func (e *emitter) exchange(i *ir.Ins, o opcode) {
+func (e *Emitter) exchange(i *ir.Ins, o opcode) {
 	e.word(i)
 	m, c, d := e.addressA(i), e.reg(i, i.C), e.reg(i, i.Dst)
 	t := d
@@ -45,7 +45,7 @@ func (e *emitter) exchange(i *ir.Ins, o opcode) {
 }
 
 // cmpxchg stores C if memory has what B has. RAX is what it compares with.
-func (e *emitter) cmpxchg(i *ir.Ins) {
+func (e *Emitter) cmpxchg(i *ir.Ins) {
 	e.word(i)
 	m, b, c, d := e.addressA(i), e.reg(i, i.B), e.reg(i, i.C), e.reg(i, i.Dst)
 	used := ir.RegSet(1<<rax | 1<<d | 1<<b | 1<<c | 1<<m.base)
@@ -67,7 +67,7 @@ func (e *emitter) cmpxchg(i *ir.Ins) {
 }
 
 // fetch is a loop that ends when nobody else changed memory meanwhile.
-func (e *emitter) fetch(i *ir.Ins, op ir.Op) {
+func (e *Emitter) fetch(i *ir.Ins, op ir.Op) {
 	e.word(i)
 	m, c, d := e.addressA(i), e.reg(i, i.C), e.reg(i, i.Dst)
 	used := ir.RegSet(1<<rax | 1<<d | 1<<c | 1<<m.base)

@@ -31,7 +31,7 @@ var conditions = [...]uint8{
 }
 
 // branch compares and jumps. One of the two ways mostly goes on with the next block.
-func (e *emitter) branch(b *ir.Block, i *ir.Ins) {
+func (e *Emitter) branch(b *ir.Block, i *ir.Ins) {
 	if int(i.Cond) >= len(conditions) {
 		e.fail(i, "condition %d is not known", i.Cond)
 		return
@@ -62,7 +62,7 @@ func decides(i, b *ir.Ins) bool {
 
 // compared gives the condition to ask for if the flags tell how a register compares
 // with 0.
-func (e *emitter) compared(i *ir.Ins, x ir.Reg) (uint8, bool) {
+func (e *Emitter) compared(i *ir.Ins, x ir.Reg) (uint8, bool) {
 	if e.flags.at != e.n || e.flags.reg != x {
 		return 0, false
 	}
@@ -79,7 +79,7 @@ func (e *emitter) compared(i *ir.Ins, x ir.Reg) (uint8, bool) {
 }
 
 // compare sets the flags and gives the condition to ask for.
-func (e *emitter) compare(i *ir.Ins) uint8 {
+func (e *Emitter) compare(i *ir.Ins) uint8 {
 	cc := conditions[i.Cond]
 	x := e.reg(i, i.A)
 	test := i.Cond >= ir.TestSet
@@ -112,7 +112,7 @@ func (e *emitter) compare(i *ir.Ins) uint8 {
 
 // testImm sets the flags for whether a register has any bits of a number, and gives
 // the condition to ask for.
-func (e *emitter) testImm(size uint8, x ir.Reg, imm int64, cc uint8) uint8 {
+func (e *Emitter) testImm(size uint8, x ir.Reg, imm int64, cc uint8) uint8 {
 	if size == 4 {
 		imm = int64(uint32(imm))
 	}

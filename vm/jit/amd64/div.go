@@ -3,7 +3,7 @@ package amd64
 import "github.com/skep-ebpf/skep/vm/jit/ir"
 
 // divide is a division as eBPF has it.
-func (e *emitter) divide(i *ir.Ins) {
+func (e *Emitter) divide(i *ir.Ins) {
 	d, x := e.reg(i, i.Dst), e.reg(i, i.A)
 	signed := i.Op >= ir.Sdiv
 	var y ir.Reg
@@ -36,7 +36,7 @@ func (e *emitter) divide(i *ir.Ins) {
 }
 
 // divideOdd is a division by 0 or, if it is signed, by -1.
-func (e *emitter) divideOdd(i *ir.Ins, by int64) {
+func (e *Emitter) divideOdd(i *ir.Ins, by int64) {
 	d, x := e.reg(i, i.Dst), e.reg(i, i.A)
 	modulo := i.Op == ir.Mod || i.Op == ir.Smod
 	switch {
@@ -52,7 +52,7 @@ func (e *emitter) divideOdd(i *ir.Ins, by int64) {
 
 // wide is an operation of group 3 that works on RDX and RAX: d = x by y. Those of them
 // that d is not get their values back.
-func (e *emitter) wide(digit ir.Reg, i *ir.Ins, d, x, y ir.Reg) {
+func (e *Emitter) wide(digit ir.Reg, i *ir.Ins, d, x, y ir.Reg) {
 	used := ir.RegSet(1<<rax | 1<<rdx | 1<<d | 1<<x | 1<<y)
 	result := rax
 	if i.Op == ir.Mod || i.Op == ir.Smod || i.Op == ir.MulHi {
@@ -90,7 +90,7 @@ func (e *emitter) wide(digit ir.Reg, i *ir.Ins, d, x, y ir.Reg) {
 }
 
 // mulHi is the upper half of a product.
-func (e *emitter) mulHi(i *ir.Ins) {
+func (e *Emitter) mulHi(i *ir.Ins) {
 	d, x := e.reg(i, i.Dst), e.reg(i, i.A)
 	if i.B == ir.None {
 		e.mulHiImm(i, d, x)
@@ -120,7 +120,7 @@ func (e *emitter) mulHi(i *ir.Ins) {
 }
 
 // mulHiImm is that with a number.
-func (e *emitter) mulHiImm(i *ir.Ins, d, x ir.Reg) {
+func (e *Emitter) mulHiImm(i *ir.Ins, d, x ir.Reg) {
 	if !e.opts.BMI2 {
 		e.constant(r11, i.Imm)
 		e.wide(dMul, i, d, x, r11)
@@ -140,4 +140,4 @@ func (e *emitter) mulHiImm(i *ir.Ins, d, x ir.Reg) {
 }
 
 // mulx puts the upper half of RDX times x into d.
-func (e *emitter) mulx(d, x ir.Reg) { e.vex(map38, vexF2, 0xf6, 8, d, d, x) }
+func (e *Emitter) mulx(d, x ir.Reg) { e.vex(map38, vexF2, 0xf6, 8, d, d, x) }

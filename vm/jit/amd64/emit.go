@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"sync"
+	"slices"
 
 	"github.com/skep-ebpf/skep/vm/jit/ir"
 )
@@ -35,47 +35,9 @@ type Options struct {
 	Seed uint64
 }
 
-// Emit makes a program's code. The functions have to be coloured. The same program
-// and options give the same code.
-func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
-	e := emitters.Get().(*emitter)
-	defer e.release()
-	funcs, total, err := p.Survey()
-	if err != nil {
-		return nil, err
-	}
-	e.opts, e.prog, e.funcs, e.pad = opts, p, funcs, padding{opts.Seed}
-	e.Code = ir.Code{
-		Bytes:   make([]byte, 0, 8*total+512),
-		Entries: make([]uint32, 0, len(p.Funcs)),
-		Stacks:  make([]uint32, 0, len(p.Funcs)),
-		Lines:   make([]ir.Line, 0, total),
-	}
-	e.stubs()
-	for i := range p.Funcs {
-		if err := e.function(i); err != nil {
-			return nil, err
-		}
-		if len(e.Bytes) > math.MaxInt32/2 {
-			return nil, fmt.Errorf("compile function %s: the program has more than 1 GiB of code", p.Funcs[i].Name)
-		}
-	}
-	code := e.Code
-	return &code, nil
-}
-
-// emitters are those whose memory can be used again.
-var emitters = sync.Pool{New: func() any { return new(emitter) }}
-
-// release forgets the program, and keeps the memory.
-func (e *emitter) release() {
-	clear(e.colds)
-	e.prog, e.funcs, e.f, e.err, e.Code = nil, nil, nil, nil, ir.Code{}
-	emitters.Put(e)
-}
-
-// emitter is the state of making one program.
-type emitter struct {
+// Emitter makes programs' code, one after another, and keeps the memory that this
+// takes. The zero value is ready.
+type Emitter struct {
 	asm
 	opts Options
 	prog *ir.Program
@@ -105,15 +67,54 @@ type emitter struct {
 	flags flags
 }
 
+// maxKept is how many bytes of code an emitter keeps memory for.
+const maxKept = 1 << 20
+
+// Emit makes a program's code, which is the emitter's until it makes the next one. The
+// functions have to be coloured. The same program and options give the same code.
+func (e *Emitter) Emit(p *ir.Program, opts Options) (*ir.Code, error) {
+	defer e.forget()
+	funcs, total, err := p.Survey()
+	if err != nil {
+		return nil, err
+	}
+	e.opts, e.prog, e.funcs, e.pad = opts, p, funcs, padding{opts.Seed}
+	e.Code = ir.Code{
+		Bytes: slices.Grow(e.Bytes[:0], 8*total+512), Entries: e.Entries[:0], Stacks: e.Stacks[:0],
+		Lines: slices.Grow(e.Lines[:0], total),
+	}
+	e.stubs()
+	for i := range p.Funcs {
+		if err := e.function(i); err != nil {
+			return nil, err
+		}
+		if len(e.Bytes) > math.MaxInt32/2 {
+			return nil, fmt.Errorf("compile function %s: the program has more than 1 GiB of code", p.Funcs[i].Name)
+		}
+	}
+	code := e.Code
+	return &code, nil
+}
+
+// forget forgets the program, and keeps the memory unless that is much.
+func (e *Emitter) forget() {
+	if cap(e.Bytes) > maxKept {
+		*e = Emitter{}
+		return
+	}
+	clear(e.colds)
+	e.prog, e.funcs, e.f, e.err = nil, nil, nil, nil
+}
+
 // fail notes the first mistake in what is to be compiled.
-func (e *emitter) fail(i *ir.Ins, format string, args ...any) {
+func (e *Emitter) fail(i *ir.Ins, format string, args ...any) {
 	if e.err == nil {
 		e.err = fmt.Errorf("instruction %d: "+format, append([]any{i.At}, args...)...)
 	}
 }
 
 // ins makes the code of one instruction.
-func (e *emitter) ins(b *ir.Block, i *ir.Ins) {
+func (e *Emitter) ins(b *ir.Block, i *ir.Ins) {
 	switch i.Op {
 	case ir.Nop:
 	case ir.Add, ir.Sub, ir.Mul, ir.And, ir.Or, ir.Xor:
@@ -188,7 +189,7 @@ func (e *emitter) ins(b *ir.Block, i *ir.Ins) {
 }
 
 // reg is a variable's register.
-func (e *emitter) reg(i *ir.Ins, v ir.Var) ir.Reg {
+func (e *Emitter) reg(i *ir.Ins, v ir.Var) ir.Reg {
 	r := e.f.Regs[v&63]
 	if v > ir.Scratch1 || r > r15 {
 		e.fail(i, "variable %d has no register", v)
@@ -199,7 +200,7 @@ func (e *emitter) reg(i *ir.Ins, v ir.Var) ir.Reg {
 
 // temp gives a register that is not in use. If no scratch register is left, it is
 // another one, whose value waits below the stack pointer.
-func (e *emitter) temp(used *ir.RegSet) ir.Reg {
+func (e *Emitter) temp(used *ir.RegSet) ir.Reg {
 	for _, r := range [...]ir.Reg{r10, r11, r9, r8, rbp, rbx, r12} {
 		if used.Has(r) {
 			continue
@@ -215,7 +216,7 @@ func (e *emitter) temp(used *ir.RegSet) ir.Reg {
 }
 
 // giveBack gives registers that temp took their values back.
-func (e *emitter) giveBack() {
+func (e *Emitter) giveBack() {
 	for ; e.lent != 0; e.lent &= e.lent - 1 {
 		r := ir.Reg(bits.TrailingZeros32(uint32(e.lent)))
 		e.rm(opLoad, 8, r, belowSP(r))
@@ -226,7 +227,7 @@ func (e *emitter) giveBack() {
 func belowSP(r ir.Reg) address { return at(rsp, -8*int32(r+1)) }
 
 // ret returns from the function.
-func (e *emitter) ret() {
+func (e *Emitter) ret() {
 	e.freeFrame()
 	if e.funcs[e.fn].Called {
 		e.put(opRet, 1)
@@ -236,7 +237,7 @@ func (e *emitter) ret() {
 }
 
 // freeFrame moves the stack pointer back to where it was when the function began.
-func (e *emitter) freeFrame() {
+func (e *Emitter) freeFrame() {
 	if e.frame != 0 {
 		e.addImm(8, rsp, e.frame)
 	}

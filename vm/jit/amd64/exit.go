@@ -25,7 +25,7 @@ func ctxAt(r ir.Reg, off uintptr) address { return at(r, int32(off)) }
 func argAt(r ir.Reg, k int) address { return ctxAt(r, abi.OffArgs+8*uintptr(k)) }
 
 // findContext finds the context from within native code.
-func (e *emitter) findContext(r ir.Reg) {
+func (e *Emitter) findContext(r ir.Reg) {
 	e.mov(8, r, rsp)
 	e.group1(dAnd, 8, r, -abi.StackBytes)
 }
@@ -35,7 +35,7 @@ func (e *emitter) findContext(r ir.Reg) {
 // A processor predicts that a return goes back behind the call made last. As native
 // code is left between a call and a return, both for what Go enters and for how it is
 // left, neither is used there: a return address is pushed or popped, and jumped to.
-func (e *emitter) stubs() {
+func (e *Emitter) stubs() {
 	e.begin(0)
 	e.findContext(rax)
 	for k, r := range Target.Fixed[1:] {
@@ -97,13 +97,13 @@ const keptByFuel = allRegs &^ (1<<r10 | 1<<r11)
 var fuelStack = 8 + 8*uint32(bits.OnesCount32(uint32(keptByFuel)))
 
 // returnToStub returns to the enter stub.
-func (e *emitter) returnToStub() {
+func (e *Emitter) returnToStub() {
 	e.pop(rcx)
 	e.rr(opGroup5, 4, dJmp, rcx)
 }
 
 // backToGo ends the stubs that leave; the context's address is in r.
-func (e *emitter) backToGo(r ir.Reg) {
+func (e *Emitter) backToGo(r ir.Reg) {
 	e.rm(opStore, 4, exitCode, ctxAt(r, abi.OffExit))
 	e.rm(opStore, 8, budget, ctxAt(r, abi.OffBudget))
 	e.rm(opStore, 8, rsp, ctxAt(r, abi.OffSP))
@@ -131,14 +131,14 @@ type cold struct {
 }
 
 // later puts off a piece of code, and gives its label. It goes on at back.
-func (e *emitter) later(kind coldKind, i *ir.Ins, back int32) int32 {
+func (e *Emitter) later(kind coldKind, i *ir.Ins, back int32) int32 {
 	c := cold{kind, i, e.label(), back}
 	e.colds = append(e.colds, c)
 	return c.label
 }
 
 // cold makes a piece of code that was put off.
-func (e *emitter) cold(c cold) {
+func (e *Emitter) cold(c cold) {
 	e.place(c.label)
 	switch c.kind {
 	case coldFuel:
@@ -160,12 +160,12 @@ func (e *emitter) cold(c cold) {
 }
 
 // save stores the registers that live across an instruction that leaves.
-func (e *emitter) save(i *ir.Ins) { e.each(opStore, i) }
+func (e *Emitter) save(i *ir.Ins) { e.each(opStore, i) }
 
 // restore loads them again.
-func (e *emitter) restore(i *ir.Ins) { e.each(opLoad, i) }
+func (e *Emitter) restore(i *ir.Ins) { e.each(opLoad, i) }
 
-func (e *emitter) each(o opcode, i *ir.Ins) {
+func (e *Emitter) each(o opcode, i *ir.Ins) {
 	for s := e.prog.Saved(e.f, i); s != 0; s &= s - 1 {
 		r := ir.Reg(bits.TrailingZeros32(uint32(s)))
 		e.rm(o, 8, r, at(rsp, e.slots[r]))
@@ -173,7 +173,7 @@ func (e *emitter) each(o opcode, i *ir.Ins) {
 }
 
 // call calls another function of the program.
-func (e *emitter) call(i *ir.Ins) {
+func (e *Emitter) call(i *ir.Ins) {
 	e.save(i)
 	e.point(pointCall, int32(e.Entries[i.Imm]), 0)
 	e.deep = max(e.deep, e.Stacks[i.Imm])
@@ -181,7 +181,7 @@ func (e *emitter) call(i *ir.Ins) {
 }
 
 // leave leaves native code and goes on here.
-func (e *emitter) leave(code int64) {
+func (e *Emitter) leave(code int64) {
 	back := e.label()
 	e.constant(exitCode, code)
 	e.point(pointAddress, back, 0)
@@ -199,7 +199,7 @@ var exits = [...]int64{
 }
 
 // exit has Go do what an instruction does.
-func (e *emitter) exit(i *ir.Ins) {
+func (e *Emitter) exit(i *ir.Ins) {
 	e.save(i)
 	switch i.Op {
 	case ir.Helper:
@@ -226,14 +226,14 @@ func (e *emitter) exit(i *ir.Ins) {
 }
 
 // unless goes to a piece of code unless Go has set Context.Arg to 0.
-func (e *emitter) unless(label int32) {
+func (e *Emitter) unless(label int32) {
 	e.rm(opGroup18, 8, dCmp, ctxAt(context, abi.OffArg))
 	e.put(0, 1)
 	e.point(pointCond, label, ccNE)
 }
 
 // fuel takes from the budget, and leaves where nothing is left.
-func (e *emitter) fuel(i *ir.Ins) {
+func (e *Emitter) fuel(i *ir.Ins) {
 	e.spend(i)
 	back := e.label()
 	e.point(pointCond, e.later(coldFuel, i, back), ccL)
@@ -241,7 +241,7 @@ func (e *emitter) fuel(i *ir.Ins) {
 }
 
 // fuelJump is that and a jump, which is the same one as long as something is left.
-func (e *emitter) fuelJump(i *ir.Ins, to int32) {
+func (e *Emitter) fuelJump(i *ir.Ins, to int32) {
 	e.spend(i)
 	e.point(pointCond, to, ccGE)
 	e.refuel(i)
@@ -249,7 +249,7 @@ func (e *emitter) fuelJump(i *ir.Ins, to int32) {
 }
 
 // spend takes from the budget, which is less than 0 then where nothing is left.
-func (e *emitter) spend(i *ir.Ins) {
+func (e *Emitter) spend(i *ir.Ins) {
 	if !fits32(i.Imm) {
 		e.fail(i, "takes %d from the budget at once", i.Imm)
 		return
@@ -259,20 +259,20 @@ func (e *emitter) spend(i *ir.Ins) {
 }
 
 // refuel leaves as nothing is left.
-func (e *emitter) refuel(i *ir.Ins) {
+func (e *Emitter) refuel(i *ir.Ins) {
 	e.constant(exitArg, int64(i.At))
 	e.point(pointCall, e.outOfFuel, 0)
 }
 
 // trap leaves for good.
-func (e *emitter) trap(i *ir.Ins) {
+func (e *Emitter) trap(i *ir.Ins) {
 	e.constant(exitArg, int64(i.At))
 	e.leave(abi.ExitTrap)
 }
 
 // arguments moves what an instruction that Go does works on to R1, R2 and R3: address
 // or R6, what is stored or the index, what is expected.
-func (e *emitter) arguments(i *ir.Ins) {
+func (e *Emitter) arguments(i *ir.Ins) {
 	from := [3]ir.Var{i.A, i.C, i.B}
 	if i.Op == ir.Packet {
 		from = [3]ir.Var{i.A, i.B, ir.None}

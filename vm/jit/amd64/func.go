@@ -8,7 +8,7 @@ import (
 )
 
 // begin begins a function, or the stubs, with as many blocks.
-func (e *emitter) begin(blocks int) {
+func (e *Emitter) begin(blocks int) {
 	e.n = 0
 	e.room(roomy)
 	e.points, e.starts, e.colds = e.points[:0], e.starts[:0], e.colds[:0]
@@ -19,7 +19,7 @@ func (e *emitter) begin(blocks int) {
 }
 
 // function makes the code of one function.
-func (e *emitter) function(n int) error {
+func (e *Emitter) function(n int) error {
 	f := e.prog.Funcs[n]
 	e.begin(len(f.Blocks))
 	e.fn, e.f, e.deep = n, f, 0
@@ -57,7 +57,7 @@ const shortLoop = 16
 
 // findLoops finds the innermost loops, as far as they are so short that it matters how
 // many pieces the processor fetches them in.
-func (e *emitter) findLoops() {
+func (e *Emitter) findLoops() {
 	blocks := e.f.Blocks
 	e.aligned = append(e.aligned[:0], make([]bool, len(blocks))...)
 	for at := range blocks {
@@ -75,7 +75,7 @@ func (e *emitter) findLoops() {
 }
 
 // layout finds out how large the frame is, and where in it registers are saved.
-func (e *emitter) layout() {
+func (e *Emitter) layout() {
 	e.frame = 0
 	for s := e.funcs[e.fn].Saved; s != 0; s &= s - 1 {
 		e.slots[bits.TrailingZeros32(uint32(s))] = e.frame
@@ -85,7 +85,7 @@ func (e *emitter) layout() {
 }
 
 // block makes the code of a block.
-func (e *emitter) block(b *ir.Block) {
+func (e *Emitter) block(b *ir.Block) {
 	ins := b.Ins
 	last := len(ins) - 1
 	fuel := last >= 1 && ins[last-1].Op == ir.Fuel
@@ -111,13 +111,13 @@ func (e *emitter) block(b *ir.Block) {
 }
 
 // step makes the code of one instruction.
-func (e *emitter) step(b *ir.Block, i *ir.Ins) {
+func (e *Emitter) step(b *ir.Block, i *ir.Ins) {
 	e.begins(i)
 	e.ins(b, i)
 }
 
 // begins begins the code of an instruction.
-func (e *emitter) begins(i *ir.Ins) {
+func (e *Emitter) begins(i *ir.Ins) {
 	e.room(roomy)
 	if e.pad.state != 0 {
 		e.pad.between(&e.asm)

@@ -3,7 +3,7 @@ package amd64
 import "github.com/skep-ebpf/skep/vm/jit/ir"
 
 // address is the operand A + B<<N + Off.
-func (e *emitter) address(i *ir.Ins) address {
+func (e *Emitter) address(i *ir.Ins) address {
 	m := e.addressA(i)
 	if i.B != ir.None {
 		m.index, m.scale = e.reg(i, i.B), i.N
@@ -12,7 +12,7 @@ func (e *emitter) address(i *ir.Ins) address {
 }
 
 // addressA is the operand A + Off.
-func (e *emitter) addressA(i *ir.Ins) address {
+func (e *Emitter) addressA(i *ir.Ins) address {
 	if i.A == ir.Frame {
 		return at(rsp, e.frame+i.Off)
 	}
@@ -20,7 +20,7 @@ func (e *emitter) addressA(i *ir.Ins) address {
 }
 
 // load loads and zero-extends.
-func (e *emitter) load(i *ir.Ins) {
+func (e *Emitter) load(i *ir.Ins) {
 	d, m := e.reg(i, i.Dst), e.access(i)
 	switch i.Width {
 	case 1:
@@ -33,7 +33,7 @@ func (e *emitter) load(i *ir.Ins) {
 }
 
 // loadSext loads and sign-extends to 8 bytes.
-func (e *emitter) loadSext(i *ir.Ins) {
+func (e *Emitter) loadSext(i *ir.Ins) {
 	d, m := e.reg(i, i.Dst), e.access(i)
 	switch i.Width {
 	case 1:
@@ -48,7 +48,7 @@ func (e *emitter) loadSext(i *ir.Ins) {
 }
 
 // store stores a register or a number.
-func (e *emitter) store(i *ir.Ins) {
+func (e *Emitter) store(i *ir.Ins) {
 	m := e.access(i)
 	c := r11
 	switch {
@@ -86,7 +86,7 @@ func (a *asm) storeImm(width uint8, m address, imm int64) {
 }
 
 // access is the operand in memory of a load or store, and checks its width.
-func (e *emitter) access(i *ir.Ins) address {
+func (e *Emitter) access(i *ir.Ins) address {
 	switch i.Width {
 	case 1, 2, 4, 8:
 	default:

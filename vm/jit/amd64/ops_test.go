@@ -12,7 +12,7 @@ import (
 // backend gives what optest wants to know.
 func backend() *optest.Backend {
 	emit := func(opts Options) func(*ir.Program) (*ir.Code, error) {
-		return func(p *ir.Program) (*ir.Code, error) { return Emit(p, opts) }
+		return func(p *ir.Program) (*ir.Code, error) { return new(Emitter).Emit(p, opts) }
 	}
 	return &optest.Backend{
 		Target:     &Target,
@@ -29,7 +29,7 @@ func backend() *optest.Backend {
 // junk in all registers. Go passes the context's address in RAX, and that of a stub in
 // RBX.
 func trampoline() []byte {
-	var e emitter
+	var e Emitter
 	e.begin(0)
 	back := e.label()
 	e.push(rbp)

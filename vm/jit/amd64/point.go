@@ -53,44 +53,44 @@ func (p *point) size() int32 {
 }
 
 // label gives a new label.
-func (e *emitter) label() int32 {
+func (e *Emitter) label() int32 {
 	e.labels = append(e.labels, far)
 	return int32(len(e.labels)) - 1
 }
 
 // point notes that something is to be put in here.
-func (e *emitter) point(kind pointKind, target int32, cc uint8) {
+func (e *Emitter) point(kind pointKind, target int32, cc uint8) {
 	e.points = append(e.points, point{at: int32(e.n), kind: kind, target: target, cc: cc})
 }
 
 // place puts a label here. Who comes from elsewhere brings other flags.
-func (e *emitter) place(label int32) {
+func (e *Emitter) place(label int32) {
 	e.point(pointLabel, label, 0)
 	e.flags.at = -1
 }
 
 // here gives a label that lies here.
-func (e *emitter) here() int32 {
+func (e *Emitter) here() int32 {
 	label := e.label()
 	e.place(label)
 	return label
 }
 
 // jump jumps to a block or label, unless that is the block behind this one.
-func (e *emitter) jump(label int32) {
+func (e *Emitter) jump(label int32) {
 	if label != e.next {
 		e.point(pointJump, label, 0)
 	}
 }
 
 // start notes that an instruction begins here.
-func (e *emitter) start(at int32) {
+func (e *Emitter) start(at int32) {
 	e.starts = append(e.starts, start{int32(len(e.points)), int32(e.n), at})
 }
 
 // finish finds out which jumps are short, copies the function's code to behind the
 // finished code, and gives its offset there.
-func (e *emitter) finish() uint32 {
+func (e *Emitter) finish() uint32 {
 	e.settle(-1)
 	e.settle(-1)
 	e.align()
@@ -109,7 +109,7 @@ func (e *emitter) finish() uint32 {
 }
 
 // addLines notes where the instructions begin that have code.
-func (e *emitter) addLines(entry int32) {
+func (e *Emitter) addLines(entry int32) {
 	first := len(e.Lines)
 	for _, s := range e.starts {
 		off := s.off
@@ -141,7 +141,7 @@ const far = 1 << 30
 // are, and there are hardly any behind the third. entry is where the code will lie. As
 // long as that is not known, -1, what is aligned is taken to be as far behind as it can
 // be. So things only come nearer, and what is short remains so.
-func (e *emitter) settle(entry int32) {
+func (e *Emitter) settle(entry int32) {
 	off := int32(0)
 	for k := range e.points {
 		p := &e.points[k]
@@ -163,7 +163,7 @@ func (e *emitter) settle(entry int32) {
 
 // near reports whether a short jump reaches its label, with so many bytes put in before
 // it. A label ahead is where it was before, and that is seen from where the jump was.
-func (e *emitter) near(p *point, off int32) bool {
+func (e *Emitter) near(p *point, off int32) bool {
 	d := e.labels[p.target] - p.at
 	if d > off {
 		d -= p.off + p.size()
@@ -174,7 +174,7 @@ func (e *emitter) near(p *point, off int32) bool {
 }
 
 // putIn writes what belongs to a point behind the finished code.
-func (e *emitter) putIn(p *point, entry int32) {
+func (e *Emitter) putIn(p *point, entry int32) {
 	to := p.target
 	switch p.kind {
 	case pointLabel:
@@ -206,7 +206,7 @@ func (e *emitter) putIn(p *point, entry int32) {
 }
 
 // nop does nothing for a number of bytes.
-func (e *emitter) nop(n int) {
+func (e *Emitter) nop(n int) {
 	for n > 0 {
 		k := min(n, 9)
 		e.Bytes = append(e.Bytes, longNops[k-1][:k]...)
@@ -227,7 +227,7 @@ var longNops = [9][9]byte{
 }
 
 // align fills the finished code up to a multiple of 16 bytes.
-func (e *emitter) align() {
+func (e *Emitter) align() {
 	for len(e.Bytes)%16 != 0 {
 		e.Bytes = append(e.Bytes, 0xcc)
 	}

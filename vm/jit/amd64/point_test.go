@@ -13,7 +13,7 @@ import (
 func TestFinish(t *testing.T) {
 	r := rand.New(rand.NewPCG(testenv.Seed(t), 1))
 	for range 200 {
-		e := &emitter{}
+		e := &Emitter{}
 		labels := 1 + r.Int32N(40)
 		e.begin(int(labels))
 		placed, aligned := 0, r.IntN(2) == 0

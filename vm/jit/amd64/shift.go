@@ -30,7 +30,7 @@ func (a *asm) shiftImm(size uint8, digit, d ir.Reg, n uint8) {
 }
 
 // shift is a shift or rotation. The processor takes the count modulo the size, too.
-func (e *emitter) shift(i *ir.Ins) {
+func (e *Emitter) shift(i *ir.Ins) {
 	form := &shiftForms[i.Op-ir.Shl]
 	d, x := e.reg(i, i.Dst), e.reg(i, i.A)
 	if i.B == ir.None {

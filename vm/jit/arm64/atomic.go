@@ -14,7 +14,7 @@ var updates = [...]struct{ atomic, op form }{
 
 // atomic emits an atomic access. As in Linux, those that give what was there before are
 // fully ordered, and the others not at all.
-func (e *emitter) atomic(i *ir.Ins) {
+func (e *Emitter) atomic(i *ir.Ins) {
 	if i.Width != 1<<log2(i.Width) || i.Width < 4 && i.Op < ir.LoadAcquire {
 		e.fail(i, "accesses %d bytes at once and atomically", i.Width)
 		return
@@ -45,7 +45,7 @@ func (e *emitter) atomic(i *ir.Ins) {
 
 // update emits an atomic update as one instruction. There is none for and, but one
 // that clears bits.
-func (e *emitter) update(i *ir.Ins, n reg) {
+func (e *Emitter) update(i *ir.Ins, n reg) {
 	f, v, d := updates[i.Op].atomic, e.reg(i, i.C), zr
 	if i.Op == ir.AtomicAnd {
 		e.emit(ornReg.sized(8).d(tmp0).n(zr).m(v))
@@ -59,7 +59,7 @@ func (e *emitter) update(i *ir.Ins, n reg) {
 
 // exclusiveUpdate emits an atomic update as a loop: tmp0 is what was there, tmp1 what is
 // to be, tmp3 whether somebody else was there in between.
-func (e *emitter) exclusiveUpdate(i *ir.Ins, n reg) {
+func (e *Emitter) exclusiveUpdate(i *ir.Ins, n reg) {
 	again := e.here()
 	e.emit(ldxr.width(i.Width).d(tmp0).n(n))
 	next := e.reg(i, i.C)
@@ -71,7 +71,7 @@ func (e *emitter) exclusiveUpdate(i *ir.Ins, n reg) {
 }
 
 // storeExclusive ends the loop of an atomic access, and gives what was there before.
-func (e *emitter) storeExclusive(i *ir.Ins, v, n reg, again int32) {
+func (e *Emitter) storeExclusive(i *ir.Ins, v, n reg, again int32) {
 	f := stxr
 	if i.Dst != ir.None {
 		f = stlxr
@@ -85,7 +85,7 @@ func (e *emitter) storeExclusive(i *ir.Ins, v, n reg, again int32) {
 }
 
 // exclusiveCompare emits a compare and exchange as a loop.
-func (e *emitter) exclusiveCompare(i *ir.Ins, n reg) {
+func (e *Emitter) exclusiveCompare(i *ir.Ins, n reg) {
 	again := e.here()
 	e.emit(ldxr.width(i.Width).d(tmp0).n(n))
 	e.emit(subsReg.sized(i.Width).d(zr).n(tmp0).m(e.reg(i, i.B)))

@@ -24,7 +24,7 @@ var conds = [...]form{
 
 // end emits the last instruction of a block, which leads to succ; the code of block
 // next follows.
-func (e *emitter) end(i *ir.Ins, succ [2]int32, next int32) {
+func (e *Emitter) end(i *ir.Ins, succ [2]int32, next int32) {
 	switch i.Op {
 	case ir.Jump:
 		if succ[0] != next {
@@ -54,7 +54,7 @@ func (e *emitter) end(i *ir.Ins, succ [2]int32, next int32) {
 
 // test emits what a branch compares, and gives the jump that is taken if the
 // condition holds.
-func (e *emitter) test(i *ir.Ins) form {
+func (e *Emitter) test(i *ir.Ins) form {
 	if int(i.Cond) >= len(conds) {
 		e.fail(i, "condition %d is not known", i.Cond)
 		return b
@@ -94,7 +94,7 @@ func (e *emitter) test(i *ir.Ins) form {
 
 // oneInstruction gives the jump for a comparison with an immediate that needs no
 // instruction before it: with 0, or of a single bit.
-func (e *emitter) oneInstruction(i *ir.Ins) (form, bool) {
+func (e *Emitter) oneInstruction(i *ir.Ins) (form, bool) {
 	n, v, sign := e.reg(i, i.A), sized(i.Imm, i.Size), 8*int(i.Size)-1
 	zero := v == 0
 	switch {

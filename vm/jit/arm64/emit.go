@@ -3,6 +3,7 @@ package arm64
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/skep-ebpf/skep/vm/jit/internal/pad"
 	"github.com/skep-ebpf/skep/vm/jit/ir"
@@ -29,36 +30,9 @@ type Options struct {
 	Seed uint64
 }
 
-// Emit makes a program's code. The functions have to be coloured. The same program
-// and options give the same code.
-func Emit(p *ir.Program, opts Options) (*ir.Code, error) {
-	funcs, total, err := p.Survey()
-	if err != nil {
-		return nil, err
-	}
-	e := &emitter{
-		opts: opts, prog: p, funcs: funcs, pad: opts.Seed,
-		assembler: assembler{code: make([]form, 0, 2*total+256)},
-		out:       ir.Code{Lines: make([]ir.Line, 0, total)},
-	}
-	e.stubs()
-	for i, f := range p.Funcs {
-		if err := e.function(i); err != nil {
-			return nil, fmt.Errorf("compile function %s: %w", f.Name, err)
-		}
-	}
-	e.out.Bytes = make([]byte, 4*len(e.code))
-	for i, f := range e.code {
-		binary.LittleEndian.PutUint32(e.out.Bytes[4*i:], uint32(f))
-	}
-	return &e.out, nil
-}
-
-// offset is in bytes what n is in instructions.
-func offset(n int32) uint32 { return uint32(n) * 4 }
-
-// emitter is what Emit keeps while it goes over a program.
-type emitter struct {
+// Emitter makes programs' code, one after another, and keeps the memory that this
+// takes. The zero value is ready.
+type Emitter struct {
 	assembler
 	opts      Options
 	prog      *ir.Program
@@ -76,8 +50,52 @@ type emitter struct {
 	colds []cold
 }
 
+// maxKept is how many bytes of code an emitter keeps memory for.
+const maxKept = 1 << 20
+
+// Emit makes a program's code, which is the emitter's until it makes the next one. The
+// functions have to be coloured. The same program and options give the same code.
+func (e *Emitter) Emit(p *ir.Program, opts Options) (*ir.Code, error) {
+	defer e.forget()
+	funcs, total, err := p.Survey()
+	if err != nil {
+		return nil, err
+	}
+	e.opts, e.prog, e.funcs, e.pad = opts, p, funcs, opts.Seed
+	e.code = slices.Grow(e.code[:0], 2*total+256)
+	e.out = ir.Code{
+		Bytes: e.out.Bytes[:0], Entries: e.out.Entries[:0], Stacks: e.out.Stacks[:0],
+		Lines: slices.Grow(e.out.Lines[:0], total),
+	}
+	e.stubs()
+	for i, f := range p.Funcs {
+		if err := e.function(i); err != nil {
+			return nil, fmt.Errorf("compile function %s: %w", f.Name, err)
+		}
+	}
+	e.out.Bytes = slices.Grow(e.out.Bytes, 4*len(e.code))[:4*len(e.code)]
+	for i, f := range e.code {
+		binary.LittleEndian.PutUint32(e.out.Bytes[4*i:], uint32(f))
+	}
+	code := e.out
+	return &code, nil
+}
+
+// forget forgets the program, and keeps the memory unless that is much.
+func (e *Emitter) forget() {
+	if 4*cap(e.code) > maxKept {
+		*e = Emitter{}
+		return
+	}
+	clear(e.colds)
+	e.prog, e.funcs, e.f, e.err = nil, nil, nil, nil
+}
+
+// offset is in bytes what n is in instructions.
+func offset(n int32) uint32 { return uint32(n) * 4 }
+
 // function emits a function, and does so again where jumps turned out too short.
-func (e *emitter) function(fn int) error {
+func (e *Emitter) function(fn int) error {
 	e.fn, e.f = fn, e.prog.Funcs[fn]
 	e.layout()
 	e.align()
@@ -99,7 +117,7 @@ func (e *emitter) function(fn int) error {
 }
 
 // body emits the function's code. The labels of blocks are their indices.
-func (e *emitter) body() {
+func (e *Emitter) body() {
 	e.labels, e.jumps, e.colds = e.labels[:0], e.jumps[:0], e.colds[:0]
 	for range e.f.Blocks {
 		e.label()
@@ -135,14 +153,14 @@ func (e *emitter) body() {
 }
 
 // align puts no-operations up to an address that is a multiple of 16.
-func (e *emitter) align() {
+func (e *Emitter) align() {
 	for e.here()%4 != 0 {
 		e.emit(nop)
 	}
 }
 
 // line notes which instruction of the bytecode the code from here on comes from.
-func (e *emitter) line(i *ir.Ins) {
+func (e *Emitter) line(i *ir.Ins) {
 	next := ir.Line{Off: offset(e.here()), Func: int32(e.fn), At: i.At}
 	if n := len(e.out.Lines); n > 0 {
 		last := &e.out.Lines[n-1]
@@ -158,7 +176,7 @@ func (e *emitter) line(i *ir.Ins) {
 }
 
 // reg is a variable's register.
-func (e *emitter) reg(i *ir.Ins, v ir.Var) reg {
+func (e *Emitter) reg(i *ir.Ins, v ir.Var) reg {
 	r := e.f.Regs[v&63]
 	if v > ir.Scratch1 || r > lr {
 		e.fail(i, "variable %d has no register", v)
@@ -168,7 +186,7 @@ func (e *emitter) reg(i *ir.Ins, v ir.Var) reg {
 }
 
 // fail notes the first mistake in what is to be compiled.
-func (e *emitter) fail(i *ir.Ins, format string, args ...any) {
+func (e *Emitter) fail(i *ir.Ins, format string, args ...any) {
 	if e.err == nil {
 		e.err = fmt.Errorf("instruction %d: "+format, append([]any{i.At}, args...)...)
 	}

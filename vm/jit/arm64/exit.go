@@ -22,7 +22,7 @@ type cold struct {
 }
 
 // later puts off a piece of code, which goes on here, and is jumped to.
-func (e *emitter) later(kind coldKind, i *ir.Ins, jump form) {
+func (e *Emitter) later(kind coldKind, i *ir.Ins, jump form) {
 	c := cold{kind, i, e.label(), e.label()}
 	e.colds = append(e.colds, c)
 	e.jump(jump, c.label)
@@ -30,7 +30,7 @@ func (e *emitter) later(kind coldKind, i *ir.Ins, jump form) {
 }
 
 // cold emits a piece of code that was put off.
-func (e *emitter) cold(c cold) {
+func (e *Emitter) cold(c cold) {
 	e.bind(c.label)
 	switch c.kind {
 	case coldFuel:
@@ -45,7 +45,7 @@ func (e *emitter) cold(c cold) {
 }
 
 // backTo emits a jump or call to code that is finished.
-func (e *emitter) backTo(f form, to int32) {
+func (e *Emitter) backTo(f form, to int32) {
 	d := to - e.here()
 	if !fits(f, d) && e.err == nil {
 		e.err = errTooLong
@@ -54,7 +54,7 @@ func (e *emitter) backTo(f form, to int32) {
 }
 
 // call emits a call of another function of the program.
-func (e *emitter) call(i *ir.Ins) {
+func (e *Emitter) call(i *ir.Ins) {
 	saved := e.prog.Saved(e.f, i)
 	e.save(saved)
 	e.backTo(bl, int32(e.out.Entries[i.Imm]/4))
@@ -63,7 +63,7 @@ func (e *emitter) call(i *ir.Ins) {
 }
 
 // leave leaves native code with the argument in exitArg, and goes on here.
-func (e *emitter) leave(code uint64) {
+func (e *Emitter) leave(code uint64) {
 	e.constant(exitCode, code)
 	e.emit(distance(adr.d(resumeAt), 2))
 	e.backTo(b, leaving)
@@ -79,7 +79,7 @@ var exits = [...]uint64{
 }
 
 // exit has Go do what an instruction does.
-func (e *emitter) exit(i *ir.Ins) {
+func (e *Emitter) exit(i *ir.Ins) {
 	saved := e.prog.Saved(e.f, i)
 	e.save(saved)
 	switch i.Op {
@@ -108,19 +108,19 @@ func (e *emitter) exit(i *ir.Ins) {
 
 // unless goes to a piece of code unless Go has set Context.Arg, which is in tmp1 then,
 // to 0.
-func (e *emitter) unless(kind coldKind, i *ir.Ins) {
+func (e *Emitter) unless(kind coldKind, i *ir.Ins) {
 	e.contextWord(isLoad, tmp1, context, abi.OffArg)
 	e.later(kind, i, cbnz.sized(8).d(tmp1))
 }
 
 // fuel takes from the budget, and leaves where nothing is left.
-func (e *emitter) fuel(i *ir.Ins) {
+func (e *Emitter) fuel(i *ir.Ins) {
 	e.take(i)
 	e.later(coldFuel, i, bcond|negative)
 }
 
 // fuelJump is fuel that a jump follows. There is no jump but that one.
-func (e *emitter) fuelJump(i *ir.Ins, to int32) {
+func (e *Emitter) fuelJump(i *ir.Ins, to int32) {
 	e.take(i)
 	e.jump(bcond|notNegative, to)
 	e.refuel(i, to)
@@ -133,7 +133,7 @@ const (
 )
 
 // take takes from the budget.
-func (e *emitter) take(i *ir.Ins) {
+func (e *Emitter) take(i *ir.Ins) {
 	e.deep = max(e.deep, fuelStack)
 	if imm, ok := arithmetic(uint64(i.Imm)); ok {
 		e.emit(subsImm.sized(8).d(budget).n(budget).imm12(imm))
@@ -144,7 +144,7 @@ func (e *emitter) take(i *ir.Ins) {
 }
 
 // refuel leaves for more, and goes on at a label.
-func (e *emitter) refuel(i *ir.Ins, back int32) {
+func (e *Emitter) refuel(i *ir.Ins, back int32) {
 	e.constant(exitArg, uint64(i.At))
 	e.emit(distance(adr.d(fuelBack), 2))
 	e.backTo(b, e.outOfFuel)
@@ -152,14 +152,14 @@ func (e *emitter) refuel(i *ir.Ins, back int32) {
 }
 
 // trap leaves for good.
-func (e *emitter) trap(i *ir.Ins) {
+func (e *Emitter) trap(i *ir.Ins) {
 	e.constant(exitArg, uint64(i.At))
 	e.leave(abi.ExitTrap)
 }
 
 // arguments moves what an instruction that Go does works on to R1, R2 and R3: address
 // or R6, what is stored or the index, what is expected.
-func (e *emitter) arguments(i *ir.Ins) {
+func (e *Emitter) arguments(i *ir.Ins) {
 	vars := [3]ir.Var{i.A, i.C, i.B}
 	if i.Op == ir.Packet {
 		vars = [3]ir.Var{i.A, i.B, ir.None}

@@ -13,7 +13,7 @@ func (f *frame) links() bool { return f.saves > 0 }
 
 // layout finds out what the frame needs: room for the most registers that are saved
 // anywhere, and for the return address.
-func (e *emitter) layout() {
+func (e *Emitter) layout() {
 	known := &e.funcs[e.fn]
 	e.frame, e.deep = frame{}, 0
 	if known.Leaves {
@@ -23,9 +23,9 @@ func (e *emitter) layout() {
 }
 
 // below is Frame plus off as an offset from SP.
-func (e *emitter) below(off int32) int32 { return e.frame.size + off }
+func (e *Emitter) below(off int32) int32 { return e.frame.size + off }
 
-func (e *emitter) prologue() {
+func (e *Emitter) prologue() {
 	size := e.frame.size
 	switch {
 	case e.frame.links() && size <= 256:
@@ -39,7 +39,7 @@ func (e *emitter) prologue() {
 }
 
 // epilogue gives the frame back and returns.
-func (e *emitter) epilogue() {
+func (e *Emitter) epilogue() {
 	e.giveBack()
 	if e.funcs[e.fn].Called {
 		e.emit(ret.n(lr))
@@ -50,7 +50,7 @@ func (e *emitter) epilogue() {
 
 // giveBack leaves the stack pointer and the return address as they were when the
 // function began.
-func (e *emitter) giveBack() {
+func (e *Emitter) giveBack() {
 	size := e.frame.size
 	switch {
 	case e.frame.links() && size < 256:
@@ -65,11 +65,11 @@ func (e *emitter) giveBack() {
 
 // save stores registers, each instruction's own in ascending order from the save area's
 // beginning, and restore loads them.
-func (e *emitter) save(set ir.RegSet)    { e.pairs(set, 0, e.frame.saves) }
-func (e *emitter) restore(set ir.RegSet) { e.pairs(set, isLoad, e.frame.saves) }
+func (e *Emitter) save(set ir.RegSet)    { e.pairs(set, 0, e.frame.saves) }
+func (e *Emitter) restore(set ir.RegSet) { e.pairs(set, isLoad, e.frame.saves) }
 
 // pairs emits stores of registers from SP plus a constant on, or loads.
-func (e *emitter) pairs(set ir.RegSet, direction form, from int32) {
+func (e *Emitter) pairs(set ir.RegSet, direction form, from int32) {
 	next := func() (r reg) {
 		r, set = set.Next()
 		return r

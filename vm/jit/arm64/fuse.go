@@ -8,7 +8,7 @@ import (
 
 // fused emits two instructions as one, and reports whether the machine has one that does
 // what both do.
-func (e *emitter) fused(i, j *ir.Ins) bool {
+func (e *Emitter) fused(i, j *ir.Ins) bool {
 	switch i.Op {
 	case ir.Load, ir.Store:
 		return e.paired(i, j)
@@ -42,7 +42,7 @@ func beside(i, j *ir.Ins) (ir.Var, bool) {
 }
 
 // multiplied emits a product that is added to something or subtracted from it.
-func (e *emitter) multiplied(i, j *ir.Ins) bool {
+func (e *Emitter) multiplied(i, j *ir.Ins) bool {
 	f := madd
 	if j.Op == ir.Sub {
 		f = msub
@@ -66,7 +66,7 @@ var shiftings = [...]form{
 }
 
 // shifted emits an operation of which one operand is shifted before.
-func (e *emitter) shifted(i, j *ir.Ins) bool {
+func (e *Emitter) shifted(i, j *ir.Ins) bool {
 	logical := j.Op == ir.And || j.Op == ir.Or || j.Op == ir.Xor
 	other, ok := beside(i, j)
 	if !ok || !logical && (j.Op != ir.Add && j.Op != ir.Sub || i.Op == ir.Rol) {
@@ -84,7 +84,7 @@ func (e *emitter) shifted(i, j *ir.Ins) bool {
 
 // field emits what takes some bits out of a register, or puts them somewhere: two shifts,
 // or a shift and a mask.
-func (e *emitter) field(i, j *ir.Ins) bool {
+func (e *Emitter) field(i, j *ir.Ins) bool {
 	size := 8 * i.Size
 	first, second := uint8(i.Imm)&(size-1), uint8(j.Imm)&(size-1)
 	low, width := uint8(0), size // of the bits that stay

@@ -9,7 +9,7 @@ type place struct {
 }
 
 // place gives that of operand A plus Off.
-func (e *emitter) place(i *ir.Ins) place {
+func (e *Emitter) place(i *ir.Ins) place {
 	if i.A == ir.Frame {
 		return place{sp, e.below(i.Off)}
 	}
@@ -17,7 +17,7 @@ func (e *emitter) place(i *ir.Ins) place {
 }
 
 // indexed emits d = n + m<<shift, where n may be SP, and d may be m.
-func (e *emitter) indexed(d, n, m reg, shift uint8) {
+func (e *Emitter) indexed(d, n, m reg, shift uint8) {
 	f := addReg.sized(8)
 	if n == sp {
 		f = addExt // which shifts by at most 4
@@ -25,7 +25,7 @@ func (e *emitter) indexed(d, n, m reg, shift uint8) {
 	e.emit(f.d(d).n(n).m(m).shift(shift))
 }
 
-func (e *emitter) lea(i *ir.Ins) {
+func (e *Emitter) lea(i *ir.Ins) {
 	d, p := e.reg(i, i.Dst), e.place(i)
 	if i.B != ir.None {
 		e.indexed(d, p.base, e.reg(i, i.B), i.N)
@@ -38,7 +38,7 @@ func (e *emitter) lea(i *ir.Ins) {
 }
 
 // value gives the register with what is stored: C, or tmp1 for an immediate.
-func (e *emitter) value(i *ir.Ins) reg {
+func (e *Emitter) value(i *ir.Ins) reg {
 	switch {
 	case i.C != ir.None:
 		return e.reg(i, i.C)
@@ -50,7 +50,7 @@ func (e *emitter) value(i *ir.Ins) reg {
 }
 
 // access emits a load or store of register t.
-func (e *emitter) access(direction form, t reg, i *ir.Ins) {
+func (e *Emitter) access(direction form, t reg, i *ir.Ins) {
 	if i.Width != 1<<log2(i.Width) {
 		e.fail(i, "accesses %d bytes at once", i.Width)
 		return
@@ -88,7 +88,7 @@ func (e *emitter) access(direction form, t reg, i *ir.Ins) {
 
 // paired emits two loads or two stores of neighbouring places as one instruction, and
 // reports whether they are that.
-func (e *emitter) paired(i, j *ir.Ins) bool {
+func (e *Emitter) paired(i, j *ir.Ins) bool {
 	apart := i.Off - j.Off
 	if i.Op != j.Op || i.Width != j.Width || i.Width != 4 && i.Width != 8 || i.A != j.A || i.B != ir.None || j.B != ir.None ||
 		apart != int32(i.Width) && apart != -int32(i.Width) {

@@ -22,7 +22,7 @@ var operations = [...]form{
 }
 
 // instruction emits one that is not the last of its block.
-func (e *emitter) instruction(i *ir.Ins) {
+func (e *Emitter) instruction(i *ir.Ins) {
 	switch i.Op {
 	case ir.Nop:
 	case ir.Add, ir.Sub, ir.Mul, ir.And, ir.Or, ir.Xor, ir.Shl, ir.Shr, ir.Sar, ir.Rol,
@@ -72,7 +72,7 @@ func sized(v int64, size uint8) uint64 {
 }
 
 // second gives the register with the second operand, which is tmp0 for an immediate.
-func (e *emitter) second(i *ir.Ins) reg {
+func (e *Emitter) second(i *ir.Ins) reg {
 	if i.B != ir.None {
 		return e.reg(i, i.B)
 	}
@@ -82,7 +82,7 @@ func (e *emitter) second(i *ir.Ins) reg {
 
 // operation emits an operation on two registers. A division by 0 gives 0 here as in eBPF,
 // so that the remainder is A without further ado.
-func (e *emitter) operation(i *ir.Ins) {
+func (e *Emitter) operation(i *ir.Ins) {
 	d, n, m := e.reg(i, i.Dst), e.reg(i, i.A), e.second(i)
 	f := operations[i.Op].sized(i.Size)
 	switch i.Op {
@@ -99,7 +99,7 @@ func (e *emitter) operation(i *ir.Ins) {
 
 // immediate emits an operation whose immediate fits into the instruction, and
 // reports whether it does.
-func (e *emitter) immediate(i *ir.Ins) bool {
+func (e *Emitter) immediate(i *ir.Ins) bool {
 	d, n, v := e.reg(i, i.Dst), e.reg(i, i.A), sized(i.Imm, i.Size)
 	count, last := uint8(v)&(8*i.Size-1), 8*i.Size-1
 	switch i.Op {
@@ -135,7 +135,7 @@ var logical = [...]form{
 }
 
 // add puts n+v into d. Both may be SP, for 8 bytes. It may change tmp0.
-func (e *emitter) add(size uint8, d, n reg, v int64) {
+func (e *Emitter) add(size uint8, d, n reg, v int64) {
 	plus, minus := sized(v, size), sized(-v, size)
 	if imm, ok := arithmetic(plus); ok {
 		e.emit(addImm.sized(size).d(d).n(n).imm12(imm))
@@ -153,7 +153,7 @@ func (e *emitter) add(size uint8, d, n reg, v int64) {
 	e.emit(addReg.sized(size).d(d).n(n).m(tmp0))
 }
 
-func (e *emitter) mov(i *ir.Ins) {
+func (e *Emitter) mov(i *ir.Ins) {
 	d := e.reg(i, i.Dst)
 	if i.A == ir.Frame {
 		e.add(8, d, sp, int64(e.below(0)))
@@ -163,14 +163,14 @@ func (e *emitter) mov(i *ir.Ins) {
 }
 
 // move puts m into d. One of 4 bytes is never superfluous: it clears the others.
-func (e *emitter) move(size uint8, d, m reg) {
+func (e *Emitter) move(size uint8, d, m reg) {
 	if d != m || size == 4 {
 		e.emit(orrReg.sized(size).d(d).n(zr).m(m))
 	}
 }
 
 // extend emits a conversion from a smaller width.
-func (e *emitter) extend(f form, i *ir.Ins) {
+func (e *Emitter) extend(f form, i *ir.Ins) {
 	d, n := e.reg(i, i.Dst), e.reg(i, i.A)
 	switch {
 	case i.Width >= 8:
@@ -182,7 +182,7 @@ func (e *emitter) extend(f form, i *ir.Ins) {
 	}
 }
 
-func (e *emitter) bswap(i *ir.Ins) {
+func (e *Emitter) bswap(i *ir.Ins) {
 	d, n := e.reg(i, i.Dst), e.reg(i, i.A)
 	switch i.Width {
 	case 8:

@@ -15,7 +15,7 @@ import (
 // backend gives what optest wants to know.
 func backend() *optest.Backend {
 	emit := func(opts Options) func(*ir.Program) (*ir.Code, error) {
-		return func(p *ir.Program) (*ir.Code, error) { return Emit(p, opts) }
+		return func(p *ir.Program) (*ir.Code, error) { return new(Emitter).Emit(p, opts) }
 	}
 	b := &optest.Backend{
 		Target:     &Target,
@@ -34,7 +34,7 @@ func backend() *optest.Backend {
 // trampoline does what package jit's does, and leaves junk in all registers that
 // functions use. Go passes the context's address in x0, and that of a stub in x1.
 func trampoline() (text []byte) {
-	var e emitter
+	var e Emitter
 	e.emit(addImm.sized(8).d(2).n(sp))
 	e.contextWord(0, 2, 0, abi.OffGoSP)
 	e.contextPair(storePair, fp, lr, 0, abi.OffGoBP)

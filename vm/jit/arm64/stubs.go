@@ -26,7 +26,7 @@ const leaving = 0
 // A processor predicts that a return goes back behind the call made last. As native
 // code is left between a call and a return, both for what Go enters and for how it is
 // left, neither is used there.
-func (e *emitter) stubs() {
+func (e *Emitter) stubs() {
 	e.findContext(tmp2)
 	e.contextPair(storePair, 1, 2, tmp2, abi.OffArgs)
 	e.contextPair(storePair, 3, 4, tmp2, abi.OffArgs+16)
@@ -71,7 +71,7 @@ func (e *emitter) stubs() {
 
 // toGo ends the stubs that leave; the context's address is in tmp2, and the exit's code in
 // a register.
-func (e *emitter) toGo(code reg) {
+func (e *Emitter) toGo(code reg) {
 	e.emit(store.width(4).d(code).n(tmp2).imm12(uint32(abi.OffExit / 4)))
 	e.contextWord(0, budget, tmp2, abi.OffBudget)
 	e.emit(addImm.sized(8).d(tmp0).n(sp))
@@ -83,25 +83,25 @@ func (e *emitter) toGo(code reg) {
 }
 
 // findContext finds the context from within native code. It may change tmp0.
-func (e *emitter) findContext(d reg) {
+func (e *Emitter) findContext(d reg) {
 	mask, _ := bitmask(^uint64(abi.StackBytes-1), 8)
 	e.emit(addImm.sized(8).d(tmp0).n(sp))
 	e.emit(andImm.sized(8).d(d).n(tmp0) | mask)
 }
 
 // takeStack takes the native stack pointer from the context.
-func (e *emitter) takeStack() {
+func (e *Emitter) takeStack() {
 	e.contextWord(isLoad, tmp0, context, abi.OffSP)
 	e.emit(addImm.sized(8).d(sp).n(tmp0))
 }
 
 // contextWord emits a store of r to a field of 8 bytes of the context, whose address is
 // in c, or a load.
-func (e *emitter) contextWord(direction form, r, c reg, off uintptr) {
+func (e *Emitter) contextWord(direction form, r, c reg, off uintptr) {
 	e.emit((store | direction).width(8).d(r).n(c).imm12(uint32(off / 8)))
 }
 
 // contextPair is the same for two fields beside each other.
-func (e *emitter) contextPair(f form, r, r2, c reg, off uintptr) {
+func (e *Emitter) contextPair(f form, r, r2, c reg, off uintptr) {
 	e.emit(f.sized(8).d(r).a(r2).n(c).imm7(int32(off / 8)))
 }

@@ -11,7 +11,7 @@ import (
 
 // lifted makes functions of one of them.
 func lifted(t testing.TB, name string) *Program {
-	prog, err := Lift(source(t, name))
+	prog, err := Lift(source(t, name), new(Workspace))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +35,7 @@ func source(t testing.TB, name string) *Source {
 		Constant: func(at int) uint64 {
 			return uint64(uint32(insns[at].Imm)) | uint64(insns[at+1].Imm)<<32
 		},
-		Access:  func(int) Access { return Access{} },
-		Trapped: func(int) bool { return false },
+		Access: func(int) Access { return Access{} },
 	}
 }
 
@@ -88,8 +87,10 @@ func BenchmarkOptimise(b *testing.B) {
 
 func BenchmarkLift(b *testing.B) {
 	src := source(b, "pkt")
+	w := new(Workspace)
 	for b.Loop() {
-		if _, err := Lift(src); err != nil {
+		w.Reset()
+		if _, err := Lift(src, w); err != nil {
 			b.Fatal(err)
 		}
 	}

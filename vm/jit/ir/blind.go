@@ -16,7 +16,7 @@ import (
 // where a function has no two variables left.
 func (p *Program) Blind(random rand.Source) error {
 	for _, f := range p.Funcs {
-		b := blinder{random: random, number: f.NewVar(), offset: f.NewVar()}
+		b := blinder{random: random, memory: &f.workspace().ins, number: f.NewVar(), offset: f.NewVar()}
 		if b.offset == None {
 			return fmt.Errorf("hide the numbers of %s: all %d variables are in use", f.Name, MaxVars)
 		}
@@ -29,6 +29,7 @@ func (p *Program) Blind(random rand.Source) error {
 
 // blinder hides the numbers of a function.
 type blinder struct {
+	memory *arena[Ins]
 	random rand.Source
 	number Var // has one for the instruction behind
 	offset Var // has that of an address, or the address
@@ -37,7 +38,7 @@ type blinder struct {
 }
 
 func (b *blinder) block(block *Block) {
-	b.out = make([]Ins, 0, 2*len(block.Ins))
+	b.out = b.memory.room(2 * len(block.Ins))
 	for k := range block.Ins {
 		i := &block.Ins[k]
 		b.at = i.At

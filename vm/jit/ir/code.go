@@ -1,5 +1,7 @@
 package ir
 
+import "slices"
+
 // Code is a program's machine code, as a backend gives it.
 type Code struct {
 	Bytes []byte
@@ -12,6 +14,13 @@ type Code struct {
 	// Lines say which instruction of the bytecode each piece of code comes from, in
 	// the order of their offsets.
 	Lines []Line
+}
+
+// Clone gives a copy that has nothing in common with the code.
+func (c *Code) Clone() *Code {
+	d := *c
+	d.Bytes, d.Entries, d.Stacks, d.Lines = slices.Clone(c.Bytes), slices.Clone(c.Entries), slices.Clone(c.Stacks), slices.Clone(c.Lines)
+	return &d
 }
 
 // Line is where the code of an instruction begins. What one function of ours has

@@ -73,7 +73,7 @@ func (f *Func) initialise() {
 // survey finds out what the choice depends on.
 func (c *colouring) survey() {
 	f := c.f
-	c.pairs = make([]pair, f.Vars)
+	c.pairs = f.workspace().pairs.make(int(f.Vars))
 	in := f.Blocks[0].In
 	for v, rest := in.Next(); v < MaxVars; v, rest = rest.Next() {
 		c.conflicts[v] |= in // they are all there at once

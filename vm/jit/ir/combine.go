@@ -9,7 +9,7 @@ func (f *Func) Combine(t *Target) {
 	for at := range f.Blocks {
 		longest = max(longest, len(f.Blocks[at].Ins))
 	}
-	c := combiner{target: t, nodes: make([]node, longest+1), vars: int(f.Vars)}
+	c := combiner{target: t, nodes: f.workspace().nodes.make(longest + 1), vars: int(f.Vars)}
 	for at := range f.Blocks {
 		c.block(&f.Blocks[at])
 	}

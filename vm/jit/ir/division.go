@@ -18,7 +18,7 @@ func (f *Func) Divide() {
 		if divisions == 0 {
 			continue
 		}
-		d.out = make([]Ins, 0, len(b.Ins)+maxDivision*divisions)
+		d.out = f.workspace().ins.room(len(b.Ins) + maxDivision*divisions)
 		for k := range b.Ins {
 			if i := &b.Ins[k]; !d.divide(i) {
 				d.out = append(d.out, *i)

@@ -19,17 +19,18 @@ const everything = ^Set(0)
 // flow finds the order of a function's blocks and its loops.
 func (f *Func) flow() *flow {
 	n := len(f.Blocks)
-	memory := make([]int32, 3*n)
-	w := &flow{order: memory[:0:n], place: memory[n : 2*n : 2*n], repeats: make([]Set, 2*n)}
-	w.sort(f, memory[2*n:])
+	work := f.workspace()
+	w := &flow{order: work.int32s.room(n), place: work.int32s.make(n), repeats: work.sets.make(2 * n)}
+	w.sort(f)
 	w.loops(f)
 	return w
 }
 
 // sort fills in order and place.
-func (w *flow) sort(f *Func, sides []int32) {
+func (w *flow) sort(f *Func) {
 	n := len(f.Blocks)
-	path := make([]int32, 1, n) // from the first block to where the walk is
+	sides := f.workspace().int32s.make(n)
+	path := append(f.workspace().int32s.room(n), 0) // from the first block to where the walk is
 	w.place[0] = 1
 	for len(path) > 0 {
 		at := path[len(path)-1]
@@ -62,7 +63,7 @@ func (w *flow) loops(f *Func) {
 	var (
 		edges  = f.edges()
 		writes = w.repeats[n:] // of a block, or the loop that it begins
-		within = make([]int32, n)
+		within = f.workspace().int32s.make(n)
 		todo   []int32
 	)
 	for at := range within {

@@ -8,8 +8,9 @@ package ir
 //
 // What it leaves without a use is for [Func.Sweep].
 func (f *Func) Fold() {
-	d := folder{f: f, flow: f.flow(), coming: make([]facts, len(f.Blocks))}
-	d.now = make(facts, f.Vars)
+	work := f.workspace()
+	d := folder{f: f, flow: f.flow(), coming: work.states.make(len(f.Blocks)), free: pool{memory: &work.facts}}
+	d.now = work.facts.make(int(f.Vars))
 	d.now.forget(everything)
 	d.enter(0, true)
 	for _, at := range d.flow.order {

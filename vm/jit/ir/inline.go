@@ -145,7 +145,7 @@ type caller struct {
 // function replaces calls in a function.
 func (n *inliner) function(f *Func) {
 	c := caller{inliner: n, f: f, frame: f.Frame}
-	number := make([]int32, len(f.Blocks)) // where blocks begin now
+	number := f.workspace().int32s.make(len(f.Blocks)) // where blocks begin now
 	for at := range f.Blocks {
 		b := f.Blocks[at]
 		number[at] = int32(len(c.blocks))
@@ -192,7 +192,7 @@ func (c *caller) inline(ins []Ins) {
 	first := int32(len(c.blocks)) + 1
 	behind := first + int32(len(f.Blocks))
 	c.blocks = append(c.blocks, Block{Ins: ins, Succ: [2]int32{first, -1}})
-	room := make([]Ins, 0, of.size)
+	room := c.f.workspace().ins.room(of.size)
 	for at := range f.Blocks {
 		b := f.Blocks[at]
 		begin := len(room)

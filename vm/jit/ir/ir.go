@@ -246,6 +246,7 @@ type Func struct {
 	Entered bool
 	// Touches are what a routine of our own touches of its caller's frame.
 	Touches []Touch
+	work    *Workspace
 
 	// Regs are the variables' machine registers, from colouring.
 	Regs [64]Reg
@@ -306,4 +307,5 @@ type Program struct {
 	Funcs []*Func
 	// Calls are what its calls lead to; nil: unknown.
 	Calls *Calls
+	work  *Workspace
 }

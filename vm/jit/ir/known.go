@@ -1,9 +1,6 @@
 package ir
 
-import (
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // known is what is known of a variable: that it is base + off, or the lower half of
 // base, and that bits other than those of may are 0.
@@ -129,7 +126,10 @@ func (s facts) join(t facts) {
 }
 
 // pool has memory for facts that are waiting for their block.
-type pool struct{ free []facts }
+type pool struct {
+	memory *arena[fact]
+	free   []facts
+}
 
 func (p *pool) copyOf(s facts) facts {
 	if n := len(p.free); n > 0 {
@@ -138,7 +138,7 @@ func (p *pool) copyOf(s facts) facts {
 		copy(t, s)
 		return t
 	}
-	return slices.Clone(s)
+	return append(p.memory.room(len(s)), s...)
 }
 
 func (p *pool) put(s facts) { p.free = append(p.free, s) }

@@ -20,10 +20,10 @@ type Source struct {
 	Call func(at int) (index int, args uint8)
 	// Constant is what a wide load gives.
 	Constant func(at int) uint64
-	// Access says how a load, store or atomic accesses memory.
+	// Access says how a load, store or atomic accesses memory that is not plain.
 	Access func(at int) Access
-	// Trapped reports whether an instruction must not be reached.
-	Trapped func(at int) bool
+	// Trapped are instructions that must not be reached.
+	Trapped []int
 	// Exception is the function that an exception goes on in; 0: none.
 	Exception int
 	// Targets are where an indirect jump may lead, as the address that its register
@@ -63,23 +63,22 @@ const (
 	mayGotoLimit = 8 << 20
 )
 
-// Lift makes a program's functions of its bytecode. It fails where functions call
-// each other in a circle, or leads out of their function.
-func Lift(src *Source) (*Program, error) {
+// Lift makes a program's functions of its bytecode, in the memory of a workspace. It
+// fails where functions call each other in a circle, or leads out of their function.
+func Lift(src *Source, w *Workspace) (*Program, error) {
+	n := len(src.Insns)
 	l := &lifter{
-		src: src, starts: isa.Functions(src.Insns),
-		block:  make([]int32, len(src.Insns)+1),
-		kind:   make([]kind, len(src.Insns)),
-		weight: make([]int32, len(src.Insns)+1),
+		src: src, work: w, starts: isa.Functions(src.Insns),
+		block: w.int32s.make(n + 1), kind: w.kinds.make(n + 1), weight: w.int32s.make(n + 1),
 	}
 	if src.Exception != 0 {
 		l.starts = append(l.starts, src.Exception)
 		slices.Sort(l.starts)
 		l.starts = slices.Compact(l.starts)
 	}
-	l.index = make([]int32, len(l.starts))
+	l.index = w.int32s.make(len(l.starts))
 	l.entered = make([]bool, len(l.starts))
-	l.prog = &Program{}
+	l.prog = &Program{work: w}
 	for i := len(l.starts) - 1; i >= 0; i-- {
 		if err := l.function(i); err != nil {
 			return nil, err
@@ -96,6 +95,7 @@ func Lift(src *Source) (*Program, error) {
 // lifter lifts a program.
 type lifter struct {
 	src     *Source
+	work    *Workspace
 	prog    *Program
 	starts  []int   // of functions
 	index   []int32 // of functions, in prog.Funcs and from 1; -1 while they are being lifted
@@ -134,33 +134,10 @@ func (l *lifter) function(i int) error {
 	if start > 0 && !l.reached(start) {
 		return nil
 	}
-	total := int32(0)
-	for at := start; at < end; at++ {
-		ins := l.src.Insns[at]
-		switch {
-		case ins.IsCall(isa.CallLocal) && l.reached(at):
-			callee := l.startOf(at, ins)
-			if err := l.function(callee); err != nil {
-				return err
-			}
-			total = min(total+l.weight[l.endOf(callee)-1], maxWeight)
-		case ins.IsWide() && ins.Src == isa.PseudoFunc && l.reached(at):
-			callee := l.startOf(at, ins)
-			l.entered[callee] = true // by a helper
-			if l.index[callee] == 0 {
-				if err := l.function(callee); err != nil {
-					return err
-				}
-			}
-		case ins.Op == isa.ClassJMP|isa.JmpCALL:
-			total += helperWeight
-		}
-		total++
-		l.weight[at] = total
-	}
-	if err := l.lift(start, end); err != nil {
+	if err := l.scan(start, end); err != nil {
 		return err
 	}
+	l.lift(start, end)
 	l.prog.Funcs = append(l.prog.Funcs, l.fn)
 	l.index[i] = int32(len(l.prog.Funcs))
 	return nil
@@ -189,16 +166,16 @@ func (l *lifter) reached(at int) bool { return l.src.Facts == nil || l.src.Facts
 // lift makes l.fn of instructions start to end: a block of its own where it begins,
 // so that nothing jumps there, one for each run of instructions, and behind these
 // what jumps and packet loads need besides.
-func (l *lifter) lift(start, end int) error {
-	l.fn = &Func{Name: fmt.Sprintf("%s+%d", l.src.Name, start), Entry: start, Vars: FirstFree, Frame: isa.StackSize, Params: 5}
-	l.counter, l.frame, l.spent = None, None, 0
-	blocks, err := l.leaders(start, end)
-	if err != nil {
-		return err
+func (l *lifter) lift(start, end int) {
+	l.fn = &l.work.funcs.make(1)[0]
+	*l.fn = Func{
+		Name: fmt.Sprintf("%s+%d", l.src.Name, start), Entry: start, Vars: FirstFree, Frame: isa.StackSize, Params: 5, work: l.work,
 	}
+	l.counter, l.frame, l.spent = None, None, 0
+	blocks := l.number(start, end)
 	l.blocks = int32(blocks) + 1
-	l.fn.Blocks = make([]Block, 0, blocks+4)
-	l.room = make([]Ins, 0, (end-start)*5/4+8) // so that most blocks lie in one piece of memory
+	l.fn.Blocks = l.work.blocks.room(blocks + 4)
+	l.room = l.work.ins.room((end-start)*5/4 + 8) // so that most blocks lie in one piece of memory
 	l.open()
 	l.clear(start)
 	l.emit(l.new(Jump, start))
@@ -222,7 +199,6 @@ func (l *lifter) lift(start, end int) error {
 		frame.Dst, frame.A = l.frame, Frame
 		l.begin(frame)
 	}
-	return nil
 }
 
 // begin lets the function begin with an instruction.
@@ -244,153 +220,21 @@ func (l *lifter) clear(start int) {
 	}
 }
 
-// kind is what blocks are made by.
-type kind uint8
-
-const (
-	reached kind = 1 << iota // by some path
-	trapped                  // must not be reached
-	ends                     // is the last one of its block
-	splits                   // jumps back or goes on: a block comes next that takes from the budget
-)
-
-// leaders numbers the blocks that instructions begin, and gives how many there are.
-func (l *lifter) leaders(start, end int) (int, error) {
-	mark := l.block[start : end+1]
-	clear(mark)
-	mark[0] = 1
-	for at := start; at < end; at++ {
-		if !l.reached(at) {
-			continue
-		}
-		ins := l.src.Insns[at]
-		k := reached
-		if l.endsBlock(at, ins) {
-			k |= ends
-			mark[at+1-start] = 1
-			for _, to := range l.targets(at, ins) {
-				if to < start || to >= end {
-					return 0, fmt.Errorf("compile %s: instruction %d jumps to instruction %d, which is in another function", l.src.Name, at, to)
-				}
-				mark[to-start] = 1
-			}
-			if isJump(ins) && l.splits(at, ins) {
-				k |= splits
-			}
-		}
-		if l.src.Trapped(at) {
-			k |= trapped
-		}
-		l.kind[at] = k
-		if ins.IsWide() {
-			at++
-			l.kind[at] = reached
-		}
-	}
-	mark[end-start] = 0
-	n, live := int32(0), false
-	for at := start; at < end; at++ {
-		k := l.kind[at]
-		if l.block[at] != 0 {
-			l.block[at] = 0
-			if live = k&reached != 0; live {
-				n++
-				l.block[at] = n
-			}
-		}
-		if live = live && k&(reached|trapped) == reached; live && k&splits != 0 {
-			n++
-		}
-	}
-	return int(n), nil
-}
-
-// splits reports whether a jump leads back or on. Then a block of its own, which comes
-// next, takes from the budget where it leads back.
-func (l *lifter) splits(at int, ins isa.Instruction) bool {
-	return !goes(ins) && ins.Op&0xf0 != isa.JmpJCOND && jumpTarget(at, ins) <= at &&
-		l.takes(at) && l.passes(at)
-}
-
-// targets are where an instruction jumps.
-func (l *lifter) targets(at int, ins isa.Instruction) (to []int) {
-	switch {
-	case isGotox(ins):
-		for _, t := range l.src.Targets(at) {
-			to = append(to, t.At)
-		}
-	case isJump(ins) && l.takes(at):
-		to = append(l.one[:0], jumpTarget(at, ins))
-	}
-	return to
-}
-
-// takes and passes report whether a jump may be taken, and whether the program
-// may go on behind it.
-func (l *lifter) takes(at int) bool  { return l.src.Facts == nil || l.src.Facts[at].Jumps }
-func (l *lifter) passes(at int) bool { return l.src.Facts == nil || l.src.Facts[at].Passes }
-
-// endsBlock reports whether an instruction is the last one of its block.
-func (l *lifter) endsBlock(at int, ins isa.Instruction) bool {
-	f := control[ins.Op]
-	return f != 0 && (f != controlStore || l.limited(at, ins))
-}
-
-// limited reports whether an instruction is a store that does nothing with large
-// numbers.
-func (l *lifter) limited(at int, ins isa.Instruction) bool {
-	return control[ins.Op] == controlStore && l.src.Facts != nil &&
-		l.src.Facts[at].Memory == verifier.MemContext && l.src.Access(at).Limit != 0
-}
-
-// What an opcode means to control.
-const (
-	controlJump   = 1 << iota // jumps by a distance that the instruction has
-	controlGotox              // jumps to the address in a register
-	controlExit               // returns
-	controlPacket             // a packet load, which may end the function
-	controlStore              // a store, which may be limited
-)
-
-var control = controlTable()
-
-func controlTable() (t [256]uint8) {
-	for op := range t {
-		op := uint8(op)
-		switch class := op & 7; {
-		case op == isa.ClassJMP|isa.SrcX|isa.JmpJA:
-			t[op] = controlGotox
-		case op == isa.ClassJMP|isa.JmpEXIT:
-			t[op] = controlExit
-		case class == isa.ClassJMP32, class == isa.ClassJMP && op&0xf0 != isa.JmpCALL && op&0xf0 != isa.JmpEXIT:
-			t[op] = controlJump
-		case class == isa.ClassLD && op != isa.OpLDDW:
-			t[op] = controlPacket
-		case class == isa.ClassST, class == isa.ClassSTX:
-			t[op] = controlStore
-		}
-	}
-	return t
-}
-
-func isGotox(ins isa.Instruction) bool      { return control[ins.Op] == controlGotox }
-func isPacketLoad(ins isa.Instruction) bool { return control[ins.Op] == controlPacket }
-func isJump(ins isa.Instruction) bool       { return control[ins.Op] == controlJump }
-
-// goes reports whether a jump is an unconditional one.
-func goes(ins isa.Instruction) bool { return ins.Op&0xf0 == isa.JmpJA }
-
-func jumpTarget(at int, ins isa.Instruction) int {
-	if ins.Op == isa.ClassJMP32|isa.JmpJA {
-		return at + 1 + int(ins.Imm)
-	}
-	return at + 1 + int(ins.Off)
-}
-
 // open begins a block, emit adds an instruction to it, close ends it.
 func (l *lifter) open() { l.began = len(l.room) }
 
 func (l *lifter) emit(i Ins) { l.room = append(l.room, i) }
+
+// next adds an instruction that is like another one, for the caller to complete.
+func (l *lifter) next(like *Ins) *Ins {
+	n := len(l.room)
+	if n == cap(l.room) {
+		l.room = slices.Grow(l.room, n)
+	}
+	l.room = l.room[:n+1]
+	l.room[n] = *like
+	return &l.room[n]
+}
 
 func (l *lifter) close(succ ...int32) {
 	b := Block{Ins: l.room[l.began:len(l.room):len(l.room)], Succ: [2]int32{-1, -1}}
@@ -403,21 +247,23 @@ func (l *lifter) close(succ ...int32) {
 func (l *lifter) run(at, end int) int {
 	l.spend(at)
 	for first := at; at < end; {
-		if at != first && l.block[at] != 0 {
-			l.emit(l.new(Jump, at-1))
-			l.close(l.block[at])
-			return at
+		k, ins := l.kind[at], &l.src.Insns[at]
+		if k != reached {
+			switch {
+			case l.block[at] != 0 && at != first:
+				l.emit(l.new(Jump, at-1))
+				l.close(l.block[at])
+				return at
+			case k&(reached|trapped) != reached:
+				l.emit(l.new(Trap, at))
+				l.close()
+				return at + 1
+			case k&ends != 0:
+				l.end(at, *ins)
+				return at + 1
+			}
 		}
-		k := l.kind[at]
-		if k&(reached|trapped) != reached {
-			break
-		}
-		ins := l.src.Insns[at]
-		if k&ends != 0 {
-			l.end(at, ins)
-			return at + 1
-		}
-		l.instruction(at, ins)
+		l.instruction(at, ins, k)
 		if at++; ins.IsWide() {
 			at++
 		}
@@ -558,7 +404,7 @@ func (l *lifter) limitedStore(at int, ins isa.Instruction, i Ins) {
 	next, limit := l.block[at+1], l.src.Access(at).Limit
 	if ins.Class() == isa.ClassST {
 		if uint32(ins.Imm) < limit {
-			l.instruction(at, ins)
+			l.instruction(at, &ins, l.kind[at])
 		}
 		l.emit(i)
 		l.close(next)
@@ -568,7 +414,7 @@ func (l *lifter) limitedStore(at int, ins isa.Instruction, i Ins) {
 	test.Op, test.Cond, test.Size, test.A, test.Imm, test.Flag = Branch, Uge, 4, l.operand(ins.Src), int64(limit), Cold
 	l.emit(test)
 	l.close(next, l.later(func() {
-		l.instruction(at, ins)
+		l.instruction(at, &ins, l.kind[at])
 		l.emit(i)
 		l.close(next)
 	}))

@@ -7,14 +7,10 @@ import "iter"
 //
 // A variable that nothing wrote on some path lives at the function's beginning.
 func (f *Func) Liveness() {
-	n := len(f.Blocks)
-	type summary struct { // of a whole block
-		uses, kills Set
-		leaves      bool
-	}
-	blocks := make([]summary, n)
+	n, work := len(f.Blocks), f.workspace()
+	blocks := work.summaries.make(n)
 	edges := f.edges()
-	todo := make([]int32, n) // the last ones first, as most edges lead on
+	todo := work.int32s.make(n) // the last ones first, as most edges lead on
 	for at := range f.Blocks {
 		b := &f.Blocks[at]
 		s := &blocks[at]
@@ -26,17 +22,13 @@ func (f *Func) Liveness() {
 			s.leaves = s.leaves || i.Leaves()
 		}
 		b.In, b.Out = s.uses, 0
-		todo[at] = int32(at)
-	}
-	waits := make([]bool, n)
-	for at := range waits {
-		waits[at] = true
+		todo[at], s.waits = int32(at), true
 	}
 	for len(todo) > 0 {
 		at := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		waits[at] = false
 		b, s := &f.Blocks[at], &blocks[at]
+		s.waits = false
 		out := f.liveIn(b.Succ[0]) | f.liveIn(b.Succ[1])
 		in := out&^s.kills | s.uses
 		b.Out = out
@@ -45,8 +37,8 @@ func (f *Func) Liveness() {
 		}
 		b.In = in
 		for e := edges.first[at]; e != 0; e = edges.next[e-1] {
-			if from := (e - 1) / 2; !waits[from] {
-				waits[from] = true
+			if from := (e - 1) / 2; !blocks[from].waits {
+				blocks[from].waits = true
 				todo = append(todo, from)
 			}
 		}
@@ -62,6 +54,13 @@ func (f *Func) Liveness() {
 			}
 		}
 	}
+}
+
+// summary is what is known of a whole block.
+type summary struct {
+	uses, kills Set
+	leaves      bool
+	waits       bool // to be looked at
 }
 
 // liveIn are the variables that live before a block; none where there is no block.
@@ -98,7 +97,7 @@ type edges struct {
 // edges finds out which blocks lead to which.
 func (f *Func) edges() edges {
 	n := len(f.Blocks)
-	lists := make([]int32, 3*n)
+	lists := f.workspace().int32s.make(3 * n)
 	e := edges{lists[:n], lists[n:]}
 	for at := range f.Blocks {
 		for side, to := range f.Blocks[at].Succ {
@@ -132,16 +131,11 @@ func (b *Block) weight() float32 {
 // weights depend on it.
 func (f *Func) shape() {
 	n := len(f.Blocks)
-	memory := make([]int32, 6*n)
-	next := func() []int32 {
-		part := memory[:n:n]
-		memory = memory[n:]
-		return part
-	}
-	w := flow{order: next()[:0], place: next()}
-	w.sort(f, next())
-	reached := next()            // from blocks before
-	last, ends := next(), next() // 1 more than a loop's last block, by its first; how many end with a block
+	memory := &f.workspace().int32s
+	w := flow{order: memory.room(n), place: memory.make(n)}
+	w.sort(f)
+	reached := memory.make(n)                    // from blocks before
+	last, ends := memory.make(n), memory.make(n) // 1 more than a loop's last block, by its first; how many end with a block
 	for _, at := range w.order {
 		b := &f.Blocks[at]
 		b.Cold = reached[at] == fromCold

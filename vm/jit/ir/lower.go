@@ -2,79 +2,131 @@ package ir
 
 import "github.com/skep-ebpf/skep/isa"
 
-// instruction lifts one that does not end its block.
-func (l *lifter) instruction(at int, ins isa.Instruction) {
-	l.emit(l.new(Nop, at))
-	i := &l.room[len(l.room)-1] // becomes it where it stands
-	switch ins.Class() {
-	case isa.ClassALU, isa.ClassALU64:
-		l.arithmetic(at, ins, i)
-	case isa.ClassLD:
-		i.Op, i.Dst, i.Imm = Const, Var(ins.Dst), int64(l.src.Constant(at))
-	case isa.ClassLDX, isa.ClassST, isa.ClassSTX:
-		l.access(at, ins, i)
-	default:
-		l.call(at, ins, i)
-	}
+// shape is which parts of an instruction of the bytecode are operands of what it
+// becomes.
+type shape uint8
+
+const (
+	shapeImm      shape = iota // dst and imm
+	shapeReg                   // dst and src
+	shapeMoveImm               // imm
+	shapeMove                  // src
+	shapeNeg                   // dst
+	shapeEndian                // dst, and imm bits of it
+	shapeLoad                  // memory at src: the last one that may be known to give a number
+	shapeWide                  // what Source.Constant says
+	shapeStoreImm              // memory at dst, and imm
+	shapeStore                 // memory at dst, and src
+	shapeAtomic                // as imm says
+	shapeCall
+)
+
+// lowering is what an opcode becomes, without operands.
+type lowering struct {
+	ins   Ins
+	shape shape
 }
 
-// known makes i the number that an instruction always gives, if the verifier proved
-// that there is one.
-func (l *lifter) known(at int, i *Ins) bool {
-	if l.src.Facts == nil {
-		return false
-	}
-	n := l.src.Facts[at].Number
-	if n == nil || !n.IsConst() {
-		return false
-	}
-	i.Op, i.Size, i.Imm = Const, 8, int64(n.Bits.Value)
-	i.A, i.B, i.Off, i.Width = None, None, 0, 0
-	return true
-}
+var lowerings = loweringTable()
 
-// operations are those of two operands, by the upper four bits of the opcode.
+// operations has the operations of two operands, by the upper four bits of the opcode.
 var operations = [16]Op{
 	isa.AluADD >> 4: Add, isa.AluSUB >> 4: Sub, isa.AluMUL >> 4: Mul, isa.AluDIV >> 4: Div, isa.AluMOD >> 4: Mod,
 	isa.AluOR >> 4: Or, isa.AluAND >> 4: And, isa.AluXOR >> 4: Xor, isa.AluLSH >> 4: Shl, isa.AluRSH >> 4: Shr,
 	isa.AluARSH >> 4: Sar,
 }
 
-func (l *lifter) arithmetic(at int, ins isa.Instruction, i *Ins) {
-	i.Dst, i.A = Var(ins.Dst), Var(ins.Dst)
-	if ins.Class() == isa.ClassALU {
-		i.Size = 4
-	}
-	if l.known(at, i) {
-		return
-	}
-	switch op := ins.Op & 0xf0; op {
-	case isa.AluMOV:
-		l.move(ins, i)
-		return
-	case isa.AluNEG:
-		i.Op = Neg
-	case isa.AluEND:
-		i.Width = uint8(ins.Imm / 8)
-		i.Op = Bswap
-		if ins.Class() == isa.ClassALU && ins.Op&isa.SrcX == 0 { // to little endian
-			if i.Op = Zext; i.Width == 8 {
-				*i = nothing(i.At)
-				return
+func loweringTable() (t [256]lowering) {
+	for n := range t {
+		op, l := uint8(n), &t[n]
+		l.ins, l.shape = Ins{Size: 8, Dst: None, A: None, B: None, C: None}, shapeCall
+		switch class := op & 7; class {
+		case isa.ClassALU, isa.ClassALU64:
+			if class == isa.ClassALU {
+				l.ins.Size = 4
+			}
+			l.ins.Op, l.shape = operations[op>>4], shapeImm
+			if op&isa.SrcX != 0 {
+				l.shape = shapeReg
+			}
+			switch op & 0xf0 {
+			case isa.AluNEG:
+				l.ins.Op, l.shape = Neg, shapeNeg
+			case isa.AluEND:
+				l.ins.Size, l.shape = 8, shapeEndian
+			case isa.AluMOV:
+				l.ins.Op, l.shape = Const, shapeMoveImm
+				if op&isa.SrcX != 0 {
+					l.ins.Op, l.shape = Mov, shapeMove
+				}
+			}
+		case isa.ClassLD:
+			l.ins.Op, l.shape = Const, shapeWide
+		case isa.ClassLDX, isa.ClassST, isa.ClassSTX:
+			l.ins.Width = uint8(isa.SizeOf(op))
+			switch {
+			case op&0xe7 == isa.ClassSTX|isa.ModeATOMIC:
+				l.shape = shapeAtomic
+			case class == isa.ClassST:
+				l.ins.Op, l.shape = Store, shapeStoreImm
+			case class == isa.ClassSTX:
+				l.ins.Op, l.shape = Store, shapeStore
+			case op&0xe0 == isa.ModeMEMSX:
+				l.ins.Op, l.shape = LoadSext, shapeLoad
+			default:
+				l.ins.Op, l.shape = Load, shapeLoad
 			}
 		}
-		i.Size = 8
+	}
+	return t
+}
+
+// instruction lifts one of some kind that does not end its block.
+func (l *lifter) instruction(at int, ins *isa.Instruction, k kind) {
+	how := &lowerings[ins.Op]
+	i := l.next(&how.ins)
+	i.At = int32(at)
+	if k&sure != 0 && how.shape <= shapeLoad {
+		i.Op, i.Size, i.Width, i.Dst, i.Imm = Const, 8, 0, Var(ins.Dst), int64(l.src.Facts[at].Number.Bits.Value)
+		return
+	}
+	switch how.shape {
+	case shapeImm:
+		i.Dst, i.A, i.Imm = Var(ins.Dst), l.operand(ins.Dst), int64(ins.Imm)
+		i.signed(ins)
+	case shapeReg:
+		i.Dst, i.A, i.B = Var(ins.Dst), l.operand(ins.Dst), l.operand(ins.Src)
+		i.signed(ins)
+	case shapeMoveImm:
+		i.Dst, i.Imm = Var(ins.Dst), int64(ins.Imm)
+		if i.Size == 4 {
+			i.Size, i.Imm = 8, int64(uint32(ins.Imm))
+		}
+	case shapeMove:
+		i.Dst = Var(ins.Dst)
+		l.move(ins, i)
+	case shapeNeg:
+		i.Dst, i.A = Var(ins.Dst), Var(ins.Dst)
+	case shapeEndian:
+		i.endian(ins)
+	case shapeWide:
+		i.Dst, i.Imm = Var(ins.Dst), int64(l.src.Constant(at))
+		return
+	case shapeLoad:
+		i.Dst, i.A, i.Off = Var(ins.Dst), Var(ins.Src), int32(ins.Off)
+	case shapeStoreImm:
+		i.A, i.Off, i.Imm = Var(ins.Dst), int32(ins.Off), int64(ins.Imm)
+	case shapeStore:
+		i.A, i.Off, i.C = Var(ins.Dst), int32(ins.Off), l.operand(ins.Src)
+	case shapeAtomic:
+		i.Off = int32(ins.Off)
+		l.atomic(ins, i)
 	default:
-		i.Op = operations[op>>4]
-		if (op == isa.AluDIV || op == isa.AluMOD) && ins.Off != 0 {
-			i.Op += Sdiv - Div
-		}
-		if ins.Op&isa.SrcX != 0 {
-			i.B = l.operand(ins.Src)
-		} else {
-			i.Imm = int64(ins.Imm)
-		}
-		i.A = l.operand(ins.Dst)
+		l.call(at, *ins, i)
+		return
+	}
+	if k&unusual != 0 {
+		l.access(at, i)
 	}
 }
 
@@ -89,49 +141,39 @@ func (l *lifter) operand(r uint8) Var {
 	return l.frame
 }
 
-// move lifts moves of all kinds.
-func (l *lifter) move(ins isa.Instruction, i *Ins) {
-	i.A = None
-	switch {
-	case ins.Op&isa.SrcX == 0:
-		i.Op, i.Imm = Const, int64(ins.Imm)
-		if i.Size == 4 {
-			i.Imm = int64(uint32(ins.Imm))
-		}
-		i.Size = 8
-	case ins.Off == 1: // an arena's address from one space to the other
-		i.Op, i.A = Slow, l.operand(ins.Src)
-	case ins.Off != 0:
-		i.Op, i.A, i.Width = Sext, l.operand(ins.Src), uint8(ins.Off/8)
-	case i.Size == 4:
-		i.Op, i.A = Mov, l.operand(ins.Src)
-	default:
-		i.Op, i.A = Mov, Var(ins.Src)
+// signed makes a division a signed one, if it is.
+func (i *Ins) signed(ins *isa.Instruction) {
+	if ins.Off != 0 && (i.Op == Div || i.Op == Mod) {
+		i.Op += Sdiv - Div
 	}
 }
 
-// access lifts loads, stores and atomics.
-func (l *lifter) access(at int, ins isa.Instruction, i *Ins) {
-	i.Off, i.Width = int32(ins.Off), uint8(isa.SizeOf(ins.Op))
-	atomic := ins.Op&0xe7 == isa.ClassSTX|isa.ModeATOMIC
-	switch {
-	case atomic && ins.Imm == isa.AtomicLoadAcq:
-		i.Op, i.Dst, i.A = LoadAcquire, Var(ins.Dst), Var(ins.Src)
-	case atomic:
-		l.atomic(ins, i)
-	case ins.Class() == isa.ClassLDX:
-		i.Op, i.Dst, i.A = Load, Var(ins.Dst), Var(ins.Src)
-		if l.known(at, i) {
-			return
+// endian reverses bytes, or clears those that are not asked for.
+func (i *Ins) endian(ins *isa.Instruction) {
+	i.Dst, i.A, i.Width, i.Op = Var(ins.Dst), Var(ins.Dst), uint8(ins.Imm/8), Bswap
+	if ins.Class() == isa.ClassALU && ins.Op&isa.SrcX == 0 { // to little endian
+		if i.Op = Zext; i.Width == 8 {
+			*i = nothing(i.At)
 		}
-		if ins.Op&0xe0 == isa.ModeMEMSX {
-			i.Op = LoadSext
-		}
-	case ins.Class() == isa.ClassST:
-		i.Op, i.A, i.Imm = Store, Var(ins.Dst), int64(ins.Imm)
-	default:
-		i.Op, i.A, i.C = Store, Var(ins.Dst), l.operand(ins.Src)
 	}
+}
+
+// move lifts moves of all kinds.
+func (l *lifter) move(ins *isa.Instruction, i *Ins) {
+	switch {
+	case ins.Off == 0 && i.Size == 8:
+		i.A = Var(ins.Src)
+		return
+	case ins.Off == 1: // an arena's address from one space to the other
+		i.Op = Slow
+	case ins.Off != 0:
+		i.Op, i.Width = Sext, uint8(ins.Off/8)
+	}
+	i.A = l.operand(ins.Src)
+}
+
+// access makes a load, store or atomic one of memory that is not plain.
+func (l *lifter) access(at int, i *Ins) {
 	switch how := l.src.Access(at); {
 	case how.Slow:
 		i.Op, i.A = Slow, l.operand(uint8(i.A))
@@ -142,7 +184,12 @@ func (l *lifter) access(at int, ins isa.Instruction, i *Ins) {
 	}
 }
 
-func (l *lifter) atomic(ins isa.Instruction, i *Ins) {
+// atomic lifts atomic operations.
+func (l *lifter) atomic(ins *isa.Instruction, i *Ins) {
+	if ins.Imm == isa.AtomicLoadAcq {
+		i.Op, i.Dst, i.A = LoadAcquire, Var(ins.Dst), Var(ins.Src)
+		return
+	}
 	i.A, i.C = Var(ins.Dst), l.operand(ins.Src)
 	switch ins.Imm {
 	case isa.AtomicStoreRl:

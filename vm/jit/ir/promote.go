@@ -155,7 +155,7 @@ func (m *promotion) call(ins []Ins, given Set) {
 // at gives the byte at an offset from Frame.
 func (m *promotion) at(off int32) int {
 	if m.slots == nil {
-		m.slots, m.begun = make([]slot, m.size), make([]uint64, (m.size+63)/64)
+		m.slots, m.begun = m.f.workspace().slots.make(m.size), make([]uint64, (m.size+63)/64)
 	}
 	return m.size + int(off)
 }
@@ -297,7 +297,7 @@ func (m *promotion) rewrite() {
 			} else if i.zeroes() {
 				m.zeroes(i)
 				if len(m.consts) > 0 && out == nil {
-					out = append(make([]Ins, 0, len(b.Ins)+len(m.consts)), b.Ins[:k]...)
+					out = append(m.f.workspace().ins.room(len(b.Ins)+len(m.consts)), b.Ins[:k]...)
 				}
 				out = append(out, m.consts...)
 			} else if v := m.slots[m.at(i.Off)].v; v != 0 {

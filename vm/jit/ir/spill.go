@@ -19,7 +19,7 @@ func (f *Func) spill(vars Set) {
 			continue
 		}
 		if room := 2 * len(b.Ins); cap(s.out)-len(s.out) < room {
-			s.out = make([]Ins, 0, max(room, 256))
+			s.out = f.workspace().ins.room(max(room, 256))
 		}
 		begin := len(s.out)
 		for k := range b.Ins {

@@ -101,8 +101,8 @@ func (f *Func) straighten() {
 // more leads to the first.
 func (f *Func) arrivals() []int32 {
 	n := len(f.Blocks)
-	memory := make([]int32, 2*n)
-	from, todo := memory[:n], append(memory[n:n:2*n], 0)
+	memory := &f.workspace().int32s
+	from, todo := memory.make(n), append(memory.room(n), 0)
 	from[0] = 1
 	for len(todo) > 0 {
 		b := &f.Blocks[todo[len(todo)-1]]
