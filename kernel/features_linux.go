@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 )
@@ -84,7 +83,7 @@ func capabilities() Feature {
 // kernelTypes looks for the kernel's BTF.
 func kernelTypes() Feature {
 	const name = "types (BTF)"
-	if _, err := btf.LoadKernelSpec(); err != nil {
+	if _, err := runningTypes.Kernel(); err != nil {
 		return Feature{name, false, "no CO-RE, fentry, tp_btf, iterators or LSM: the kernel was built without CONFIG_DEBUG_INFO_BTF: " + err.Error()}
 	}
 	return Feature{name, true, "/sys/kernel/btf/vmlinux"}

@@ -9,10 +9,15 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/program"
 )
+
+// runningTypes are the running kernel's types. To read them takes longer than all else that
+// loading does, so it is done where they are needed, and once.
+var runningTypes = btf.NewCache()
 
 // Options say how an object is loaded.
 type Options struct {
@@ -66,7 +71,7 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 
 // collection is how cilium/ebpf loads a spec.
 func (o *Options) collection(spec *ebpf.CollectionSpec) ebpf.CollectionOptions {
-	all := ebpf.CollectionOptions{MapReplacements: o.Maps}
+	all := ebpf.CollectionOptions{Cache: runningTypes, MapReplacements: o.Maps}
 	all.Programs.KernelTypes = o.Link.KernelTypes
 	if o.Link.NoHostTypes && o.Link.KernelTypes == nil {
 		all.Programs.KernelTypes = spec.Types

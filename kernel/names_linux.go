@@ -60,7 +60,7 @@ func checkRawTracepoint(name string) error {
 	if slices.Contains(names, name) {
 		return nil
 	}
-	types, err := btf.LoadKernelSpec()
+	types, err := runningTypes.Kernel()
 	if err == nil && hasType[*btf.Typedef](types, "btf_trace_"+name) {
 		return nil // one without an event
 	}

@@ -86,7 +86,7 @@ func checkTarget(at hook.Point) error {
 	if !loaded || at.Target == "" {
 		return nil
 	}
-	types, err := btf.LoadKernelSpec()
+	types, err := runningTypes.Kernel()
 	if err != nil {
 		return fmt.Errorf("%s: the running kernel does not tell its types (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), and such programs are loaded by them: %w", at, err)
 	}
