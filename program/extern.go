@@ -129,36 +129,52 @@ func variables(ds *btf.Datasec) map[string]btf.VarSecinfo {
 	return vars
 }
 
-// strengthenKconfig makes weak .kconfig symbols global in the object's bytes,
-// because cilium/ebpf refuses the weak ones. That they are weak stays known from
-// the symbols read before.
-func (o *object) strengthenKconfig() error {
-	var weak []int
-	for i, sym := range o.symbols {
-		if sym.Section == elf.SHN_UNDEF && elf.ST_BIND(sym.Info) == elf.STB_WEAK {
-			weak = append(weak, i)
-		}
-	}
+// strengthen makes weak symbols of maps and of .kconfig variables global in the
+// object's bytes, because cilium/ebpf refuses the weak ones. That a variable is weak
+// stays known from the symbols read before; of a map nobody asks.
+func (o *object) strengthen() error {
 	table := o.file.SectionByType(elf.SHT_SYMTAB)
-	if len(weak) == 0 || table == nil || o.file.Section(".BTF") == nil {
+	if table == nil {
 		return nil
 	}
-	types, err := btf.LoadSpecFromReader(bytes.NewReader(o.data))
-	if err != nil {
-		return fmt.Errorf("read types: %w", err)
-	}
-	ds, err := datasec(types, kconfigName)
-	if err != nil {
-		return err
-	}
-	vars := variables(ds)
-	for _, i := range weak {
-		if _, ok := vars[o.symbols[i].Name]; !ok {
+	var variable map[string]btf.VarSecinfo
+	for i, sym := range o.symbols {
+		if elf.ST_BIND(sym.Info) != elf.STB_WEAK {
+			continue
+		}
+		switch {
+		case sym.Section == elf.SHN_UNDEF:
+			if variable == nil {
+				var err error
+				if variable, err = o.kconfigVariables(); err != nil {
+					return err
+				}
+			}
+			if _, ok := variable[sym.Name]; !ok {
+				continue
+			}
+		case int(sym.Section) >= len(o.file.Sections) || o.file.Sections[sym.Section].Name != mapsName:
 			continue
 		}
 		const infoOffset = 4 // st_info in struct elf64_sym
 		info := table.Offset + uint64(i+1)*elf.Sym64Size + infoOffset
-		o.data[info] = elf.ST_INFO(elf.STB_GLOBAL, elf.ST_TYPE(o.symbols[i].Info))
+		o.data[info] = elf.ST_INFO(elf.STB_GLOBAL, elf.ST_TYPE(sym.Info))
 	}
 	return nil
+}
+
+// mapsName is the section of maps.
+const mapsName = ".maps"
+
+// kconfigVariables are the object's, by their names.
+func (o *object) kconfigVariables() (map[string]btf.VarSecinfo, error) {
+	if o.file.Section(".BTF") == nil {
+		return map[string]btf.VarSecinfo{}, nil
+	}
+	types, err := btf.LoadSpecFromReader(bytes.NewReader(o.data))
+	if err != nil {
+		return nil, fmt.Errorf("read types: %w", err)
+	}
+	ds, err := datasec(types, kconfigName)
+	return variables(ds), err
 }

@@ -55,6 +55,50 @@ func (l *linker) resolveKconfig(ins *asm.Instruction, ext *Extern) error {
 	return nil
 }
 
+// ResolveKconfig gives a spec the map that its .kconfig variables become, and has its
+// programs load them from there. The spec's programs get instructions of their own. A
+// spec that [Open] or [Read] gave knows these variables, and others have none.
+func ResolveKconfig(spec *ebpf.CollectionSpec, opts *LinkOptions) error {
+	for name, prog := range spec.Programs {
+		cloned := false
+		for i := range prog.Instructions {
+			ext := ExternOf(&prog.Instructions[i])
+			if ext == nil || ext.Kind != ExternKconfig || !prog.Instructions[i].OpCode.IsDWordLoad() {
+				continue
+			}
+			if spec.Maps[kconfigName] == nil {
+				m, err := ext.kconfig.build(opts)
+				if err != nil {
+					return fmt.Errorf("program %s: %w", name, err)
+				}
+				spec.Maps[kconfigName] = m
+			}
+			if !cloned {
+				prog = prog.Copy()
+				spec.Programs[name], cloned = prog, true
+			}
+			prog.Instructions[i] = loadVariable(&prog.Instructions[i], kconfigName, variables(ext.kconfig.datasec)[ext.Name].Offset)
+		}
+	}
+	return nil
+}
+
+// loadVariable is an instruction that loads the address of a variable in a map's value,
+// in place of one that referred to it otherwise.
+func loadVariable(old *asm.Instruction, mapName string, offset uint32) asm.Instruction {
+	ins := asm.LoadMapValue(old.Dst, 0, offset).WithReference(mapName)
+	if s := old.Source(); s != nil {
+		ins = ins.WithSource(s)
+	}
+	if name := old.Symbol(); name != "" {
+		ins = ins.WithSymbol(name)
+	}
+	if f := btf.FuncMetadata(old); f != nil {
+		ins = btf.WithFuncMetadata(ins, f)
+	}
+	return ins
+}
+
 // build makes the read-only map that holds the section's variables.
 func (k *kconfig) build(opts *LinkOptions) (*ebpf.MapSpec, error) {
 	value := make([]byte, k.datasec.Size)

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 )
 
 // maxData is the size in bytes beyond which a section of global data is
@@ -124,7 +127,7 @@ func (o *object) checkSymbols() error {
 
 // checkMaps refuses map definitions that nothing says the size or types of.
 func (o *object) checkMaps() error {
-	if o.file.Section(".maps") != nil && o.file.Section(".BTF") == nil {
+	if o.file.Section(mapsName) != nil && o.file.Section(".BTF") == nil {
 		return errors.New("object declares maps in .maps and has no types: build it with clang -g, and strip it with llvm-strip -g only")
 	}
 	for _, sym := range o.symbols {
@@ -176,7 +179,7 @@ func (o *object) checkReference(from *elf.Section, sym elf.Symbol) error {
 		return fmt.Errorf("section %s refers to symbol %s, which is in no section", from.Name, sym.Name)
 	}
 	to := o.file.Sections[sym.Section]
-	known := isCode(to) || to.Name == ".bss" || sectionAlias(to) != "" || to.Name == ".maps"
+	known := isCode(to) || to.Name == ".bss" || sectionAlias(to) != "" || to.Name == mapsName
 	for _, prefix := range []string{".data", ".rodata", "maps"} {
 		known = known || strings.HasPrefix(to.Name, prefix)
 	}
@@ -212,4 +215,24 @@ func (o *object) undefined() (map[place]elf.Symbol, error) {
 		}
 	}
 	return refs, nil
+}
+
+// hide makes functions static that are hidden from other objects (__hidden): they are
+// verified where they are called then, as libbpf has it, and not for all arguments.
+func (o *object) hide(spec *ebpf.CollectionSpec) {
+	hidden := make(map[string]bool)
+	for _, sym := range o.symbols {
+		visibility := elf.ST_VISIBILITY(sym.Other)
+		if elf.ST_TYPE(sym.Info) == elf.STT_FUNC && (visibility == elf.STV_HIDDEN || visibility == elf.STV_INTERNAL) {
+			hidden[sym.Name] = true
+		}
+	}
+	for _, prog := range spec.Programs {
+		for i := range prog.Instructions {
+			ins := &prog.Instructions[i]
+			if fn := btf.FuncMetadata(ins); fn != nil && hidden[ins.Symbol()] {
+				fn.Linkage = btf.StaticFunc
+			}
+		}
+	}
 }

@@ -56,7 +56,7 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := obj.strengthenKconfig(); err != nil {
+	if err := obj.strengthen(); err != nil {
 		return nil, err
 	}
 	tables, err := obj.jumpTables()
@@ -86,5 +86,6 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err := obj.annotate(spec, undefined); err != nil {
 		return nil, err
 	}
+	obj.hide(spec)
 	return spec, nil
 }
