@@ -84,7 +84,7 @@ lint:
 BPF_CFLAGS := -target bpfel -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-gnu -Wno-unused-const-variable \
 	-nostdinc -Iexamples/include -fdebug-compilation-dir=.
 
-generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/kfunc/*.bpf.c vm/attached/testdata/*.bpf.c internal/cli/testdata/kernel/*.bpf.c kernel/testdata/*.bpf.c))
+generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/kfunc/*.bpf.c vm/attached/testdata/*.bpf.c internal/cli/testdata/kernel/*.bpf.c kernel/testdata/*.bpf.c)) kernel/testdata/probed
 	$(GO) run ./examples/internal/traffic
 	$(GO) generate ./...
 
@@ -96,3 +96,13 @@ vm/%.bpf.o: vm/%.bpf.c vm/testdata/kfunc/kfunc.h vm/attached/testdata/attached.h
 %.bpf.o: %.bpf.c $(wildcard examples/include/*.h)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 	$(LLVM_STRIP) --strip-debug $@
+
+# With the headers that skep brings along.
+kernel/testdata/usdt.bpf.o: kernel/testdata/usdt.bpf.c $(wildcard program/clang/include/bpf/*.h)
+	$(CLANG) $(subst -Iexamples/include,-Iprogram/clang/include/bpf,$(BPF_CFLAGS)) -Wno-unused-parameter -c $< -o $@
+	$(LLVM_STRIP) --strip-debug $@
+
+# A program for amd64 to attach to, which needs a C++ compiler.
+kernel/testdata/probed: kernel/testdata/probed.cc
+	$(CXX) -O1 -static -nostdlib -no-pie -fno-exceptions -fno-rtti -fno-stack-protector -fno-asynchronous-unwind-tables \
+		-Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noseparate-code -o $@ $<

@@ -21,16 +21,17 @@ import (
 // reviewed is every module that the project depends on directly. A new one must
 // earn its place (CONTRIBUTING.md) and is added here in the same change.
 var reviewed = []string{
-	"github.com/cilium/ebpf",          // specs, BTF, ELF
-	"github.com/google/go-cmp",        // differences in tests
-	"github.com/gopacket/gopacket",    // captures, packets for people
-	"github.com/rogpeppe/go-internal", // scripts that test the command line
-	"github.com/spf13/cobra",          // verbs, help, completion
-	"github.com/vishvananda/netlink",  // interfaces, filters, routes
-	"github.com/vishvananda/netns",    // network namespaces, as netlink takes them
-	"go.yaml.in/yaml/v3",              // files that people write: networks, worlds, contexts
-	"golang.org/x/arch",               // disassemblers
-	"golang.org/x/sys",                // memory outside the heap
+	"github.com/cilium/ebpf",             // specs, BTF, ELF
+	"github.com/google/go-cmp",           // differences in tests
+	"github.com/gopacket/gopacket",       // captures, packets for people
+	"github.com/ianlancetaylor/demangle", // names of C++ and Rust functions
+	"github.com/rogpeppe/go-internal",    // scripts that test the command line
+	"github.com/spf13/cobra",             // verbs, help, completion
+	"github.com/vishvananda/netlink",     // interfaces, filters, routes
+	"github.com/vishvananda/netns",       // network namespaces, as netlink takes them
+	"go.yaml.in/yaml/v3",                 // files that people write: networks, worlds, contexts
+	"golang.org/x/arch",                  // disassemblers
+	"golang.org/x/sys",                   // memory outside the heap
 }
 
 var reviewedTools = []string{

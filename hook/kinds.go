@@ -2,8 +2,8 @@ package hook
 
 import "github.com/cilium/ebpf"
 
-// attachUprobeSession is BPF_TRACE_UPROBE_SESSION, which cilium/ebpf has no name for.
-const attachUprobeSession ebpf.AttachType = 57
+// AttachTraceUprobeSession is BPF_TRACE_UPROBE_SESSION, which cilium/ebpf has no name for.
+const AttachTraceUprobeSession ebpf.AttachType = 57
 
 // kinds are all kinds of hooks.
 var kinds = []*Kind{
@@ -36,17 +36,17 @@ var kinds = []*Kind{
 	{Name: "tp_btf", Prog: ebpf.Tracing, Attach: ebpf.AttachTraceRawTp,
 		Wants: "a tracepoint's name", Example: "tp_btf/sched_switch"},
 	{Name: "uprobe", Prog: ebpf.Kprobe,
-		Wants: "a file and a function in it, as path:name or path:name+offset", Example: "uprobe//usr/bin/bash:readline"},
+		Wants: "a file and a function or a pattern of functions in it, as path:name or path:name+offset", Example: "uprobe//usr/bin/bash:readline"},
 	{Name: "uretprobe", Prog: ebpf.Kprobe,
 		Wants: "a file and a function in it, as path:name", Example: "uretprobe//usr/bin/bash:readline"},
 	{Name: "uprobe.multi", Prog: ebpf.Kprobe, Attach: ebpf.AttachTraceUprobeMulti,
 		Wants: "a file and a pattern of functions, as path:pattern", Example: "uprobe.multi//usr/bin/bash:read*"},
 	{Name: "uretprobe.multi", Prog: ebpf.Kprobe, Attach: ebpf.AttachTraceUprobeMulti,
 		Wants: "a file and a pattern of functions, as path:pattern", Example: "uretprobe.multi//usr/bin/bash:read*"},
-	{Name: "uprobe.session", Prog: ebpf.Kprobe, Attach: attachUprobeSession,
+	{Name: "uprobe.session", Prog: ebpf.Kprobe, Attach: AttachTraceUprobeSession,
 		Wants: "a file and a pattern of functions, as path:pattern", Example: "uprobe.session//usr/bin/bash:read*"},
 	{Name: "usdt", Prog: ebpf.Kprobe,
-		Wants: "a file and a probe in it, as path:provider:name", Example: "usdt//usr/lib/libc.so.6:libc:setjmp"},
+		Wants: "a file and a probe or a pattern of probes in it, as path:provider:name", Example: "usdt//usr/lib/libc.so.6:libc:setjmp"},
 	{Name: "perf_event", Prog: ebpf.PerfEvent,
 		Wants: "an event and how often, as software/cpu-clock@99hz", Example: "perf_event/software/cpu-clock@99hz"},
 	{Name: "xdp", Prog: ebpf.XDP, Attach: ebpf.AttachXDP,

@@ -21,6 +21,8 @@ func explain(_ *ebpf.CollectionSpec, _ program.LinkOptions, err error) error { r
 
 func raiseMemoryLimit() {}
 
+func aimUprobe(*ebpf.ProgramSpec, hook.Point) {}
+
 func lockPins(string) (unlock func(), err error) {
 	return nil, errors.New("programs stay attached in Linux alone")
 }

@@ -40,6 +40,9 @@ type Collection struct {
 	*ebpf.Collection
 	name  string // of the object, for messages
 	links []*Link
+	// usdtSpecs are the numbers of the descriptions that programs have of probes'
+	// arguments, by what the probes' notes say of these.
+	usdtSpecs map[string]uint32
 }
 
 // Load puts an object's programs and maps into the kernel, all or none. A program that
@@ -53,6 +56,9 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
+	if err := program.ResolveKconfig(spec, &opts.Link); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
 	if err := aim(spec, opts.At); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
@@ -62,7 +68,7 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, errors.Join(explain(spec, opts.Link, err), logErr))
 	}
-	c := &Collection{Spec: spec, Collection: coll, name: p.Name}
+	c := &Collection{Spec: spec, Collection: coll, name: p.Name, usdtSpecs: make(map[string]uint32)}
 	if logErr != nil {
 		return nil, errors.Join(logErr, c.Close())
 	}
@@ -125,6 +131,7 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) error {
 			}
 			point.Target = spec.Programs[name].AttachTo
 		}
+		aimUprobe(spec.Programs[name], point)
 		if err := checkTarget(point); err != nil {
 			return fmt.Errorf("program %s: %w", name, err)
 		}

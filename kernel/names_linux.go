@@ -134,23 +134,25 @@ func checkFunction(name string) error {
 	return fmt.Errorf("the kernel has no function %s%s", name, suggest.Name(name, all))
 }
 
-// matches are the names that match a pattern, in which * stands for anything and ? for
-// one character.
-func matches(pattern string, names []string) []string {
-	text := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
-	expr := regexp.MustCompile("^" + text + "$")
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !expr.MatchString(name) })
+// isPattern reports whether a name has signs that stand for others.
+func isPattern(name string) bool { return strings.ContainsAny(name, "*?") }
+
+// pattern is what names match in which * stands for anything and ? for one character.
+func pattern(name string) *regexp.Regexp {
+	text := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(name))
+	return regexp.MustCompile("^" + text + "$")
 }
 
 // matching are the functions that can be probed and whose names match a pattern.
-func matching(pattern string) ([]string, error) {
+func matching(wanted string) ([]string, error) {
 	all, err := functions()
 	if err != nil {
-		return nil, fmt.Errorf("look for functions %s: %w", pattern, err)
+		return nil, fmt.Errorf("look for functions %s: %w", wanted, err)
 	}
-	found := matches(pattern, all)
+	expr := pattern(wanted)
+	found := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !expr.MatchString(name) })
 	if len(found) == 0 {
-		return nil, fmt.Errorf("no function of the kernel that can be probed matches %s%s", pattern, suggest.Name(strings.Trim(pattern, "*"), all))
+		return nil, fmt.Errorf("no function of the kernel that can be probed matches %s%s", wanted, suggest.Name(strings.Trim(wanted, "*"), all))
 	}
 	slices.Sort(found)
 	return slices.Compact(found), nil

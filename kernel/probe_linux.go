@@ -46,26 +46,26 @@ func planKprobe(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Cl
 
 // cutOffset takes NAME+OFFSET apart, which is in a point.
 func cutOffset(at hook.Point, s string) (name string, offset uint64, err error) {
-	name, digits, ok := strings.Cut(s, "+")
-	if !ok {
-		return name, 0, nil
+	i := strings.LastIndexByte(s, '+')
+	if i < 0 {
+		return s, 0, nil
 	}
-	if offset, err = strconv.ParseUint(digits, 0, 63); err != nil {
-		return "", 0, fmt.Errorf("%s: the offset %q is no number", at, digits)
+	if offset, err = strconv.ParseUint(s[i+1:], 0, 63); err != nil {
+		return "", 0, fmt.Errorf("%s: the offset %q is no number", at, s[i+1:])
 	}
-	return name, offset, nil
+	return s[:i], offset, nil
 }
 
 // cutPID takes what stands before ,pid=N and the number of the process apart; 0: there is
 // none.
 func cutPID(at hook.Point) (rest string, pid int, err error) {
-	rest, limit, limited := strings.Cut(at.Target, ",")
-	if !limited {
-		return rest, 0, nil
+	i := strings.LastIndex(at.Target, ",pid=")
+	if i < 0 {
+		return at.Target, 0, nil
 	}
-	digits, ok := strings.CutPrefix(limit, "pid=")
-	if pid, err = strconv.Atoi(digits); !ok || err != nil || pid <= 0 {
-		return "", 0, fmt.Errorf("%s: %q is not the number of a process (pid=123)", at, limit)
+	rest, digits := at.Target[:i], at.Target[i+len(",pid="):]
+	if pid, err = strconv.Atoi(digits); err != nil || pid <= 0 {
+		return "", 0, fmt.Errorf("%s: %q is not the number of a process", at, digits)
 	}
 	return rest, pid, nil
 }
