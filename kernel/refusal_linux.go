@@ -54,7 +54,7 @@ var unknownKfunc = regexp.MustCompile(`kfunc "(\w+)": not supported`)
 
 // hostKfuncs are the kernel functions that some Linux offers and this one has.
 func hostKfuncs() (names []string) {
-	types, err := btf.LoadKernelSpec()
+	types, err := runningTypes.Kernel()
 	if err != nil {
 		return nil
 	}
@@ -111,14 +111,14 @@ func relocated(p *ebpf.ProgramSpec) bool {
 
 // hostTells reports whether the running kernel tells its types.
 func hostTells() bool {
-	_, err := btf.LoadKernelSpec()
+	_, err := runningTypes.Kernel()
 	return err == nil
 }
 
 // hostLink links a program as the kernel finds it: with its functions and variables.
 func hostLink(link program.LinkOptions) *program.LinkOptions {
 	link.HasKfunc = func(name string) bool {
-		types, err := btf.LoadKernelSpec()
+		types, err := runningTypes.Kernel()
 		return err == nil && hasType[*btf.Func](types, name)
 	}
 	known := make(map[string]bool)

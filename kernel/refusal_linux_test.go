@@ -189,6 +189,9 @@ func hideTypes(t *testing.T) {
 	if err := unix.Mount("none", "/sys/kernel/btf", "tmpfs", 0, ""); err != nil {
 		t.Skipf("the kernel's types cannot be hidden: %v", err)
 	}
+	known := runningTypes
+	runningTypes = btf.NewCache()
+	t.Cleanup(func() { runningTypes = known })
 }
 
 // What a program asks of the kernel and is not there is named, with what is near.
