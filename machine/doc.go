@@ -1,7 +1,7 @@
 // Package machine is one interface for the two machines that programs run on: Linux
 // (package kernel) and skep's own (package vm).
 //
-//	m := machine.Kernel()                     // or machine.User(&machine.UserOptions{...})
+//	m := machine.Kernel(&machine.KernelOptions{}) // or machine.User(&machine.UserOptions{...})
 //	c, err := m.Load(p, &machine.Options{})
 //	links, err := c.Attach(at)
 //	events, err := c.Events("events")

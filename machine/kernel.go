@@ -1,7 +1,10 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"syscall"
 
 	"github.com/cilium/ebpf"
 
@@ -10,15 +13,21 @@ import (
 	"github.com/skep-ebpf/skep/program"
 )
 
-// Kernel is the Linux that runs here.
-func Kernel() Machine { return linux{} }
+// KernelOptions say what is done beside loading.
+type KernelOptions struct {
+	// Log is written to what the kernel's verifier says of each program. Optional.
+	Log io.Writer
+}
 
-type linux struct{}
+// Kernel is the Linux that runs here.
+func Kernel(opts *KernelOptions) Machine { return linux{opts} }
+
+type linux struct{ *KernelOptions }
 
 func (linux) Name() string { return "the kernel" }
 
-func (linux) Load(p *program.Program, opts *Options) (Collection, error) {
-	c, err := kernel.Load(p, &kernel.Options{Programs: opts.Programs, Link: opts.Link, At: opts.At})
+func (l linux) Load(p *program.Program, opts *Options) (Collection, error) {
+	c, err := kernel.Load(p, &kernel.Options{Programs: opts.Programs, Link: opts.Link, At: opts.At, Log: l.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +74,21 @@ func (c *KernelCollection) Events(name string) (Events, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// Printed implements [Collection].
+func (c *KernelCollection) Printed() (Events, error) { return nil, nil }
+
+// MayNot says in a clause that the kernel may not be used for what failed with an error:
+// for want of privileges, or because it has nothing of the kind; "" where it may.
+func MayNot(err error) string {
+	switch {
+	case errors.Is(err, syscall.EPERM):
+		return "the kernel wants privileges for it (CAP_BPF, or root)"
+	case errors.Is(err, ebpf.ErrNotSupported):
+		return "the kernel here does not support it"
+	}
+	return ""
 }
 
 func noProgram(name string) error { return fmt.Errorf("the object has no program %s", name) }

@@ -41,6 +41,9 @@ type Collection interface {
 	// Events begins to read what programs send through a map. An error that is
 	// [ErrNoEvents] says that the map is of another type.
 	Events(mapName string) (Events, error)
+	// Printed begins to read what programs print with bpf_printk, a text a record; nil
+	// where none of them does.
+	Printed() (Events, error)
 	// Detach detaches what is attached, the last one first. Maps stay, and what they
 	// hold can still be read.
 	Detach() error
@@ -74,7 +77,8 @@ type Link interface {
 	Close() error
 }
 
-// Events reads what programs send through a map: a ring buffer or a perf event array.
+// Events reads what programs send through a map, a ring buffer or a perf event array, or
+// print.
 type Events interface {
 	// Read waits for the next record. When ctx ends it gives what is still there, then
 	// the error of ctx: with a context that has ended it does not wait.

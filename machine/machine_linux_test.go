@@ -4,11 +4,16 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
 
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/hook/netdev"
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/machine"
 	"github.com/skep-ebpf/skep/program"
@@ -19,7 +24,7 @@ func machines(t *testing.T, test func(t *testing.T, m machine.Machine)) {
 	t.Run("user", func(t *testing.T) { test(t, machine.User(&machine.UserOptions{})) })
 	t.Run("kernel", func(t *testing.T) {
 		testenv.Kernel(t)
-		test(t, machine.Kernel())
+		test(t, machine.Kernel(&machine.KernelOptions{}))
 	})
 }
 
@@ -118,5 +123,115 @@ func TestSame(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// lister is an object whose iterator over tasks writes a line behind the last one.
+func lister() *program.Program {
+	line := "that is all\n"
+	return &program.Program{Name: "lister.o", Spec: &ebpf.CollectionSpec{
+		Maps: map[string]*ebpf.MapSpec{
+			".rodata": {Name: ".rodata", Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(line)), MaxEntries: 1,
+				Flags: unix.BPF_F_RDONLY_PROG, Contents: []ebpf.MapKV{{Key: uint32(0), Value: []byte(line)}}},
+		},
+		Programs: map[string]*ebpf.ProgramSpec{"list": {
+			Name: "list", Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: "task", SectionName: "iter/task", License: "GPL",
+			Instructions: asm.Instructions{
+				asm.LoadMem(asm.R6, asm.R1, 0, asm.DWord), // meta
+				asm.LoadMem(asm.R7, asm.R1, 8, asm.DWord), // task
+				asm.JNE.Imm(asm.R7, 0, "out"),
+				asm.LoadMem(asm.R1, asm.R6, 0, asm.DWord), // meta->seq
+				asm.LoadMapValue(asm.R2, 0, 0).WithReference(".rodata"),
+				asm.Mov.Imm(asm.R3, int32(len(line))),
+				asm.FnSeqWrite.Call(),
+				asm.Mov.Imm(asm.R0, 0).WithSymbol("out"),
+				asm.Return(),
+			},
+		}},
+	}}
+}
+
+// TestIterator reads what an iterator writes on both machines.
+func TestIterator(t *testing.T) {
+	testenv.Kernel(t) // for its types
+	machines(t, func(t *testing.T, m machine.Machine) {
+		at := attachment(t, "list", "iter/task")
+		c, err := m.Load(lister(), &machine.Options{At: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		links, err := c.Attach(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := links[0].Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer list.Close()
+		if text, err := io.ReadAll(list); err != nil || string(text) != "that is all\n" {
+			t.Errorf("it wrote %q, %v", text, err)
+		}
+	})
+}
+
+func attachment(t *testing.T, program, point string) []hook.Attachment {
+	t.Helper()
+	p, err := hook.Parse(point)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []hook.Attachment{{Program: program, Point: p}}
+}
+
+// TestUserAttach attaches programs in skep's own machine: to an interface, and where
+// nothing would come by.
+func TestUserAttach(t *testing.T) {
+	cfg, err := netdev.ParseConfig("net.yaml", []byte("interfaces: [{name: eth0}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, err := cfg.Build(netdev.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := machine.User(&machine.UserOptions{Network: network})
+	c, err := m.Load(sender(ebpf.RingBuf), &machine.Options{At: attachment(t, "send", "tcx/ingress/eth0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	e, err := c.Events("events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	links, err := c.Attach(attachment(t, "send", "tcx/ingress/eth0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrive := func() {
+		t.Helper()
+		if err := network.Receive(t.Context(), network.ByName("eth0"), make([]byte, 60)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arrive()
+	if err := links[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	arrive()
+	if got := received(t, e); len(got) != 1 {
+		t.Errorf("it ran %d times, want once while it was attached", len(got))
+	}
+	for point, want := range map[string]string{
+		"tcx/ingress/eth1":   `no interface "eth1"; it has eth0`,
+		"kprobe/do_unlinkat": "in a running kernel alone: run it there",
+		"iter/bpf_map":       "lists the tasks of a world",
+	} {
+		if _, err := c.Attach(attachment(t, "send", point)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", point, err, want)
+		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/cilium/ebpf"
 
@@ -13,12 +12,13 @@ import (
 	"github.com/skep-ebpf/skep/hook/netdev"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm"
+	"github.com/skep-ebpf/skep/vm/exec"
 )
 
 // UserOptions say what skep's own machine is like.
 type UserOptions struct {
 	// Programs say how programs are executed, and what they find around them. Link is
-	// that of [Options].
+	// that of [Options], and what programs print is for [Collection.Printed].
 	Programs vm.ProgramOptions
 	// Network are the interfaces that programs can be attached to. Optional.
 	Network *netdev.Network
@@ -41,13 +41,24 @@ func (u user) Load(p *program.Program, opts *Options) (Collection, error) {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	aim(spec, opts.At)
-	progs := u.Programs
-	progs.Link = opts.Link
+	progs, text := u.Programs, newPrinted()
+	env := new(exec.Env)
+	if progs.Env != nil {
+		*env = *progs.Env
+	}
+	env.Printk = text.add
+	progs.Link, progs.Env = opts.Link, env
+	var iter *iterator
+	if slices.ContainsFunc(opts.At, func(a hook.Attachment) bool { return a.Point.Kind.Name == "iter" }) {
+		if iter, err = newIterator(spec, &opts.Link, env); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Name, err)
+		}
+	}
 	coll, err := vm.NewCollectionWithOptions(spec, vm.CollectionOptions{Programs: progs})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	return &UserCollection{Collection: coll, spec: spec, network: u.Network, name: p.Name}, nil
+	return &UserCollection{Collection: coll, spec: spec, network: u.Network, printed: text, env: env, iterator: iter, name: p.Name}, nil
 }
 
 // aim makes programs those of the points at which they will be attached.
@@ -64,10 +75,13 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) {
 // UserCollection is an object that is loaded into skep's own machine.
 type UserCollection struct {
 	*vm.Collection
-	spec    *ebpf.CollectionSpec
-	network *netdev.Network
-	name    string // of the object, for messages
-	links   []*userLink
+	spec     *ebpf.CollectionSpec
+	network  *netdev.Network
+	printed  *printed
+	env      *exec.Env
+	iterator *iterator // nil: no program is attached to one
+	name     string    // of the object, for messages
+	links    []*userLink
 }
 
 // Spec implements [Collection].
@@ -129,57 +143,4 @@ func (c *UserCollection) Close() error {
 	err := c.Detach()
 	c.Collection.Close()
 	return err
-}
-
-// networkHook is the hook of a virtual network that a kind of hooks is; "" where it is
-// none.
-func networkHook(kind string) netdev.Hook {
-	switch kind {
-	case "xdp":
-		return netdev.XDP
-	case "tcx/ingress", "tc":
-		return netdev.TCXIngress
-	case "tcx/egress":
-		return netdev.TCXEgress
-	}
-	return ""
-}
-
-// plan finds the place of an attachment, and gives what attaches.
-func (c *UserCollection) plan(a hook.Attachment) (func() (*userLink, error), error) {
-	prog := c.Programs[a.Program]
-	if prog == nil {
-		return nil, noProgram(a.Program)
-	}
-	if at := networkHook(a.Point.Kind.Name); at != "" {
-		return c.planNetwork(a, at, prog)
-	}
-	return nil, OnlyKernel(a.Point)
-}
-
-// planNetwork attaches a program to an interface of the network.
-func (c *UserCollection) planNetwork(a hook.Attachment, at netdev.Hook, prog *vm.Program) (func() (*userLink, error), error) {
-	if c.network == nil {
-		return nil, fmt.Errorf("%s: there are no interfaces here: describe a network with --net, or give a capture with --pcap", a.Point)
-	}
-	i := c.network.ByName(a.Point.Target)
-	if i == nil {
-		var names []string
-		for _, i := range c.network.Interfaces() {
-			names = append(names, i.Name)
-		}
-		return nil, fmt.Errorf("%s: the network has no interface %q; it has %s", a.Point, a.Point.Target, strings.Join(names, ", "))
-	}
-	return func() (*userLink, error) {
-		if err := c.network.Attach(i, at, prog); err != nil {
-			return nil, err
-		}
-		return &userLink{point: a.Point, detach: func() { c.network.Detach(i, at, prog) }}, nil
-	}, nil
-}
-
-// OnlyKernel says of a point that nothing comes by there in skep's own machine, and what
-// to do instead.
-func OnlyKernel(p hook.Point) error {
-	return fmt.Errorf("what happens at %s happens in a running kernel alone: run it there with --on kernel, or give the program one context with --ctx", p)
 }

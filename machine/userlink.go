@@ -12,6 +12,7 @@ import (
 type userLink struct {
 	point  hook.Point
 	detach func()
+	output func() (io.ReadCloser, error) // nil: it is no iterator
 	once   sync.Once
 }
 
@@ -26,5 +27,8 @@ func (l *userLink) Close() error {
 
 // Output implements [Link].
 func (l *userLink) Output() (io.ReadCloser, error) {
-	return nil, fmt.Errorf("%s is no iterator: only these have output", l.point)
+	if l.output == nil {
+		return nil, fmt.Errorf("%s is no iterator: only these have output", l.point)
+	}
+	return l.output()
 }

@@ -120,6 +120,28 @@ func (w *Writer) Printk(p *Printk) error {
 	return w.line("printk%s: %s", origin(p.Packet, p.CPU), harmless(text))
 }
 
+// List is what an iterator wrote.
+type List struct {
+	At   string // the iterator: "iter/task"
+	Text string
+}
+
+// List writes what an iterator wrote, line by line.
+func (w *Writer) List(l *List) error {
+	if w.form == JSON {
+		return w.object(struct {
+			Type string `json:"type"`
+			At   string `json:"at"`
+			Text string `json:"text"`
+		}{"list", l.At, l.Text})
+	}
+	w.buf = fmt.Appendf(w.buf[:0], "%s:\n", harmless(l.At))
+	for line := range strings.Lines(l.Text) {
+		w.buf = append(append(w.buf, harmless(strings.TrimSuffix(line, "\n"))...), '\n')
+	}
+	return w.flush()
+}
+
 // Lost says how many records a map had no room for.
 type Lost struct {
 	Map   string `json:"map"`

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/kernel"
+	"github.com/skep-ebpf/skep/machine"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/report"
 )
@@ -54,7 +54,9 @@ func completeHooks(_ *cobra.Command, _ []string, _ string) (names []string, _ co
 	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
-func (f *attachFlags) check(hasInput bool) error {
+// check refuses what cannot be meant together. With packets, a capture is given and no
+// network.
+func (f *attachFlags) check(hasInput, packets bool) error {
 	switch f.on {
 	case "auto", "kernel", "user":
 	default:
@@ -65,8 +67,8 @@ func (f *attachFlags) check(hasInput bool) error {
 		return usagef("--duration %s: want a time from now on", f.duration)
 	case hasInput && f.on == "kernel":
 		return usagef("--on kernel: what programs see there comes from their hooks, not from --pcap, --data, --ctx or --net")
-	case hasInput && len(f.hooks) > 0:
-		return usagef("--hook attaches programs in the kernel, --pcap, --data, --ctx and --net run them here: give one or the other")
+	case hasInput && !packets && len(f.hooks) > 0:
+		return usagef("--hook attaches programs to interfaces that --pcap's packets come by or, without input, in the kernel: leave --data, --ctx and --net away")
 	case f.pin != "" && (hasInput || f.on == "user"):
 		return usagef("--pin has programs stay attached in the kernel: leave --on user, --pcap, --data, --ctx and --net away")
 	case f.pin != "" && f.duration > 0:
@@ -77,21 +79,16 @@ func (f *attachFlags) check(hasInput bool) error {
 		return usagef("--log keeps what the kernel's verifier says: leave --on user and input away; 'skep check --log 2' shows what skep's says")
 	case f.log != "" && f.replace != "":
 		return usagef("--log goes with a new object, not with --replace")
-	case f.on == "user" && len(f.hooks) > 0:
-		return usagef("--hook attaches programs in the kernel: leave --on user away")
 	}
 	return nil
 }
 
-// plan says which programs are attached where; none where the object runs here. A
-// program is attached that is meant by name, or whose section says where.
-func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]hook.Attachment, error) {
-	points := make(map[string]hook.Point)
+// chosen are the points that --hook names.
+func (f *attachFlags) chosen(object *objectFlags, spec *ebpf.CollectionSpec) (all []hook.Attachment, err error) {
 	for _, h := range f.hooks {
 		name, point, named := strings.Cut(h, "=")
 		if !named {
 			point = h
-			var err error
 			if name, err = object.choose(spec); err != nil {
 				return nil, err
 			}
@@ -103,7 +100,21 @@ func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]ho
 		if err != nil {
 			return nil, usageError{err}
 		}
-		points[name] = at
+		all = append(all, hook.Attachment{Program: name, Point: at})
+	}
+	return all, nil
+}
+
+// plan says which programs are attached where; none where the object runs here. A
+// program is attached that is meant by name, or whose section says where.
+func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]hook.Attachment, error) {
+	chosen, err := f.chosen(object, spec)
+	if err != nil {
+		return nil, err
+	}
+	points := make(map[string]hook.Point)
+	for _, a := range chosen {
+		points[a.Program] = a.Point
 	}
 	var all []hook.Attachment
 	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
@@ -128,18 +139,8 @@ func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]ho
 	return all, nil
 }
 
-// attached is an object that runs in the kernel.
-type attached struct {
-	coll   *kernel.Collection
-	out    *report.Writer
-	mu     sync.Mutex // of out
-	types  map[string][]sizedType
-	events []*kernel.Events
-	names  []string // of the maps that events come from
-}
-
-// runAttached attaches programs in the kernel, shows what they send until ctx or the
-// duration ends, detaches them, and shows their maps.
+// runAttached attaches programs, shows what they send until ctx or the duration ends,
+// detaches them, and shows their maps.
 func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.Attachment) (err error) {
 	ctx := cmd.Context()
 	if f.attach.duration > 0 {
@@ -151,47 +152,97 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 	if err != nil {
 		return err
 	}
-	if name := f.attach.pin; name != "" {
-		if err := pins().Check(name, at); err != nil {
-			return fmt.Errorf("--pin %s: %w", name, err)
-		}
-	}
-	opts := kernel.Options{Link: link, At: at}
+	opts := machine.Options{Link: link, At: at}
 	for _, a := range at {
 		opts.Programs = append(opts.Programs, a.Program)
 	}
-	coll, err := loadKernel(cmd, p, f, &opts)
+	coll, where, err := f.load(cmd, p, &opts)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, coll.Close()) }()
-	if f.attach.pin != "" {
-		return pinAttached(cmd, coll, f.attach.pin, at)
-	}
-	a := &attached{coll: coll, out: report.NewWriter(cmd.OutOrStdout(), f.out.form)}
-	a.out.Color = isTerminal(cmd.OutOrStdout())
-	defer func() { err = errors.Join(err, a.close()) }()
-	if err := a.open(p, f.events); err != nil {
+	r := &results{coll: coll, out: report.NewWriter(cmd.OutOrStdout(), f.out.form)}
+	r.out.Color = isTerminal(cmd.OutOrStdout())
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.open(p.Spec, f.events); err != nil {
 		return err
 	}
 	links, err := coll.Attach(at)
 	if err != nil {
 		return err
 	}
-	for _, l := range at {
-		fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s runs in the kernel, at %s\n", l.Program, l.Point)
+	for _, a := range at {
+		fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s runs %s, at %s\n", a.Program, where, a.Point)
 	}
-	if err := a.iterate(links); err != nil {
+	if err := r.iterate(links); err != nil {
 		return err
 	}
 	if onlyIterators(at) {
-		return a.maps()
+		return r.end()
 	}
-	return errors.Join(a.stream(ctx), a.lost(), a.maps())
+	return errors.Join(r.stream(ctx), r.end())
 }
 
-// pinAttached attaches programs that stay so when skep ends.
-func pinAttached(cmd *cobra.Command, coll *kernel.Collection, name string, at []hook.Attachment) error {
+// load loads programs into the machine that --on names: for auto the kernel, and skep's
+// own where the kernel may not be used and programs can run there. where is the machine
+// in a sentence, and why it is that one.
+func (f *runFlags) load(cmd *cobra.Command, p *program.Program, opts *machine.Options) (c machine.Collection, where string, err error) {
+	if f.attach.on == "user" {
+		c, err = f.loadUser(p, opts)
+		return c, "in skep's own machine, as --on user says", err
+	}
+	err = withLog(cmd, p, f, func(log io.Writer) error {
+		c, err = machine.Kernel(&machine.KernelOptions{Log: log}).Load(p, opts)
+		return err
+	})
+	why := machine.MayNot(err)
+	if f.attach.on == "kernel" || why == "" {
+		return c, "in the kernel", err
+	}
+	c, userErr := f.loadUser(p, opts)
+	if userErr != nil {
+		return nil, "", fmt.Errorf("%w; %w", err, userErr)
+	}
+	return c, "in skep's own machine, as " + why, nil
+}
+
+// loadUser loads programs into skep's own machine, where nothing but what it makes itself
+// comes by.
+func (f *runFlags) loadUser(p *program.Program, opts *machine.Options) (machine.Collection, error) {
+	for _, a := range opts.At {
+		if err := machine.UserMakes(a.Point); err != nil {
+			return nil, prefix(p.Name, fmt.Errorf("program %s: %w", a.Program, err))
+		}
+	}
+	env, err := f.env()
+	if err != nil {
+		return nil, err
+	}
+	return machine.User(f.user(env)).Load(p, opts)
+}
+
+// runPinned attaches programs that stay so when skep ends.
+func runPinned(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.Attachment) (err error) {
+	name := f.attach.pin
+	if err := pins().Check(name, at); err != nil {
+		return fmt.Errorf("--pin %s: %w", name, err)
+	}
+	opts := kernel.Options{At: at}
+	if opts.Link, err = f.object.link(); err != nil {
+		return err
+	}
+	for _, a := range at {
+		opts.Programs = append(opts.Programs, a.Program)
+	}
+	var coll *kernel.Collection
+	err = withLog(cmd, p, f, func(log io.Writer) error {
+		opts.Log = log
+		coll, err = kernel.Load(p, &opts)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, coll.Close()) }()
 	if _, err := coll.Attach(at); err != nil {
 		return err
 	}
@@ -226,91 +277,24 @@ func places(at []hook.Attachment) string {
 	return strings.Join(where, ", ")
 }
 
-// open begins to read every map that carries events. forced are the types that the user
-// names, as map=type.
-func (a *attached) open(p *program.Program, forced []string) error {
-	a.types = make(map[string][]sizedType)
-	guesses := pointedTypes(p.Spec)
-	for _, name := range slices.Sorted(maps.Keys(a.coll.Maps)) {
-		e, err := a.coll.Events(name)
-		if errors.Is(err, kernel.ErrNoEvents) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		a.events, a.names = append(a.events, e), append(a.names, name)
-		a.types[name] = guesses
-		if t, ok := withSize(a.coll.Spec.Maps[name].Value); ok {
-			a.types[name] = []sizedType{t}
-		}
-	}
-	for _, s := range forced {
-		name, typ, err := forcedType(p.Spec, s)
-		if err != nil {
-			return err
-		}
-		if a.types[name] == nil {
-			return usagef("--event %s: the program sends nothing through a map %s; it does through %s", s, name, strings.Join(a.names, ", "))
-		}
-		a.types[name] = []sizedType{typ}
-	}
-	return nil
-}
-
-// stream shows what the programs send until ctx ends, detaches them, and shows what they
-// had still sent.
-func (a *attached) stream(ctx context.Context) error {
-	reading, done := context.WithCancel(context.WithoutCancel(ctx))
-	var readers sync.WaitGroup
-	errs := make([]error, len(a.events))
-	for i, e := range a.events {
-		readers.Go(func() { errs[i] = a.read(reading, a.names[i], e) })
-	}
-	<-ctx.Done()
-	err := a.coll.Detach()
-	done()
-	readers.Wait()
-	return errors.Join(append(errs, err)...)
-}
-
-// read shows what comes through one map.
-func (a *attached) read(ctx context.Context, name string, e *kernel.Events) error {
-	var r kernel.Record
-	perf := a.coll.Maps[name].Type() == ebpf.PerfEventArray
-	for {
-		if err := e.Read(ctx, &r); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		ev := report.Event{Map: name, CPU: r.CPU, Value: report.Value{Data: r.Data}}
-		ev.Value.Type = typeAmong(a.types[name], len(r.Data), perf)
-		a.mu.Lock()
-		err := a.out.Event(&ev)
-		a.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // iterate shows what iterators write.
-func (a *attached) iterate(links []*kernel.Link) error {
+func (r *results) iterate(links []machine.Link) error {
 	for _, l := range links {
 		if l.Point().Kind.Name != "iter" {
 			continue
 		}
-		r, err := l.Output()
+		list, err := l.Output()
 		if err != nil {
 			return err
 		}
-		text, err := io.ReadAll(r)
-		if err = errors.Join(err, r.Close()); err != nil {
+		text, err := io.ReadAll(list)
+		if err = errors.Join(err, list.Close()); err != nil {
 			return fmt.Errorf("read %s: %w", l.Point(), err)
 		}
-		if err := a.out.Run(&report.Run{Program: l.Point().String(), Wrote: string(text)}); err != nil {
+		if len(text) == 0 {
+			continue
+		}
+		if err := r.out.List(&report.List{At: l.Point().String(), Text: string(text)}); err != nil {
 			return err
 		}
 	}
@@ -319,40 +303,4 @@ func (a *attached) iterate(links []*kernel.Link) error {
 
 func onlyIterators(at []hook.Attachment) bool {
 	return !slices.ContainsFunc(at, func(a hook.Attachment) bool { return a.Point.Kind.Name != "iter" })
-}
-
-// lost says how many events found no room.
-func (a *attached) lost() error {
-	for i, e := range a.events {
-		if n := e.Lost(); n > 0 {
-			if err := a.out.Lost(&report.Lost{Map: a.names[i], Count: n}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// close ends reading.
-func (a *attached) close() error {
-	var errs []error
-	for _, e := range a.events {
-		errs = append(errs, e.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// maps shows the maps, but for constants.
-func (a *attached) maps() error {
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(a.coll.Maps)) {
-		spec := a.coll.Spec.Maps[name]
-		if err := showMap(a.out, a.coll.Maps[name], name, spec.Key, spec.Value, cpus); err != nil {
-			return err
-		}
-	}
-	return nil
 }

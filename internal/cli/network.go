@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/skep-ebpf/skep/hook/capture"
 	"github.com/skep-ebpf/skep/hook/netdev"
+	"github.com/skep-ebpf/skep/machine"
 	"github.com/skep-ebpf/skep/report"
 )
 
@@ -31,10 +33,32 @@ func (s *session) openNetwork(f *runFlags) (*network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--net: %w", err)
 	}
-	n := &network{pattern: f.write, outs: make(map[string]*capture.Writer)}
-	if n.cfg, err = netdev.ParseConfig(f.net, text); err != nil {
+	cfg, err := netdev.ParseConfig(f.net, text)
+	if err != nil {
 		return nil, err
 	}
+	return s.newNetwork(f, cfg)
+}
+
+// hookNetwork makes the network of --hook: the interfaces that it names. Packets arrive at
+// the first one.
+func (s *session) hookNetwork(f *runFlags) (*network, error) {
+	cfg := &netdev.Config{Input: s.at[0].Point.Target}
+	for _, a := range s.at {
+		if !machine.SeesPackets(a.Point) {
+			return nil, usagef("packets of --pcap come by at xdp, tcx/ingress and tcx/egress alone, not at %s", a.Point)
+		}
+		named := func(i netdev.InterfaceConfig) bool { return i.Name == a.Point.Target }
+		if !slices.ContainsFunc(cfg.Interfaces, named) {
+			cfg.Interfaces = append(cfg.Interfaces, netdev.InterfaceConfig{Name: a.Point.Target})
+		}
+	}
+	return s.newNetwork(f, cfg)
+}
+
+// newNetwork makes the network that is described.
+func (s *session) newNetwork(f *runFlags, cfg *netdev.Config) (n *network, err error) {
+	n = &network{cfg: cfg, pattern: f.write, outs: make(map[string]*capture.Writer)}
 	if f.write != "" && !strings.Contains(f.write, "%i") {
 		return nil, usagef("--out %s: in a network it is a pattern, such as out-%%i.pcapng: %%i is the interface, %%d rx or tx", f.write)
 	}
@@ -103,7 +127,7 @@ func (n *network) finish() (err error) {
 
 // afterRun writes what a program said, and with -v what it returned.
 func (s *session) afterRun(f *runFlags, r *netdev.Run) error {
-	if err := s.say(); err != nil || !f.verbose {
+	if err := s.drain(); err != nil || !f.verbose {
 		return err
 	}
 	return s.out.Step(&report.Step{
@@ -131,7 +155,7 @@ func (s *session) overNetwork(ctx context.Context, f *runFlags) error {
 	for _, i := range s.net.Interfaces() {
 		all = append(all, shown(i))
 	}
-	return errors.Join(runErr, s.out.Network(all), s.lost(), s.maps())
+	return errors.Join(runErr, s.out.Network(all), s.end())
 }
 
 func (s *session) intoNetwork(ctx context.Context, f *runFlags, in *capture.Reader) error {

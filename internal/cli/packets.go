@@ -54,11 +54,7 @@ func (s *session) overCapture(ctx context.Context, f *runFlags) (err error) {
 	stats := in.Stats()
 	sum.Truncated, sum.Skipped = stats.Truncated, stats.Skipped
 	sum.Notes = append(sum.Notes, stats.Notes...)
-	for _, e := range s.events {
-		if n := e.lost(); n > 0 {
-			sum.Lost = append(sum.Lost, report.Lost{Map: e.name, Count: n})
-		}
-	}
+	sum.Lost = s.lost()
 	return errors.Join(runErr, s.out.Summary(&sum), s.maps())
 }
 
@@ -90,7 +86,7 @@ func (s *session) packets(ctx context.Context, f *runFlags, in *capture.Reader, 
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := s.say(); err != nil {
+		if err := s.drain(); err != nil {
 			return err
 		}
 		if errors.Is(runErr, vm.ErrInput) {

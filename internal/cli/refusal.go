@@ -3,31 +3,30 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skep-ebpf/skep/isa"
-	"github.com/skep-ebpf/skep/kernel"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/report"
 	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
-// loadKernel loads an object into the kernel, and shows why where the kernel refuses a
-// program.
-func loadKernel(cmd *cobra.Command, p *program.Program, f *runFlags, opts *kernel.Options) (coll *kernel.Collection, err error) {
-	if f.attach.log != "" {
-		file, err := os.Create(f.attach.log)
-		if err != nil {
-			return nil, fmt.Errorf("--log: %w", err)
-		}
-		opts.Log = file
-		defer func() { err = errors.Join(err, sayLog(cmd, file)) }()
+// withLog has load load an object into the kernel with the file of --log, or nil, as its
+// log, and shows why where the kernel refuses a program.
+func withLog(cmd *cobra.Command, p *program.Program, f *runFlags, load func(log io.Writer) error) (err error) {
+	if f.attach.log == "" {
+		return showRefusal(cmd, p, f.out.form, load(nil))
 	}
-	coll, err = kernel.Load(p, opts)
-	return coll, showRefusal(cmd, p, f.out.form, err)
+	file, err := os.Create(f.attach.log)
+	if err != nil {
+		return fmt.Errorf("--log: %w", err)
+	}
+	defer func() { err = errors.Join(err, sayLog(cmd, file)) }()
+	return showRefusal(cmd, p, f.out.form, load(file))
 }
 
 // sayLog says where the kernel's log is, and how long.

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/skep-ebpf/skep/machine"
+	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/world"
 )
 
 // runFlags are the flags of skep run.
@@ -106,7 +110,7 @@ describes.`,
 func (f *runFlags) check() error {
 	packets := f.pcap != ""
 	single := f.input.data != "" || f.input.ctx != ""
-	if err := f.attach.check(f.hasInput()); err != nil {
+	if err := f.attach.check(f.hasInput(), packets && f.net == ""); err != nil {
 		return err
 	}
 	switch {
@@ -137,6 +141,52 @@ func (f *runFlags) hasInput() bool {
 	return f.pcap != "" || f.net != "" || f.input.data != "" || f.input.ctx != ""
 }
 
+// why says why programs run in skep's own machine.
+func (f *runFlags) why(programs int) string {
+	it := "it is"
+	if programs > 1 {
+		it = "they are"
+	}
+	switch {
+	case f.net != "":
+		return it + " given a network with --net"
+	case f.pcap != "":
+		return it + " given packets with --pcap"
+	case f.input.ctx != "":
+		return it + " given a context with --ctx"
+	case f.input.data != "":
+		return it + " given data with --data"
+	}
+	return "nothing says where in the kernel " + it + " attached"
+}
+
+// theyRun is the subject and the verb of a sentence of programs that run.
+func theyRun(names []string) string {
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " and " + names[last] + " run"
+	}
+	return names[0] + " runs"
+}
+
+// env makes runs repeatable: randomness from a seed. What else programs find is the
+// described world's.
+func (f *runFlags) env() (*exec.Env, error) {
+	env := &exec.Env{Rand: rand.New(rand.NewPCG(f.seed, 0)).Uint32}
+	if f.world != "" {
+		w, err := world.Open(f.world)
+		if err != nil {
+			return nil, err
+		}
+		w.Into(env)
+	}
+	return env, nil
+}
+
+// user says what skep's own machine is like.
+func (f *runFlags) user(env *exec.Env) *machine.UserOptions {
+	return &machine.UserOptions{Programs: vm.ProgramOptions{Budget: f.budget, Env: env, Mode: f.engine.mode}}
+}
+
 func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 	if err := f.check(); err != nil {
 		return err
@@ -148,12 +198,15 @@ func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 	if f.attach.replace != "" {
 		return replaceAttached(cmd, p, f)
 	}
-	if !f.hasInput() && f.attach.on != "user" {
+	if !f.hasInput() {
 		at, err := f.attach.plan(&f.object, p.Spec)
 		if err != nil {
 			return prefix(p.Name, err)
 		}
-		if len(at) > 0 {
+		switch {
+		case len(at) > 0 && f.attach.pin != "":
+			return runPinned(cmd, p, f, at)
+		case len(at) > 0:
 			return runAttached(cmd, p, f, at)
 		}
 	}
@@ -162,14 +215,15 @@ func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if f.net != "" {
-		return s.overNetwork(cmd.Context(), f)
-	}
-	if f.pcap != "" {
-		return s.overCapture(cmd.Context(), f)
-	}
-	if s.prog.Describe().Packet && f.input.data == "" {
+	if s.prog != nil && s.prog.Describe().Packet && f.pcap == "" && f.input.data == "" {
 		return usagef("program %s sees packets: give it a capture with --pcap, or one packet with --data, or attach it in the kernel with --hook", s.prog.Name())
+	}
+	fmt.Fprint(s.stderr, s.where)
+	switch {
+	case s.net != nil:
+		return s.overNetwork(cmd.Context(), f)
+	case f.pcap != "":
+		return s.overCapture(cmd.Context(), f)
 	}
 	return s.once(cmd.Context(), f)
 }

@@ -6,37 +6,34 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/spf13/cobra"
 
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/machine"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/report"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/exec"
-	"github.com/skep-ebpf/skep/vm/world"
 )
 
-// session is a loaded program and what it says while it runs.
+// session is programs in skep's own machine that are given something to run on.
 type session struct {
+	results
 	name   string // of the object, for errors
-	coll   *vm.Collection
-	prog   *vm.Program // nil in a network
-	net    *network    // nil outside of one
-	out    *report.Writer
-	buffer *bufio.Writer // under out; nil where lines are written at once
+	user   *machine.UserCollection
+	at     []hook.Attachment // what --hook says
+	prog   *vm.Program       // nil in a network
+	net    *network          // nil outside of one
+	buffer *bufio.Writer     // under out; nil where lines are written at once
 	stderr io.Writer
+	where  string // the line that says where and why programs run
 
-	in      vm.Input // of a single run
-	events  []*eventSource
-	printks []string
-	packet  int           // number of the packet that is run; 0: none
-	clock   time.Duration // since the epoch, where the capture tells the time
+	in    vm.Input      // of a single run
+	clock time.Duration // since the epoch, where the capture tells the time
 }
 
 func newSession(cmd *cobra.Command, p *program.Program, f *runFlags) (*session, error) {
@@ -53,7 +50,7 @@ func newSession(cmd *cobra.Command, p *program.Program, f *runFlags) (*session, 
 	if err != nil {
 		return nil, prefix(p.Name, err)
 	}
-	s.open(cmd.OutOrStdout(), f)
+	s.writeTo(cmd.OutOrStdout(), f)
 	env, err := s.env(f)
 	if err != nil {
 		return nil, err
@@ -61,24 +58,24 @@ func newSession(cmd *cobra.Command, p *program.Program, f *runFlags) (*session, 
 	if s.in, err = f.input.read(spec, names[0], &link, env); err != nil {
 		return nil, err
 	}
-	s.coll, err = vm.NewCollectionWithOptions(spec, vm.CollectionOptions{
-		Programs: vm.ProgramOptions{Link: link, Budget: f.budget, Env: env, Mode: f.engine.mode},
-	})
-	if err != nil {
-		return nil, prefix(p.Name, err)
+	opts := f.user(env)
+	if s.net != nil {
+		opts.Network = s.net.Network
 	}
-	if err := s.connect(names); err != nil {
+	if s.coll, err = machine.User(opts).Load(p, &machine.Options{Programs: names, Link: link, At: s.at}); err != nil {
+		return nil, err
+	}
+	s.user = s.coll.(*machine.UserCollection)
+	if err := errors.Join(s.connect(names), s.open(p.Spec, f.events)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	if s.events, err = openEvents(s.coll, p.Spec, f.events); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
+	s.where = fmt.Sprintf("skep: %s in skep's own machine: %s\n", theyRun(names), f.why(len(names)))
 	return s, nil
 }
 
-// open makes the writer of the results. A capture that comes from a file comes
+// writeTo makes the writer of the results. A capture that comes from a file comes
 // fast, and then nobody follows line by line.
-func (s *session) open(stdout io.Writer, f *runFlags) {
+func (s *session) writeTo(stdout io.Writer, f *runFlags) {
 	terminal := isTerminal(stdout)
 	if f.pcap != "" && f.pcap != "-" && !terminal {
 		s.buffer = bufio.NewWriterSize(stdout, 64<<10)
@@ -97,24 +94,16 @@ func prefix(object string, err error) error {
 	return fmt.Errorf("%s: %w", object, err)
 }
 
-// env makes runs repeatable: randomness from a seed, and over a capture the time
-// of its packets. What else programs find is the described world's.
+// env is what programs find around them: over a capture the time of its packets, and
+// what the network says of itself.
 func (s *session) env(f *runFlags) (*exec.Env, error) {
-	random := rand.New(rand.NewPCG(f.seed, 0))
-	env := &exec.Env{
-		Rand:   random.Uint32,
-		Printk: func(msg string) { s.printks = append(s.printks, msg) },
+	env, err := f.env()
+	if err != nil {
+		return nil, err
 	}
 	if f.pcap != "" {
 		env.Now = func() time.Duration { return s.clock }
 		env.Wall = func() time.Time { return time.Unix(0, int64(s.clock)) }
-	}
-	if f.world != "" {
-		w, err := world.Open(f.world)
-		if err != nil {
-			return nil, err
-		}
-		w.Into(env)
 	}
 	if s.net != nil {
 		return s.net.Env(*env), nil
@@ -122,14 +111,27 @@ func (s *session) env(f *runFlags) (*exec.Env, error) {
 	return env, nil
 }
 
-// choose says which programs are wanted: the network's, or the one that is meant.
+// choose says which programs are wanted: the network's, those that --hook attaches, or the
+// one that is meant.
 func (s *session) choose(f *runFlags, spec *ebpf.CollectionSpec) (names []string, err error) {
-	if f.net != "" {
+	switch {
+	case f.net != "":
 		s.net, err = s.openNetwork(f)
 		if err != nil {
 			return nil, err
 		}
 		return s.net.cfg.Programs(), nil
+	case len(f.attach.hooks) > 0:
+		if s.at, err = f.attach.chosen(&f.object, spec); err != nil {
+			return nil, prefix(s.name, err)
+		}
+		for _, a := range s.at {
+			names = append(names, a.Program)
+		}
+		slices.Sort(names)
+		names = slices.Compact(names)
+		s.net, err = s.hookNetwork(f)
+		return names, err
 	}
 	name, err := f.object.choose(spec)
 	if err != nil {
@@ -140,19 +142,19 @@ func (s *session) choose(f *runFlags, spec *ebpf.CollectionSpec) (names []string
 
 // connect puts the programs where they run.
 func (s *session) connect(names []string) error {
-	if s.net != nil {
-		return s.net.cfg.Connect(s.net.Network, s.coll)
+	switch {
+	case len(s.at) > 0:
+		_, err := s.coll.Attach(s.at)
+		return err
+	case s.net != nil:
+		return s.net.cfg.Connect(s.net.Network, s.user.Collection)
 	}
-	s.prog = s.coll.Programs[names[0]]
+	s.prog = s.user.Programs[names[0]]
 	return nil
 }
 
 func (s *session) close() error {
-	var err error
-	for _, e := range s.events {
-		err = errors.Join(err, e.Close())
-	}
-	s.coll.Close()
+	err := s.results.close()
 	if s.buffer != nil {
 		err = errors.Join(err, s.buffer.Flush())
 	}
@@ -166,7 +168,7 @@ func (s *session) once(ctx context.Context, f *runFlags) error {
 	typ := s.prog.Describe()
 	out := vm.Output{Ctx: make([]byte, len(in.Ctx))}
 	runErr := s.prog.Exec(ctx, &in, &out)
-	if err := s.say(); err != nil {
+	if err := s.drain(); err != nil {
 		return err
 	}
 	if runErr != nil {
@@ -183,116 +185,5 @@ func (s *session) once(ctx context.Context, f *runFlags) error {
 	if err := s.out.Run(&r); err != nil {
 		return err
 	}
-	if err := s.lost(); err != nil {
-		return err
-	}
-	return s.maps()
-}
-
-// say writes what the program printed and sent since the last call.
-func (s *session) say() error {
-	for _, msg := range s.printks {
-		if err := s.out.Printk(&report.Printk{Packet: s.packet, CPU: -1, Text: msg}); err != nil {
-			return err
-		}
-	}
-	s.printks = s.printks[:0]
-	for _, e := range s.events {
-		if err := e.drain(s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// lost writes what found no room, map by map.
-func (s *session) lost() error {
-	for _, e := range s.events {
-		if n := e.lost(); n > 0 {
-			if err := s.out.Lost(&report.Lost{Map: e.name, Count: n}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// maps writes the program's maps, except constants.
-func (s *session) maps() error {
-	for _, name := range slices.Sorted(maps.Keys(s.coll.Maps)) {
-		m := s.coll.Maps[name]
-		if err := showMap(s.out, m, name, m.Key(), m.Value(), vm.PossibleCPU()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// showMap writes a map of either machine, unless it holds constants or nothing to show.
-// cpus is how many values an element of a per-CPU map has.
-func showMap(w *report.Writer, m table, name string, key, value btf.Type, cpus int) error {
-	if constant(name) {
-		return nil
-	}
-	shown, err := readMap(m, name, key, value, cpus)
-	if err != nil {
-		return fmt.Errorf("map %s: %w", name, err)
-	}
-	if shown == nil {
-		return nil
-	}
-	return w.Map(shown)
-}
-
-// table is a map of either machine.
-type table interface {
-	Type() ebpf.MapType
-	MaxEntries() uint32
-	ValueSize() uint32
-	NextKeyBytes(key any) ([]byte, error)
-	LookupBytes(key any) ([]byte, error)
-}
-
-// readMap copies a map for the report; nil where there is nothing to show. cpus is how
-// many values an element of a per-CPU map has.
-func readMap(m table, name string, key, value btf.Type, cpus int) (*report.Map, error) {
-	out := &report.Map{Name: name, Kind: m.Type().String(), MaxEntries: m.MaxEntries(), KeyType: key, ValueType: value}
-	switch m.Type() {
-	case ebpf.Array:
-		out.Indexed = true
-	case ebpf.PerCPUArray:
-		out.Indexed, out.PerCPU = true, true
-	case ebpf.PerCPUHash, ebpf.LRUCPUHash:
-		out.PerCPU = true
-	case ebpf.Hash, ebpf.LRUHash, ebpf.LPMTrie:
-	default:
-		return nil, nil
-	}
-	if !out.PerCPU {
-		cpus = 1
-	}
-	var last any // nil: before the first
-	for {
-		next, err := m.NextKeyBytes(last)
-		if err != nil {
-			return nil, err
-		}
-		if next == nil {
-			return out, nil
-		}
-		last = next
-		values, err := m.LookupBytes(next)
-		if err != nil {
-			return nil, err
-		}
-		if values == nil {
-			continue
-		}
-		e := report.Entry{Key: next}
-		stride := len(values) / cpus
-		for c := range cpus {
-			e.Values = append(e.Values, values[c*stride:][:m.ValueSize()])
-		}
-		out.Entries = append(out.Entries, e)
-	}
+	return s.end()
 }

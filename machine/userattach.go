@@ -1,0 +1,74 @@
+package machine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/hook/netdev"
+	"github.com/skep-ebpf/skep/vm"
+)
+
+// networkHooks are the hooks of a virtual network by the kinds of hooks that they are.
+var networkHooks = map[string]netdev.Hook{
+	"xdp":         netdev.XDP,
+	"tcx/ingress": netdev.TCXIngress,
+	"tcx/egress":  netdev.TCXEgress,
+}
+
+// SeesPackets reports whether packets come by at a point of a virtual network.
+func SeesPackets(p hook.Point) bool { return networkHooks[p.Kind.Name] != "" }
+
+// UserMakes says why nothing happens at a point of skep's own machine while nobody sends
+// it packets; nil where something does.
+func UserMakes(p hook.Point) error {
+	switch {
+	case SeesPackets(p):
+		return fmt.Errorf("no packets come by at %s in skep's own machine: give some with --pcap", p)
+	case p.Kind.Name == "iter":
+		return iterates(p)
+	}
+	return onlyKernel(p)
+}
+
+// onlyKernel says what to do instead of attaching a program to a point that skep's own
+// machine does not have.
+func onlyKernel(p hook.Point) error {
+	return fmt.Errorf("what happens at %s happens in a running kernel alone: run it there, with root or --on kernel, or give the program one context with --ctx", p)
+}
+
+// plan finds the place of an attachment, and gives what attaches.
+func (c *UserCollection) plan(a hook.Attachment) (func() (*userLink, error), error) {
+	prog := c.Programs[a.Program]
+	if prog == nil {
+		return nil, noProgram(a.Program)
+	}
+	if at, ok := networkHooks[a.Point.Kind.Name]; ok {
+		return c.planNetwork(a, at, prog)
+	}
+	if a.Point.Kind.Name == "iter" {
+		return c.planIterator(a, prog)
+	}
+	return nil, onlyKernel(a.Point)
+}
+
+// planNetwork attaches a program to an interface of the network.
+func (c *UserCollection) planNetwork(a hook.Attachment, at netdev.Hook, prog *vm.Program) (func() (*userLink, error), error) {
+	if c.network == nil {
+		return nil, UserMakes(a.Point)
+	}
+	i := c.network.ByName(a.Point.Target)
+	if i == nil {
+		var names []string
+		for _, i := range c.network.Interfaces() {
+			names = append(names, i.Name)
+		}
+		return nil, fmt.Errorf("%s: the network has no interface %q; it has %s", a.Point, a.Point.Target, strings.Join(names, ", "))
+	}
+	return func() (*userLink, error) {
+		if err := c.network.Attach(i, at, prog); err != nil {
+			return nil, err
+		}
+		return &userLink{point: a.Point, detach: func() { c.network.Detach(i, at, prog) }}, nil
+	}, nil
+}
