@@ -53,6 +53,7 @@ func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {
 	for i := range at {
 		closer, err := attach[i]()
 		if err != nil {
+			err = denied(err, Needs(&ebpf.CollectionSpec{}, at[i:i+1]))
 			err = fmt.Errorf("%s: attach program %s to %s: %w", c.name, at[i].Program, at[i].Point, err)
 			for _, l := range links {
 				err = errors.Join(err, l.Close())

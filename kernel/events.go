@@ -56,7 +56,7 @@ func (c *Collection) Events(name string) (*Events, error) {
 		err = fmt.Errorf("its type is %s: %w", m.Type(), ErrNoEvents)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read map %s: %w", name, err)
+		return nil, fmt.Errorf("read map %s: %w", name, denied(err, c.needs))
 	}
 	return &Events{name: name, reader: r}, nil
 }

@@ -11,13 +11,14 @@ import (
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 func checkTarget(hook.Point) error { return nil }
 
 func offload(*ebpf.ProgramSpec, hook.Point) error { return nil }
 
-func explain(_ *ebpf.CollectionSpec, _ program.LinkOptions, err error) error { return err }
+func explain(_ *ebpf.CollectionSpec, _ program.LinkOptions, _ []Need, err error) error { return err }
 
 func raiseMemoryLimit() {}
 
@@ -41,3 +42,9 @@ func openPinned(string) (pinnedLink, error) {
 }
 
 func exchange(_, _ string) error { return errors.New("programs are pinned in Linux alone") }
+
+func perfParanoid() int { return 0 }
+
+func effective() kernels.Caps { return 0 }
+
+func forbidden() string { return "this is " + runtime.GOOS + ", and Linux runs elsewhere" }

@@ -39,6 +39,7 @@ type Collection struct {
 	Spec *ebpf.CollectionSpec // what was loaded
 	*ebpf.Collection
 	name  string // of the object, for messages
+	needs []Need
 	links []*Link
 	// usdtSpecs are the numbers of the descriptions that programs have of probes'
 	// arguments, by what the probes' notes say of these.
@@ -63,12 +64,13 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	raiseMemoryLimit()
+	needs := Needs(spec, opts.At)
 	coll, err := ebpf.NewCollectionWithOptions(spec, opts.collection(spec))
 	logErr := writeLog(opts.Log, coll, err)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, errors.Join(explain(spec, opts.Link, err), logErr))
+		return nil, fmt.Errorf("%s: %w", p.Name, errors.Join(explain(spec, opts.Link, needs, err), logErr))
 	}
-	c := &Collection{Spec: spec, Collection: coll, name: p.Name, usdtSpecs: make(map[string]uint32)}
+	c := &Collection{Spec: spec, Collection: coll, name: p.Name, needs: needs, usdtSpecs: make(map[string]uint32)}
 	if logErr != nil {
 		return nil, errors.Join(logErr, c.Close())
 	}

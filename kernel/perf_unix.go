@@ -4,9 +4,11 @@ package kernel
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/perf"
+	"golang.org/x/sys/unix"
 )
 
 // perfRing is the size of each CPU's ring of a perf event array, in bytes.
@@ -19,6 +21,9 @@ type perfReader struct {
 
 func newPerfReader(m *ebpf.Map) (reader, error) {
 	r, err := perf.NewReader(m, perfRing)
+	if err != nil && strings.HasSuffix(err.Error(), unix.EACCES.Error()) {
+		err = unix.EACCES // which it does not wrap
+	}
 	return &perfReader{Reader: r}, err
 }
 

@@ -23,7 +23,10 @@ import (
 // explain puts into words why the kernel did not take an object. Where our verifier
 // refuses a program as well, for this kernel, the error is its [*verifier.Error]; where it
 // does not, and the kernel's did, one that is read from the kernel's log.
-func explain(spec *ebpf.CollectionSpec, link program.LinkOptions, refused error) error {
+func explain(spec *ebpf.CollectionSpec, link program.LinkOptions, needs []Need, refused error) error {
+	if err := lacking(refused, needs); err != nil {
+		return err
+	}
 	name := refusedProgram(spec, refused)
 	if name == "" { // a map: one of the programs that use it is refused for it
 		for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
@@ -81,7 +84,7 @@ func explainProgram(spec *ebpf.CollectionSpec, name string, link program.LinkOpt
 		told = verifier.ReadLog(img, log)
 	}
 	var ours *verifier.Error
-	_, err = verifier.CheckImage(img, spec.Maps, &verifier.Options{Kernel: "host", KernelTypes: link.KernelTypes})
+	_, err = verifier.CheckImage(img, spec.Maps, &verifier.Options{Kernel: "host", KernelTypes: link.KernelTypes, Lacks: lacks()})
 	switch {
 	case errors.As(err, &ours) && ours.Cause != verifier.CauseUnsupported:
 		ours.AddKernel(told)
@@ -140,7 +143,7 @@ func explainErrno(err error) error {
 	case errors.Is(err, os.ErrPermission) && memoryCounts() && memoryLimit() != unix.RLIM_INFINITY:
 		return fmt.Errorf("%s: before 5.11 Linux counts programs and maps as locked memory, of which this process may have %d KiB, and it may not have more without CAP_SYS_RESOURCE: raise the limit (ulimit -l unlimited): %w", what, memoryLimit()>>10, unix.EPERM)
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%s: the kernel does not permit it (%w); this process has %s, and where that is enough a security module, lockdown or seccomp forbids it", what, unix.EPERM, capabilities().Says)
+		return fmt.Errorf("%s: %s: %w", what, forbidden(), unix.EPERM)
 	case errors.As(err, &said) && len(said.Log) == 0:
 		return fmt.Errorf("%w: the kernel refuses it before its verifier looks at it", err)
 	case errors.Is(err, unix.ENOMEM):

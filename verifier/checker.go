@@ -83,6 +83,9 @@ type checker struct {
 	opts   *Options
 	specs  map[string]*ebpf.MapSpec
 	kernel *kernels.Kernel
+	// asked is told what the program needs of Linux, and since when that has it; nil:
+	// nobody wants to know.
+	asked func(since kernels.Version, what string)
 
 	rules scalar.Rules
 

@@ -13,14 +13,16 @@ import (
 // functions are looked up where they are called, as are the forms of an instruction.
 func (c *checker) profile() error {
 	c.insn = -1
-	if since, ok := c.kernel.ProgType(c.img.Type); !ok {
-		return c.tooOld(since, "program type %s", c.img.Type)
+	since, ok := c.kernel.ProgType(c.img.Type)
+	if err := c.ask(since, ok, "program type %s", c.img.Type); err != nil {
+		return err
 	}
 	if err := c.permitted(); err != nil {
 		return err
 	}
-	if since, ok := c.kernel.AttachType(c.img.Type, c.img.Attach); !ok && since != 0 {
-		return c.tooOld(since, "attach type %s", c.img.Attach)
+	since, ok = c.kernel.AttachType(c.img.Type, c.img.Attach)
+	if err := c.ask(since, ok || since == 0, "attach type %s", c.img.Attach); err != nil {
+		return err
 	}
 	for _, m := range c.maps {
 		if err := c.profileMap(m); err != nil {
@@ -33,7 +35,7 @@ func (c *checker) profile() error {
 		if i > 0 && c.insns[i-1].IsWide() {
 			continue
 		}
-		if isForm(&c.insns[i]) {
+		if isForm(&c.insns[i]) && c.asked == nil {
 			continue
 		}
 		if err := c.supported(&c.insns[i]); err != nil {
@@ -71,10 +73,19 @@ func (c *checker) permitted() error {
 // need refuses the program where the kernel does not have a feature.
 func (c *checker) need(f kernels.Feature) error {
 	since, ok := c.kernel.Has(f)
+	return c.ask(since, ok, "%s", f)
+}
+
+// ask refuses the program for what a later Linux brought, unless ok, and notes that it was
+// asked for.
+func (c *checker) ask(since kernels.Version, ok bool, format string, args ...any) error {
+	if c.asked != nil {
+		c.asked(since, fmt.Sprintf(format, args...))
+	}
 	if ok {
 		return nil
 	}
-	return c.tooOld(since, "%s", f)
+	return c.tooOld(since, format, args...)
 }
 
 // tooOld refuses the program for what a later Linux brought.
@@ -97,18 +108,21 @@ var specialFields = []struct {
 
 // profileMap refuses a map that the kernel would not create.
 func (c *checker) profileMap(m *Map) error {
-	if since, ok := c.kernel.MapType(m.Type); !ok {
-		return c.tooOld(since, "map %s of type %s", m.Name, kernels.MapName(m.Type))
+	since, ok := c.kernel.MapType(m.Type)
+	if err := c.ask(since, ok, "map %s of type %s", m.Name, kernels.MapName(m.Type)); err != nil {
+		return err
 	}
-	if since, ok := c.kernel.MapFlags(m.Type, m.Flags); !ok && since != 0 {
-		return c.tooOld(since, "map %s with flags %#x", m.Name, m.Flags)
+	since, ok = c.kernel.MapFlags(m.Type, m.Flags)
+	if err := c.ask(since, ok || since == 0, "map %s with flags %#x", m.Name, m.Flags); err != nil {
+		return err
 	}
 	for _, f := range specialFields {
 		if !m.Fields.Has(f.kind) {
 			continue
 		}
-		if since, ok := c.kernel.MapField(m.Type, f.field); !ok && since != 0 {
-			return c.tooOld(since, "map %s of type %s with a %s", m.Name, kernels.MapName(m.Type), f.field)
+		since, ok := c.kernel.MapField(m.Type, f.field)
+		if err := c.ask(since, ok || since == 0, "map %s of type %s with a %s", m.Name, kernels.MapName(m.Type), f.field); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -87,7 +87,7 @@ func (f *attachFlags) check(hasInput, packets bool) error {
 func (f *attachFlags) chosen(object *objectFlags, spec *ebpf.CollectionSpec) (all []hook.Attachment, err error) {
 	for _, h := range f.hooks {
 		name, point, named := strings.Cut(h, "=")
-		if !named {
+		if !named || strings.ContainsAny(name, "/:") { // = is the point's own
 			point = h
 			if name, err = object.choose(spec); err != nil {
 				return nil, err

@@ -64,15 +64,6 @@ func (c Caps) Without(has Caps) Caps {
 	return c &^ has
 }
 
-// Caps are the capabilities that this kernel has in place of some: before CAP_BPF and
-// CAP_PERFMON there was CAP_SYS_ADMIN.
-func (k *Kernel) Caps(c Caps) Caps {
-	if _, split := k.Has(CapBPFSplit); !split && c&(CapBPF|CapPerfmon) != 0 {
-		return c&^(CapBPF|CapPerfmon) | CapSysAdmin
-	}
-	return c
-}
-
 // Program types by what their loader needs beside CAP_BPF.
 var (
 	unprivileged = []ebpf.ProgramType{ebpf.SocketFilter, ebpf.CGroupSKB} // not even that

@@ -38,15 +38,3 @@ func TestCapsWithout(t *testing.T) {
 		}
 	}
 }
-
-func TestCapsOfOldKernel(t *testing.T) {
-	for name, want := range map[string]Caps{"5.4": CapSysAdmin | CapNetAdmin, "5.10": CapBPF | CapNetAdmin} {
-		k, err := Get(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := k.Caps(ProgCaps(ebpf.XDP)); got != want {
-			t.Errorf("Linux %s: XDP wants %s, want %s", name, got, want)
-		}
-	}
-}

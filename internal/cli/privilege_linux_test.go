@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"math/bits"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/kernel"
+	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier/kernels"
+)
+
+const privilegesObject = "testdata/kernel/privileges.bpf.o"
+
+// nobody is a user who owns nothing.
+const nobody = 65534
+
+// unprivileged is the command as a process of nobody's with some capabilities.
+func unprivileged(path string, caps kernels.Caps, args ...string) *exec.Cmd {
+	cmd := exec.Command(path, args...)
+	cmd.Dir = filepath.Dir(path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Pdeathsig:  syscall.SIGKILL,
+		Credential: &syscall.Credential{Uid: nobody, Gid: nobody},
+	}
+	for ; caps != 0; caps &= caps - 1 {
+		cmd.SysProcAttr.AmbientCaps = append(cmd.SysProcAttr.AmbientCaps, uintptr(bits.TrailingZeros64(uint64(caps))))
+	}
+	return cmd
+}
+
+// forNobody copies the command and an object to where anyone may read them.
+func forNobody(t *testing.T, object string) (command, copied string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := exec.LookPath("skep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command, copied = filepath.Join(dir, "skep"), filepath.Join(dir, filepath.Base(object))
+	for to, from := range map[string]string{command: self, copied: object} {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, data, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return command, copied
+}
+
+// Each kind of programs runs with the capabilities that the table has for it, and where one
+// of these is missing, the message says which.
+func TestCapabilities(t *testing.T) {
+	newRoad(t)
+	dir := ownCgroup(t)
+	if err := unix.Mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, ""); err != nil {
+		t.Logf("no tracepoints: %v", err)
+	}
+	command, object := forNobody(t, privilegesObject)
+	p, err := program.Open(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		prog, at string
+		want     kernels.Caps
+	}{
+		{"pass", "xdp/in", kernels.CapBPF | kernels.CapNetAdmin},
+		{"tell", "xdp/in", kernels.CapBPF | kernels.CapNetAdmin | kernels.CapPerfmon}, // to read its perf events
+		{"see", "tcx/ingress/in", kernels.CapBPF | kernels.CapNetAdmin},
+		{"see", "clsact/ingress/in", kernels.CapBPF | kernels.CapNetAdmin},
+		{"hear", "socket/in", kernels.CapBPF | kernels.CapNetRaw},
+		{"allow", "cgroup/connect4/" + dir, kernels.CapBPF | kernels.CapNetAdmin},
+		{"send", "cgroup_skb/egress/" + dir, kernels.CapBPF | kernels.CapNetAdmin},
+		{"lookup", "sk_lookup", kernels.CapBPF},
+		{"call", fmt.Sprintf("uprobe/%s:main.main,pid=%d", command, os.Getpid()), kernels.CapBPF | kernels.CapPerfmon | kernels.CapSysAdmin},
+		{"call", fmt.Sprintf("uprobe.multi/%s:main.main,pid=%d", command, os.Getpid()), kernels.CapBPF | kernels.CapPerfmon},
+		{"poke", fmt.Sprintf("uprobe.multi/%s:main.main,pid=%d", command, os.Getpid()), kernels.CapBPF | kernels.CapPerfmon | kernels.CapSysAdmin},
+		{"start", "kprobe/do_unlinkat", kernels.CapBPF | kernels.CapPerfmon},
+		{"start", fmt.Sprintf("perf_event/software/cpu-clock@99hz,pid=%d", os.Getpid()), kernels.CapBPF | kernels.CapPerfmon},
+		{"start", "tracepoint/sched/sched_process_exec", kernels.CapBPF | kernels.CapPerfmon | kernels.CapDACReadSearch},
+	} {
+		point, err := hook.Parse(tc.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := program.Subset(p.Spec, tc.prog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var table kernels.Caps
+		for _, n := range kernel.Needs(spec, []hook.Attachment{{Program: tc.prog, Point: point}}) {
+			table |= n.Caps
+		}
+		if table != tc.want {
+			t.Errorf("%s: the table has %s, want %s", tc.at, table, tc.want)
+		}
+		args := []string{"run", object, "--prog", tc.prog, "--hook", tc.at, "--set", fmt.Sprintf("pid=%d", os.Getpid()), "--duration", "50ms"}
+		if out, err := skep(args...).CombinedOutput(); err != nil {
+			t.Logf("%s: the running kernel attaches nothing there: %s", tc.at, out)
+			continue
+		}
+		out, err := unprivileged(command, table, args...).CombinedOutput()
+		if bytes.Contains(out, []byte("kernel.perf_event_paranoid is 3 here, which leaves perf events to CAP_SYS_ADMIN: ")) {
+			continue // as Debian has it
+		}
+		if err != nil {
+			t.Errorf("%s: with %s: %v\n%s", tc.at, table, err, out)
+		}
+		for rest := table; rest != 0; rest &= rest - 1 {
+			missing := rest & -rest
+			if table.Without(table&^missing) != 0 { // no other stands for it
+				checkRefused(t, unprivileged(command, table&^missing, args...), missing)
+			}
+		}
+		checkRefused(t, unprivileged(command, 0, args...), table)
+	}
+}
+
+// checkRefused runs a command that fails because capabilities are missing.
+func checkRefused(t *testing.T, cmd *exec.Cmd, missing kernels.Caps) {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	err := cmd.Run()
+	if err == nil {
+		t.Errorf("%s without %s: no error", cmd.Args, missing)
+		return
+	}
+	line, rest, _ := strings.Cut(stderr.String(), "\n")
+	for _, name := range missing.Names() {
+		if !strings.Contains(line, name) || !strings.Contains(line, "which this process does not have: run skep with sudo, or give it") || rest != "" {
+			t.Errorf("%s without %s: %s", cmd.Args, missing, stderr.String())
+		}
+	}
+}
+
+// ownCgroup makes a cgroup of the test's own and gives its folder.
+func ownCgroup(t *testing.T) string {
+	t.Helper()
+	root := "/sys/fs/cgroup"
+	var st unix.Statfs_t
+	if err := unix.Statfs(root, &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
+		if err := unix.Mount("cgroup2", root, "cgroup2", 0, ""); err != nil {
+			t.Skipf("no cgroups of version 2: %v", err)
+		}
+	}
+	dir, err := os.MkdirTemp(root, "skep-test-")
+	if err != nil {
+		t.Skipf("no cgroup of the test's own: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Rmdir(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
