@@ -57,7 +57,11 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
+	spec = spec.Copy() // which the kernel may ask to change
 	if err := program.ResolveKconfig(spec, &opts.Link); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	if err := prepareMaps(spec); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	if err := aim(spec, opts.At); err != nil {
@@ -106,6 +110,20 @@ func writeLog(w io.Writer, coll *ebpf.Collection, refused error) error {
 	for _, name := range slices.Sorted(maps.Keys(coll.Programs)) {
 		if _, err := fmt.Fprintf(w, "program %s:\n%s\n", name, strings.TrimSpace(coll.Programs[name].VerifierLog)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// prepareMaps has maps be the object's own, whatever loaders of other projects are told of
+// them: to pin them under their names, or numbers by which iproute2 knows them.
+func prepareMaps(spec *ebpf.CollectionSpec) error {
+	for name, m := range spec.Maps {
+		if m.InnerMap == nil && (m.Type == ebpf.ArrayOfMaps || m.Type == ebpf.HashOfMaps) {
+			return fmt.Errorf("map %s holds maps, and the object does not say what they are like: declare them with __array(values, struct ...)", name)
+		}
+		for ; m != nil; m = m.InnerMap {
+			m.Pinning, m.Extra = ebpf.PinNone, nil
 		}
 	}
 	return nil

@@ -35,6 +35,7 @@ func ReadLog(img *program.Image, log []string) *Error {
 		case logState.MatchString(line):
 			words = nil
 		case line != "" && !logStats.MatchString(line):
+			line, _, _ = strings.Cut(line, "processed ") // where a message lacks its end of line
 			words = append(words, strings.TrimSpace(line))
 		}
 	}

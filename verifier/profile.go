@@ -88,8 +88,13 @@ func (c *checker) ask(since kernels.Version, ok bool, format string, args ...any
 	return c.tooOld(since, format, args...)
 }
 
-// tooOld refuses the program for what a later Linux brought.
+// tooOld refuses the program for what a later Linux brought, or what this one was built
+// without.
 func (c *checker) tooOld(since kernels.Version, format string, args ...any) error {
+	if since != 0 && since <= c.kernel.Version() {
+		what := fmt.Sprintf(format, args...)
+		return c.refuse(&Error{Cause: CauseMissing, Insn: c.insn, Reg: -1, Kernel: what, Missing: "this kernel is built without " + what})
+	}
 	return c.fail(CauseKernel, "%s: %s", fmt.Sprintf(format, args...), since.Needed())
 }
 
