@@ -53,6 +53,13 @@ func TestTable(t *testing.T) {
 	if slices.ContainsFunc(holes, func(s string) bool { return strings.HasPrefix(s, "xdp") }) {
 		t.Errorf("xdp is no hole: %q", holes)
 	}
+	broken, err := readRun("6.1", strings.NewReader(`{"Action":"fail","Package":"a/kernel"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, holes := table([]*kernelRun{broken}); !slices.Contains(holes, "kernel.* fails in Linux 6.1") {
+		t.Errorf("a package that does not build is no hole: %q", holes)
+	}
 	if _, err := readRun("6.1", strings.NewReader("panic: no JSON")); err == nil {
 		t.Error("reading what is no JSON gives no error")
 	}

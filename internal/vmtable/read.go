@@ -63,15 +63,28 @@ func readRun(version string, in io.Reader) (*kernelRun, error) {
 		came, ended := outcomes[e.Action]
 		switch {
 		case !ended:
-		case e.Test == "" && came == failed:
-			// A failed test says so itself; a package fails alone where it ended too early.
-			r.results[name] = result{outcome: failed}
+		case e.Test == "" && came == failed && !r.anyFailed(name):
+			r.add(name+"*", result{outcome: failed}) // it was not built, or ended too early
 		case e.Test != "" && !parents[name]:
-			r.tests = append(r.tests, name)
-			r.results[name] = result{came, last[name]}
+			r.add(name, result{came, last[name]})
 		}
 		for i := strings.LastIndexByte(name, '/'); i >= 0; i = strings.LastIndexByte(name[:i], '/') {
 			parents[name[:i]] = true
 		}
 	}
+}
+
+func (r *kernelRun) add(test string, came result) {
+	r.tests = append(r.tests, test)
+	r.results[test] = came
+}
+
+// anyFailed reports whether a test failed whose name begins so.
+func (r *kernelRun) anyFailed(begin string) bool {
+	for _, test := range r.tests {
+		if strings.HasPrefix(test, begin) && r.results[test].outcome == failed {
+			return true
+		}
+	}
+	return false
 }
