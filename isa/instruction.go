@@ -67,12 +67,16 @@ func Encode(insns []Instruction) []byte {
 func Functions(insns []Instruction) []int {
 	starts := []int{0}
 	for i := 0; i < len(insns); i++ {
-		ins := insns[i]
-		if ins.IsCall(CallLocal) || ins.IsWide() && ins.Src == PseudoFunc {
-			starts = append(starts, i+1+int(ins.Imm))
-		}
-		if ins.IsWide() {
+		at, leads := i, false
+		switch ins := &insns[i]; ins.Op {
+		case ClassJMP | JmpCALL:
+			leads = ins.Src == CallLocal
+		case OpLDDW:
+			leads = ins.Src == PseudoFunc
 			i++
+		}
+		if leads {
+			starts = append(starts, at+1+int(insns[at].Imm))
 		}
 	}
 	slices.Sort(starts)

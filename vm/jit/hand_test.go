@@ -50,8 +50,11 @@ func handProgram(t testing.TB, main uint32, help helper.Func) *Program {
 		Entries: []uint32{main, hand.first, hand.spin, hand.helps, hand.tail},
 		Stacks:  []uint32{64, 64, 64, 64, 64},
 	}
-	funcs := []*ir.Func{{Name: "hand"}, {Name: "first", Entry: atFirst}, {Name: "spin", Entry: atSpin},
-		{Name: "helps", Entry: atHelps}, {Name: "tail", Entry: atTail}}
+	funcs := []*ir.Func{{Name: "hand", Len: atFirst}, {Name: "first", Entry: atFirst, Len: 2}, {Name: "spin", Entry: atSpin, Len: 2},
+		{Name: "helps", Entry: atHelps, Len: 2}, {Name: "tail", Entry: atTail, Len: 2}}
+	for _, f := range funcs {
+		f.Entered = true
+	}
 	prog, err := load(p, code, funcs, []*helper.Helper{{Name: "help", Func: help}})
 	if err != nil {
 		t.Fatal(err)

@@ -124,7 +124,7 @@ func TestCodeIsFreed(t *testing.T) {
 // copyOf loads a program's code again, for nobody to close.
 func copyOf(t *testing.T, p *Program) *Program {
 	t.Helper()
-	again, err := load(p.Program, &ir.Code{Bytes: make([]byte, 64), Entries: []uint32{0}, Stacks: []uint32{0}}, []*ir.Func{{}}, nil)
+	again, err := load(p.Program, &ir.Code{Bytes: make([]byte, 64), Entries: []uint32{0}, Stacks: []uint32{0}}, []*ir.Func{{Entered: true}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,12 +65,11 @@ func load(p *interp.Program, code *ir.Code, funcs []*ir.Func, helpers []*helper.
 	}
 	in := p.Input()
 	prog.exit = slices.IndexFunc(in.Insns, func(ins isa.Instruction) bool { return ins.Op == isa.ClassJMP|isa.JmpEXIT })
-	starts, entered := append(isa.Functions(in.Insns), len(in.Insns)), callable(in)
 	for i, f := range funcs {
-		if slices.Contains(entered, f.Entry) {
+		if f.Entered {
 			prog.funcs = append(prog.funcs, function{
 				insn: f.Entry, enter: prog.enter, addr: at(code.Entries[i]),
-				stack: uintptr(code.Stacks[i]), cost: cost(f.Entry, starts),
+				stack: uintptr(code.Stacks[i]), cost: int64(f.Len),
 			})
 		}
 	}
@@ -103,27 +102,6 @@ func (p *Program) Close() error {
 func unload(text *mem.Code) {
 	leave(text)
 	_ = text.Free() // memory that cannot be unmapped is lost
-}
-
-// callable are the first instructions of the functions that Go may enter.
-func callable(in *interp.Input) []int {
-	at := []int{0, in.Exception}
-	for i := 0; i < len(in.Insns); i++ {
-		if ins := in.Insns[i]; ins.IsWide() {
-			if ins.Src == isa.PseudoFunc {
-				at = append(at, i+1+int(ins.Imm))
-			}
-			i++
-		}
-	}
-	return at
-}
-
-// cost is how many instructions the function has that begins at one. Functions begin at
-// starts, the last one ends at the last of them.
-func cost(at int, starts []int) int64 {
-	next, _ := slices.BinarySearch(starts, at+1)
-	return int64(starts[next] - at)
 }
 
 // function is the one that begins at an instruction; nil where none does that Go may

@@ -235,6 +235,7 @@ func (b *Block) End() *Ins { return &b.Ins[len(b.Ins)-1] }
 type Func struct {
 	Name   string
 	Entry  int // the first instruction of the bytecode; -1: a routine of our own
+	Len    int // how many instructions of the bytecode it has
 	Blocks []Block
 	// Vars is how many variables there are.
 	Vars Var

@@ -113,7 +113,6 @@ type lifter struct {
 	began   int      // where the block in room begins
 	blocks  int32    // how many there are without those in queue
 	queue   []func() // lift blocks that were put off
-	one     [1]int   // memory for targets
 }
 
 // new is an instruction without operands, of 8 bytes.
@@ -169,7 +168,7 @@ func (l *lifter) reached(at int) bool { return l.src.Facts == nil || l.src.Facts
 func (l *lifter) lift(start, end int) {
 	l.fn = &l.work.funcs.make(1)[0]
 	*l.fn = Func{
-		Name: fmt.Sprintf("%s+%d", l.src.Name, start), Entry: start, Vars: FirstFree, Frame: isa.StackSize, Params: 5, work: l.work,
+		Name: fmt.Sprintf("%s+%d", l.src.Name, start), Entry: start, Len: end - start, Vars: FirstFree, Frame: isa.StackSize, Params: 5, work: l.work,
 	}
 	l.counter, l.frame, l.spent = None, None, 0
 	blocks := l.number(start, end)
@@ -178,8 +177,8 @@ func (l *lifter) lift(start, end int) {
 	l.room = l.work.ins.room((end-start)*5/4 + 8) // so that most blocks lie in one piece of memory
 	l.open()
 	l.clear(start)
-	l.emit(l.new(Jump, start))
-	l.close(1)
+	l.add(Jump, start)
+	l.close(1, -1)
 	for at := start; at < end; {
 		if l.block[at] == 0 {
 			at++ // dead
@@ -220,10 +219,15 @@ func (l *lifter) clear(start int) {
 	}
 }
 
-// open begins a block, emit adds an instruction to it, close ends it.
+// open begins a block, emit adds an instruction to it, close ends it and says where it
+// leads.
 func (l *lifter) open() { l.began = len(l.room) }
 
 func (l *lifter) emit(i Ins) { l.room = append(l.room, i) }
+
+func (l *lifter) close(taken, next int32) {
+	l.fn.Blocks = append(l.fn.Blocks, Block{Ins: l.room[l.began:len(l.room):len(l.room)], Succ: [2]int32{taken, next}})
+}
 
 // next adds an instruction that is like another one, for the caller to complete.
 func (l *lifter) next(like *Ins) *Ins {
@@ -236,11 +240,15 @@ func (l *lifter) next(like *Ins) *Ins {
 	return &l.room[n]
 }
 
-func (l *lifter) close(succ ...int32) {
-	b := Block{Ins: l.room[l.began:len(l.room):len(l.room)], Succ: [2]int32{-1, -1}}
-	copy(b.Succ[:], succ)
-	l.fn.Blocks = append(l.fn.Blocks, b)
+// add adds one without operands, of 8 bytes.
+func (l *lifter) add(op Op, at int) *Ins {
+	i := l.next(&blank)
+	i.Op, i.At = op, int32(at)
+	return i
 }
+
+// blank is an instruction without operands.
+var blank = Ins{Size: 8, Dst: None, A: None, B: None, C: None}
 
 // run lifts the instructions of the block that begins at an instruction, and gives
 // the one behind it.
@@ -251,15 +259,14 @@ func (l *lifter) run(at, end int) int {
 		if k != reached {
 			switch {
 			case l.block[at] != 0 && at != first:
-				l.emit(l.new(Jump, at-1))
-				l.close(l.block[at])
+				l.add(Jump, at-1)
+				l.close(l.block[at], -1)
 				return at
 			case k&(reached|trapped) != reached:
-				l.emit(l.new(Trap, at))
-				l.close()
+				l.trap(at)
 				return at + 1
 			case k&ends != 0:
-				l.end(at, *ins)
+				l.end(at, ins, k)
 				return at + 1
 			}
 		}
@@ -268,82 +275,79 @@ func (l *lifter) run(at, end int) int {
 			at++
 		}
 	}
-	l.emit(l.new(Trap, at))
-	l.close()
+	l.trap(at)
 	return at + 1
+}
+
+// trap ends a block where it must not be reached.
+func (l *lifter) trap(at int) {
+	l.add(Trap, at)
+	l.close(-1, -1)
 }
 
 // spend looks at the budget where straight code has become long.
 func (l *lifter) spend(at int) {
 	if w := l.weight[at]; w-l.spent > maxStraight {
-		fuel := l.new(Fuel, at)
-		fuel.Imm = int64(w - l.spent)
-		l.emit(fuel)
+		l.add(Fuel, at).Imm = int64(w - l.spent)
 		l.spent = w
 	}
 }
 
 // end lifts the last instruction of a block.
-func (l *lifter) end(at int, ins isa.Instruction) {
-	i := l.new(Jump, at)
-	switch {
-	case isPacketLoad(ins):
-		l.packetLoad(at, ins, i)
-	case isGotox(ins):
-		l.gotox(ins, i, l.src.Targets(at))
-	case l.limited(at, ins):
-		l.limitedStore(at, ins, i)
-	case ins.Op == isa.ClassJMP|isa.JmpEXIT:
-		i.Op = Return
-		l.emit(i)
-		l.close()
+func (l *lifter) end(at int, ins *isa.Instruction, k kind) {
+	switch control[ins.Op] {
+	case controlPacket:
+		l.packetLoad(at, ins, l.new(Jump, at))
+	case controlGotox:
+		l.gotox(ins, l.new(Jump, at), l.src.Targets(at))
+	case controlStore:
+		l.limitedStore(at, ins, l.new(Jump, at))
+	case controlExit:
+		l.add(Return, at)
+		l.close(-1, -1)
 	default:
-		l.jump(at, ins, i)
+		l.jump(at, ins, k)
 	}
 }
 
 // jump lifts a jump, which takes from the budget where it leads back.
-func (l *lifter) jump(at int, ins isa.Instruction, i Ins) {
+func (l *lifter) jump(at int, ins *isa.Instruction, k kind) {
 	target := jumpTarget(at, ins)
-	taken, next := int32(-1), int32(-1)
-	if goes(ins) || l.takes(at) {
+	taken, next, always := int32(-1), int32(-1), goes(ins)
+	if always || l.takes(at) {
 		taken = l.block[target]
 	}
-	if !goes(ins) && l.passes(at) && at+1 < len(l.block) {
+	if !always && l.passes(at) && at+1 < len(l.block) {
 		next = l.block[at+1]
 	}
-	fuel := i
-	if taken > 0 && target <= at {
-		fuel.Op, fuel.Imm = Fuel, int64(l.weight[at]-l.weight[target]+1)
-	}
-	if fuel.Op == Fuel && !l.splits(at, ins) {
-		l.emit(fuel)
+	back := taken > 0 && target <= at
+	if back && k&splits == 0 {
+		l.fuel(at, target)
 	}
 	switch {
-	case taken > 0 && next > 0 && ins.Op&0xf0 == isa.JmpJCOND:
-		l.mayGoto(i, taken, next)
-	case taken > 0 && next > 0 && fuel.Op == Fuel:
-		test := i
-		l.condition(ins, &test)
-		l.emit(test)
+	case taken <= 0 && next <= 0:
+		l.trap(at)
+	case taken <= 0 || next <= 0:
+		l.add(Jump, at)
+		l.close(max(taken, next), -1)
+	case ins.Op&0xf0 == isa.JmpJCOND:
+		l.mayGoto(l.new(Jump, at), taken, next)
+	case back:
+		l.condition(ins, l.add(Branch, at))
 		l.close(int32(len(l.fn.Blocks))+1, next)
 		l.open()
-		l.emit(fuel)
-		l.emit(i)
-		l.close(taken)
-	case taken > 0 && next > 0:
-		l.condition(ins, &i)
-		l.emit(i)
-		l.close(taken, next)
-	case taken > 0 || next > 0:
-		i.Op = Jump
-		l.emit(i)
-		l.close(max(taken, next))
+		l.fuel(at, target)
+		l.add(Jump, at)
+		l.close(taken, -1)
 	default:
-		i.Op = Trap
-		l.emit(i)
-		l.close()
+		l.condition(ins, l.add(Branch, at))
+		l.close(taken, next)
 	}
+}
+
+// fuel takes from the budget for a jump back.
+func (l *lifter) fuel(at, target int) {
+	l.add(Fuel, at).Imm = int64(l.weight[at] - l.weight[target] + 1)
 }
 
 // mayGoto jumps if the function's counter is 0, and counts down otherwise.
@@ -360,16 +364,14 @@ func (l *lifter) mayGoto(i Ins, taken, next int32) {
 		l.emit(down)
 		i.Op = Jump
 		l.emit(i)
-		l.close(next)
+		l.close(next, -1)
 	}))
 }
 
 // gotox compares the register with each address that it may have.
-func (l *lifter) gotox(ins isa.Instruction, i Ins, targets []JumpTarget) {
+func (l *lifter) gotox(ins *isa.Instruction, i Ins, targets []JumpTarget) {
 	if len(targets) == 0 {
-		i.Op = Trap
-		l.emit(i)
-		l.close()
+		l.trap(int(i.At))
 		return
 	}
 	test := i
@@ -380,7 +382,7 @@ func (l *lifter) gotox(ins isa.Instruction, i Ins, targets []JumpTarget) {
 
 // packetLoad is LD_ABS and LD_IND. Go gives a negative number for a load outside the
 // packet, which ends the function with 0.
-func (l *lifter) packetLoad(at int, ins isa.Instruction, i Ins) {
+func (l *lifter) packetLoad(at int, ins *isa.Instruction, i Ins) {
 	load, test := i, i
 	load.Op, load.Dst, load.A = Packet, 0, isa.R6
 	if ins.Op&0xe0 == isa.ModeIND {
@@ -395,28 +397,28 @@ func (l *lifter) packetLoad(at int, ins isa.Instruction, i Ins) {
 		l.emit(zero)
 		i.Op = Return
 		l.emit(i)
-		l.close()
+		l.close(-1, -1)
 	}), l.block[at+1])
 }
 
 // limitedStore stores what is below the limit.
-func (l *lifter) limitedStore(at int, ins isa.Instruction, i Ins) {
+func (l *lifter) limitedStore(at int, ins *isa.Instruction, i Ins) {
 	next, limit := l.block[at+1], l.src.Access(at).Limit
 	if ins.Class() == isa.ClassST {
 		if uint32(ins.Imm) < limit {
-			l.instruction(at, &ins, l.kind[at])
+			l.instruction(at, ins, l.kind[at])
 		}
 		l.emit(i)
-		l.close(next)
+		l.close(next, -1)
 		return
 	}
 	test := i
 	test.Op, test.Cond, test.Size, test.A, test.Imm, test.Flag = Branch, Uge, 4, l.operand(ins.Src), int64(limit), Cold
 	l.emit(test)
 	l.close(next, l.later(func() {
-		l.instruction(at, &ins, l.kind[at])
+		l.instruction(at, ins, l.kind[at])
 		l.emit(i)
-		l.close(next)
+		l.close(next, -1)
 	}))
 }
 

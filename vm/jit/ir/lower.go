@@ -39,7 +39,7 @@ var operations = [16]Op{
 func loweringTable() (t [256]lowering) {
 	for n := range t {
 		op, l := uint8(n), &t[n]
-		l.ins, l.shape = Ins{Size: 8, Dst: None, A: None, B: None, C: None}, shapeCall
+		l.ins, l.shape = blank, shapeCall
 		switch class := op & 7; class {
 		case isa.ClassALU, isa.ClassALU64:
 			if class == isa.ClassALU {
@@ -262,9 +262,9 @@ var conditions = [16]Cond{
 	isa.JmpJSLT >> 4: Slt, isa.JmpJSLE >> 4: Sle,
 }
 
-// condition makes i the branch of a conditional jump.
-func (l *lifter) condition(ins isa.Instruction, i *Ins) {
-	i.Op, i.Cond = Branch, conditions[ins.Op>>4]
+// condition gives a branch the condition of a conditional jump.
+func (l *lifter) condition(ins *isa.Instruction, i *Ins) {
+	i.Cond = conditions[ins.Op>>4]
 	if ins.Class() == isa.ClassJMP32 {
 		i.Size = 4
 	}

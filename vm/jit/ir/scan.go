@@ -52,16 +52,12 @@ func (l *lifter) scan(start, end int) error {
 		if k == 0 {
 			continue
 		}
-		if role >= controlJump && (role != controlStore || l.limited(at, *ins)) {
-			if err := l.leaders(at, *ins, start, end); err != nil {
+		if role >= controlJump {
+			more, err := l.leads(at, ins, start, end)
+			if err != nil {
 				return err
 			}
-			if k |= ends; at+1 < end {
-				l.kind[at+1] |= begins
-			}
-			if isJump(*ins) && l.splits(at, *ins) {
-				k |= splits
-			}
+			k |= more
 		}
 		l.kind[at] |= k
 		if role == controlWide {
@@ -101,14 +97,44 @@ func (l *lifter) calls(at int, ins isa.Instruction, live bool, total int32) (int
 	return total, nil
 }
 
-// leaders marks the instructions that a block's last one jumps to.
-func (l *lifter) leaders(at int, ins isa.Instruction, start, end int) error {
-	for _, to := range l.targets(at, ins) {
-		if to < start || to >= end {
-			return fmt.Errorf("compile %s: instruction %d jumps to instruction %d, which is in another function", l.src.Name, at, to)
+// leads marks the instructions that may come behind one that can be a block's last, and
+// adds to what is known of that.
+func (l *lifter) leads(at int, ins *isa.Instruction, start, end int) (kind, error) {
+	k := ends
+	switch control[ins.Op] {
+	case controlJump:
+		to := jumpTarget(at, ins)
+		if l.takes(at) {
+			if err := l.lead(at, to, start, end); err != nil {
+				return 0, err
+			}
+			if to <= at && !goes(ins) && ins.Op&0xf0 != isa.JmpJCOND && l.passes(at) {
+				k |= splits
+			}
 		}
-		l.kind[to] |= begins
+	case controlGotox:
+		for _, t := range l.src.Targets(at) {
+			if err := l.lead(at, t.At, start, end); err != nil {
+				return 0, err
+			}
+		}
+	case controlStore:
+		if !l.limited(at, ins) {
+			return 0, nil
+		}
 	}
+	if at+1 < end {
+		l.kind[at+1] |= begins
+	}
+	return k, nil
+}
+
+// lead lets an instruction that one jumps to begin a block.
+func (l *lifter) lead(at, to, start, end int) error {
+	if to < start || to >= end {
+		return fmt.Errorf("compile %s: instruction %d jumps to instruction %d, which is in another function", l.src.Name, at, to)
+	}
+	l.kind[to] |= begins
 	return nil
 }
 
@@ -135,26 +161,6 @@ func (l *lifter) number(start, end int) int {
 	return int(n)
 }
 
-// splits reports whether a jump leads back or on. Then a block of its own, which comes
-// next, takes from the budget where it leads back.
-func (l *lifter) splits(at int, ins isa.Instruction) bool {
-	return !goes(ins) && ins.Op&0xf0 != isa.JmpJCOND && jumpTarget(at, ins) <= at &&
-		l.takes(at) && l.passes(at)
-}
-
-// targets are where an instruction jumps.
-func (l *lifter) targets(at int, ins isa.Instruction) (to []int) {
-	switch {
-	case isGotox(ins):
-		for _, t := range l.src.Targets(at) {
-			to = append(to, t.At)
-		}
-	case isJump(ins) && l.takes(at):
-		to = append(l.one[:0], jumpTarget(at, ins))
-	}
-	return to
-}
-
 // takes and passes report whether a jump may be taken, and whether the program
 // may go on behind it.
 func (l *lifter) takes(at int) bool  { return l.src.Facts == nil || l.src.Facts[at].Jumps }
@@ -162,7 +168,7 @@ func (l *lifter) passes(at int) bool { return l.src.Facts == nil || l.src.Facts[
 
 // limited reports whether an instruction is a store that does nothing with large
 // numbers.
-func (l *lifter) limited(at int, ins isa.Instruction) bool {
+func (l *lifter) limited(at int, ins *isa.Instruction) bool {
 	return control[ins.Op] == controlStore && l.src.Facts != nil &&
 		l.src.Facts[at].Memory == verifier.MemContext && l.src.Access(at).Limit != 0
 }
@@ -204,14 +210,10 @@ func controlTable() (t [256]uint8) {
 	return t
 }
 
-func isGotox(ins isa.Instruction) bool      { return control[ins.Op] == controlGotox }
-func isPacketLoad(ins isa.Instruction) bool { return control[ins.Op] == controlPacket }
-func isJump(ins isa.Instruction) bool       { return control[ins.Op] == controlJump }
-
 // goes reports whether a jump is an unconditional one.
-func goes(ins isa.Instruction) bool { return ins.Op&0xf0 == isa.JmpJA }
+func goes(ins *isa.Instruction) bool { return ins.Op&0xf0 == isa.JmpJA }
 
-func jumpTarget(at int, ins isa.Instruction) int {
+func jumpTarget(at int, ins *isa.Instruction) int {
 	if ins.Op == isa.ClassJMP32|isa.JmpJA {
 		return at + 1 + int(ins.Imm)
 	}
