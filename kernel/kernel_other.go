@@ -43,6 +43,9 @@ func openPinned(string) (pinnedLink, error) {
 
 func exchange(_, _ string) error { return errors.New("programs are pinned in Linux alone") }
 
+// DropCapabilities has nothing to give up: capabilities are Linux's.
+func (c *Collection) DropCapabilities() error { return nil }
+
 func perfParanoid() int { return 0 }
 
 func effective() kernels.Caps { return 0 }

@@ -173,6 +173,12 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 	for _, a := range at {
 		fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s runs %s, at %s\n", a.Program, where, a.Point)
 	}
+	// Nothing that comes now takes a privilege but detaching.
+	if k, ok := coll.(*machine.KernelCollection); ok {
+		if err := k.DropCapabilities(); err != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s\n", err)
+		}
+	}
 	if err := r.iterate(links); err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math/bits"
 	"os"
 	"os/exec"
@@ -168,4 +170,68 @@ func ownCgroup(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// When all is attached, no thread has more capabilities than detaching takes, and the
+// programs are detached all the same.
+func TestDropsCapabilities(t *testing.T) {
+	newRoad(t)
+	for _, tc := range []struct {
+		prog, at string
+		want     kernels.Caps
+	}{
+		{"pass", "xdp/lo", 0},
+		{"see", "clsact/ingress/lo", kernels.CapNetAdmin},
+	} {
+		var stderr bytes.Buffer
+		cmd := skep("run", privilegesObject, "--prog", tc.prog, "--hook", tc.at)
+		cmd.Stderr = &stderr
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		dropped := soon(func() bool { return capsOf(t, cmd.Process.Pid) == tc.want })
+		left := capsOf(t, cmd.Process.Pid)
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		out, err := io.ReadAll(stdout)
+		err = errors.Join(err, cmd.Wait())
+		if strings.Contains(stderr.String(), "threads that cgo made") {
+			t.Skip("this test is built with cgo: set CGO_ENABLED=0")
+		}
+		if !dropped {
+			t.Errorf("%s: %s are left, want %s", tc.at, left, tc.want)
+		}
+		if err != nil || !bytes.Contains(out, []byte("map hits: array, 1 entry")) {
+			t.Errorf("%s: ended with %v\n%s%s", tc.at, err, out, &stderr)
+		}
+	}
+}
+
+// capsOf are the capabilities that some thread of a process has or may have.
+func capsOf(t *testing.T, pid int) (caps kernels.Caps) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("process %d has no threads (%v)", pid, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, name := range []string{"CapInh", "CapPrm", "CapEff", "CapAmb"} {
+			_, rest, _ := strings.Cut(string(text), name+":")
+			var set uint64
+			if _, err := fmt.Sscanf(rest, "%x", &set); err != nil {
+				t.Fatalf("%s: no %s: %v", file, name, err)
+			}
+			caps |= kernels.Caps(set)
+		}
+	}
+	return caps
 }
