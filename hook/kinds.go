@@ -148,6 +148,8 @@ var kinds = []*Kind{
 	{Name: "lwt_xmit", Prog: ebpf.LWTXmit,
 		Wants: "a route, as destination@interface", Example: "lwt_xmit/10.0.0.0/8@veth0"},
 	{Name: "freplace", Prog: ebpf.Extension,
-		Wants: "a running program and its function, as program:function", Example: "freplace/fw:policy"},
+		Wants: "a global function of another program, as function, program:function or pin/program:function", Example: "freplace/firewall:policy"},
 	{Name: "syscall", Prog: ebpf.Syscall, Optional: true, Example: "syscall"},
+	{Name: "timer", Prog: ebpf.Syscall,
+		Wants: "how often, as 10ms", Example: "timer/10ms"},
 }

@@ -53,6 +53,15 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(p.Spec.Programs))
 	}
+	exts, err := extensions(p.Spec, names, opts.At)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	for _, e := range exts {
+		if e.program != "" {
+			names = append(names, e.program)
+		}
+	}
 	spec, err := program.Subset(p.Spec, names...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
@@ -69,10 +78,21 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	}
 	raiseMemoryLimit()
 	needs := Needs(spec, opts.At)
-	coll, err := ebpf.NewCollectionWithOptions(spec, opts.collection(spec))
+	first := *spec
+	first.Programs = maps.Clone(spec.Programs)
+	for _, e := range exts {
+		delete(first.Programs, e.name)
+	}
+	coll, err := ebpf.NewCollectionWithOptions(&first, opts.collection(&first))
 	logErr := writeLog(opts.Log, coll, err)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, errors.Join(explain(spec, opts.Link, needs, err), logErr))
+	}
+	for _, e := range exts {
+		if err := e.load(coll, spec, opts, needs); err != nil {
+			coll.Close()
+			return nil, fmt.Errorf("%s: %w", p.Name, err)
+		}
 	}
 	c := &Collection{Spec: spec, Collection: coll, name: p.Name, needs: needs, usdtSpecs: make(map[string]uint32)}
 	if logErr != nil {
@@ -129,6 +149,9 @@ func prepareMaps(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
+// flagSleepable is BPF_F_SLEEPABLE.
+const flagSleepable = 1 << 4
+
 // aim has programs loaded for the points at which they will be attached, and looks for
 // what programs are loaded for.
 func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) error {
@@ -137,6 +160,9 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) error {
 		points[a.Program] = a.Point
 		if p := spec.Programs[a.Program]; p != nil {
 			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, a.Point.Target
+			if p.Type == ebpf.Syscall {
+				p.Flags |= flagSleepable // Linux takes no others
+			}
 			if err := offload(p, a.Point); err != nil {
 				return fmt.Errorf("program %s: %w", a.Program, err)
 			}

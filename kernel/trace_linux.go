@@ -21,6 +21,7 @@ func init() {
 		families[kind] = planTracing
 	}
 	families["lsm"] = planLSM
+	families["freplace"] = planFreplace
 	families["iter"] = planIter
 }
 
@@ -52,6 +53,11 @@ func planTracing(_ *Collection, prog *ebpf.Program, _ hook.Point) (func() (io.Cl
 
 func planLSM(_ *Collection, prog *ebpf.Program, _ hook.Point) (func() (io.Closer, error), error) {
 	return func() (io.Closer, error) { return link.AttachLSM(link.LSMOptions{Program: prog}) }, nil
+}
+
+// planFreplace has a program take the place of the function that it was loaded for.
+func planFreplace(_ *Collection, prog *ebpf.Program, _ hook.Point) (func() (io.Closer, error), error) {
+	return func() (io.Closer, error) { return link.AttachFreplace(nil, "", prog) }, nil
 }
 
 // planIter makes an iterator, which runs when it is read. One over a map's elements
