@@ -58,7 +58,7 @@ type PinnedLink struct {
 }
 
 // unlinked are the kinds of hooks at which nothing stays attached when a process ends.
-var unlinked = []string{"socket", "syscall"}
+var unlinked = []string{"socket", "syscall", "timer"}
 
 // Check says why attachments could not be pinned under a name, if nothing is wrong with
 // them otherwise.
