@@ -11,6 +11,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
 // TestInterfaces attaches to interfaces of a network of the test's own.
@@ -62,6 +64,7 @@ func dial(t *testing.T) {
 func TestNetfilter(t *testing.T) {
 	for _, at := range []string{"netfilter/ipv4/local_out", "netfilter/ipv4/local_in@-100"} {
 		t.Run(at, func(t *testing.T) {
+			testenv.KernelFrom(t, 6, 4, "netfilter takes no programs")
 			ownNetwork(t)
 			hits := attached(t, counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 1), at)
 			before := hits()
