@@ -81,7 +81,10 @@ var since = map[string]struct {
 	major, minor int
 	before       string
 }{
-	"netfilter": {6, 4, "netfilter ran no programs"},
+	"netfilter":            {6, 4, "netfilter ran no programs"},
+	"sk_reuseport/migrate": {5, 14, "sockets did not migrate"},
+	"sk_skb/verdict":       {5, 13, "verdicts needed a parser"},
+	"sk_skb/stream_parser": {5, 13, "the guest hangs with a parser"},
 }
 
 // needs skips a test where the kernel is too old for a point.

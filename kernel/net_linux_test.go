@@ -145,6 +145,9 @@ func TestInterfaceElsewhere(t *testing.T) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		t.Skipf("no mounts of the test's own: %v", err)
 	}
+	if i, err := os.Stat("/run"); err != nil || !i.IsDir() {
+		t.Skip("needs a folder /run")
+	}
 	blue := filepath.Join(namedNetworks, "blue")
 	if err := errors.Join(
 		unix.Mount("tmpfs", "/run", "tmpfs", 0, ""),

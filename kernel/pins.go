@@ -57,14 +57,22 @@ type PinnedLink struct {
 	Time time.Duration
 }
 
-// unlinked are the kinds of hooks at which nothing stays attached when a process ends.
-var unlinked = []string{"socket", "syscall", "timer"}
+// ends says whether nothing stays attached at a point when the process ends.
+func ends(at hook.Point) bool {
+	switch at.Kind.Name {
+	case "socket": // one of skep's own, where the target is an interface
+		return !strings.Contains(at.Target, ":")
+	case "syscall", "timer":
+		return true
+	}
+	return false
+}
 
 // Check says why attachments could not be pinned under a name, if nothing is wrong with
 // them otherwise.
 func (p *Pins) Check(name string, at []hook.Attachment) error {
 	for _, a := range at {
-		if slices.Contains(unlinked, a.Point.Kind.Name) {
+		if ends(a.Point) {
 			return fmt.Errorf("program %s at %s cannot be pinned: it is attached there only as long as skep runs", a.Program, a.Point)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -75,12 +74,7 @@ func put(t *testing.T, m *ebpf.Map, c net.Conn) {
 func TestSockmaps(t *testing.T) {
 	for _, at := range []string{"sk_msg/sockets", "sk_skb/verdict/sockets", "sk_skb/stream_verdict/sockets", "sk_skb/stream_parser/sockets"} {
 		t.Run(at, func(t *testing.T) {
-			switch {
-			case strings.HasPrefix(at, "sk_skb/verdict"):
-				testenv.KernelFrom(t, 5, 13, "verdicts need a parser")
-			case strings.HasPrefix(at, "sk_skb/stream_parser"):
-				testenv.KernelFrom(t, 5, 13, "the guest hangs with a parser")
-			}
+			needs(t, at)
 			ownNetwork(t)
 			point, err := hook.Parse(at)
 			if err != nil {
