@@ -162,7 +162,7 @@ func segmentProgram(calls []segmentCall) *ebpf.CollectionSpec {
 		in = append(in,
 			asm.LoadMem(asm.R4, asm.R6, 0, asm.Word),
 			asm.JGT.Imm(asm.R4, longest, "end"),
-			asm.JEq.Imm(asm.R4, 0, "end"),
+			asm.JLT.Imm(asm.R4, 1, "end"), // older verifiers learn nothing of "not 0"
 			asm.StoreMem(asm.R7, int16(number), asm.R4, asm.DWord),
 			asm.Mov.Reg(asm.R1, asm.R6), asm.Mov.Imm(asm.R2, 0),
 			asm.Mov.Reg(asm.R3, asm.R7), asm.Add.Imm(asm.R3, to),
