@@ -18,11 +18,16 @@ type Link struct {
 	program string
 	at      hook.Point
 	closer  io.Closer
+	instead string
 	once    sync.Once
 }
 
 // Point is where the program is attached.
 func (l *Link) Point() hook.Point { return l.at }
+
+// Instead says how the program is attached where this kernel cannot as its point says:
+// "by single probes (12), as ..."; otherwise it is "".
+func (l *Link) Instead() string { return l.instead }
 
 // Close detaches the program. It may be called again, and does nothing then.
 func (l *Link) Close() (err error) {
@@ -60,7 +65,11 @@ func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {
 			}
 			return nil, err
 		}
-		links = append(links, &Link{program: at[i].Program, at: at[i].Point, closer: closer})
+		l := &Link{program: at[i].Program, at: at[i].Point, closer: closer}
+		if o, ok := closer.(otherwise); ok {
+			l.closer, l.instead = o.Closer, o.how
+		}
+		links = append(links, l)
 	}
 	c.links = append(c.links, links...)
 	return links, nil
@@ -93,6 +102,12 @@ func kindNames() (names []string) {
 		names = append(names, name)
 	}
 	return names
+}
+
+// otherwise is what attaches a program in another way than its point says.
+type otherwise struct {
+	io.Closer
+	how string
 }
 
 // closers are closed from the last to the first.

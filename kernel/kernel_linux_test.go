@@ -130,11 +130,19 @@ func attached(t *testing.T, p *program.Program, at string) (hits func() uint64) 
 // skipTooOld skips a test that needs a newer Linux.
 func skipTooOld(t *testing.T, err error) {
 	t.Helper()
-	var e *verifier.Error
-	if errors.As(err, &e) && e.Cause == verifier.CauseKernel {
-		needs, _, _ := strings.Cut(e.Kernel, "\n")
+	if needs := needsNewer(err); needs != "" {
 		t.Skip(needs)
 	}
+}
+
+// needsNewer says what a kernel is too old for that refused an object; "": that is not why.
+func needsNewer(err error) string {
+	var e *verifier.Error
+	if !errors.As(err, &e) || e.Cause != verifier.CauseKernel {
+		return ""
+	}
+	needs, _, _ := strings.Cut(e.Kernel, "\n")
+	return needs
 }
 
 // attach attaches program "count" at a point, and skips the test where this kernel does

@@ -20,6 +20,10 @@ func offload(*ebpf.ProgramSpec, hook.Point) error { return nil }
 
 func explain(_ *ebpf.CollectionSpec, _ program.LinkOptions, _ []Need, err error) error { return err }
 
+func fallBack(*ebpf.CollectionSpec, string, hook.Point, program.LinkOptions) (bool, error) {
+	return false, nil
+}
+
 func raiseMemoryLimit() {}
 
 func aimUprobe(*ebpf.ProgramSpec, hook.Point) {}

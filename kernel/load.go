@@ -73,7 +73,7 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if err := prepareMaps(spec); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	if err := aim(spec, opts.At); err != nil {
+	if err := aim(spec, opts.At, opts.Link); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	raiseMemoryLimit()
@@ -154,7 +154,7 @@ const flagSleepable = 1 << 4
 
 // aim has programs loaded for the points at which they will be attached, and looks for
 // what programs are loaded for.
-func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) error {
+func aim(spec *ebpf.CollectionSpec, at []hook.Attachment, link program.LinkOptions) error {
 	points := make(map[string]hook.Point)
 	for _, a := range at {
 		points[a.Program] = a.Point
@@ -178,6 +178,11 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) error {
 			point.Target = spec.Programs[name].AttachTo
 		}
 		aimUprobe(spec.Programs[name], point)
+		if replaced, err := fallBack(spec, name, point, link); err != nil {
+			return fmt.Errorf("program %s: %w", name, err)
+		} else if replaced {
+			continue
+		}
 		if err := checkTarget(point); err != nil {
 			return fmt.Errorf("program %s: %w", name, err)
 		}

@@ -1,15 +1,19 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/internal/suggest"
@@ -93,9 +97,15 @@ func planSyscall(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.C
 
 // planKprobeMulti attaches to all functions whose names match a pattern, at once.
 func planKprobeMulti(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
+	if at.Kind.Name == "kprobe.session" && errors.Is(features.HaveBPFLinkKprobeSession(), ebpf.ErrNotSupported) {
+		return nil, fmt.Errorf("%s: %w here, but since Linux 6.10 with CONFIG_FPROBE: attach one program at kprobe.multi and one at kretprobe.multi", at, ebpf.ErrNotSupported)
+	}
 	found, err := matching(at.Target)
 	if err != nil {
 		return nil, err
+	}
+	if at.Kind.Attach == ebpf.AttachTraceKprobeMulti && lacksKprobeMulti() {
+		return func() (io.Closer, error) { return attachKprobes(prog, at, found) }, nil
 	}
 	opts := link.KprobeMultiOptions{Symbols: found, Session: at.Kind.Name == "kprobe.session"}
 	return func() (io.Closer, error) {
@@ -104,4 +114,47 @@ func planKprobeMulti(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (
 		}
 		return link.KprobeMulti(prog, opts)
 	}, nil
+}
+
+// lacksKprobeMulti reports whether the kernel attaches to one function at a time alone.
+func lacksKprobeMulti() bool {
+	return errors.Is(features.HaveBPFLinkKprobeMulti(), ebpf.ErrNotSupported)
+}
+
+// aimKprobe has a program that is attached to many functions be loaded for one, where
+// the kernel attaches to no more.
+func aimKprobe(p *ebpf.ProgramSpec, at hook.Point) {
+	if at.Kind.Attach == ebpf.AttachTraceKprobeMulti && p.Type == ebpf.Kprobe && lacksKprobeMulti() {
+		p.AttachType = ebpf.AttachNone
+	}
+}
+
+// attachKprobes attaches to functions one by one. Not each that can be traced can be
+// probed so: those are left out, and counted.
+func attachKprobes(prog *ebpf.Program, at hook.Point, functions []string) (io.Closer, error) {
+	attach := link.Kprobe
+	if at.Kind.Name == "kretprobe.multi" {
+		attach = link.Kretprobe
+	}
+	var all closers
+	var refused error
+	for _, name := range functions {
+		l, err := attach(name, prog, nil)
+		switch {
+		case err == nil:
+			all = append(all, l)
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, fs.ErrNotExist):
+			refused = fmt.Errorf("function %s: %w", name, err)
+		default:
+			return nil, errors.Join(fmt.Errorf("function %s: %w", name, err), all.Close())
+		}
+	}
+	if len(all) == 0 {
+		return nil, refused
+	}
+	how := fmt.Sprintf("by single probes (%d), as this kernel has no kprobe.multi (Linux 5.18 has, with CONFIG_FPROBE)", len(all))
+	if left := len(functions) - len(all); left > 0 {
+		how += fmt.Sprintf("; %d functions cannot be probed so", left)
+	}
+	return otherwise{all, how}, nil
 }

@@ -29,7 +29,8 @@ func planTCX(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Close
 	return func() (io.Closer, error) {
 		l, err := link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: prog, Attach: at.Kind.Attach})
 		if errors.Is(err, ebpf.ErrNotSupported) {
-			return attachClsact(prog, at, i, parent, 0)
+			stand, err := attachClsact(prog, at, i, parent, 0)
+			return otherwise{stand, "by a filter of clsact, as this kernel has no tcx (Linux 6.6 has)"}, err
 		}
 		return l, err
 	}, nil

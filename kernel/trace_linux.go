@@ -46,8 +46,16 @@ func planRawTracepoint(_ *Collection, prog *ebpf.Program, at hook.Point) (func()
 	}, nil
 }
 
-// planTracing attaches a program that was loaded for its target.
-func planTracing(_ *Collection, prog *ebpf.Program, _ hook.Point) (func() (io.Closer, error), error) {
+// planTracing attaches a program that was loaded for its target, or what it had to be
+// made.
+func planTracing(c *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
+	if r, ok := replacements[at.Kind.Name]; ok && prog.Type() == r.typ {
+		attach, err := families[r.kind](c, prog, hook.Point{Kind: hook.Find(r.kind), Target: at.Target})
+		return func() (io.Closer, error) {
+			closer, err := attach()
+			return otherwise{closer, fmt.Sprintf("by a %s, as this kernel does not tell the types of %s", r.kind, at.Target)}, err
+		}, err
+	}
 	return func() (io.Closer, error) { return link.AttachTracing(link.TracingOptions{Program: prog}) }, nil
 }
 

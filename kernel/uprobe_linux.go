@@ -155,6 +155,9 @@ func attachUprobes(prog *ebpf.Program, at hook.Point, path string, pid int, plac
 		}
 		all = append(all, l)
 	}
+	if at.Kind.Attach == ebpf.AttachTraceUprobeMulti {
+		return otherwise{all, fmt.Sprintf("by single probes (%d), as this kernel has no uprobe.multi (Linux 6.6 has)", len(all))}, nil
+	}
 	return all, nil
 }
 

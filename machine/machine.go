@@ -71,6 +71,9 @@ type Map interface {
 type Link interface {
 	// Point is where the program is attached.
 	Point() hook.Point
+	// Instead says how the program is attached where that is not as its point says; ""
+	// where it is.
+	Instead() string
 	// Output runs an iterator and gives what it writes; an error where the link is none.
 	Output() (io.ReadCloser, error)
 	// Close detaches the program. It may be called again, and does nothing then.

@@ -19,6 +19,9 @@ type userLink struct {
 // Point implements [Link].
 func (l *userLink) Point() hook.Point { return l.point }
 
+// Instead implements [Link].
+func (l *userLink) Instead() string { return "" }
+
 // Close implements [Link].
 func (l *userLink) Close() error {
 	l.once.Do(l.detach)

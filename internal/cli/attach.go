@@ -170,8 +170,8 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 	if err != nil {
 		return err
 	}
-	for _, a := range at {
-		fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s runs %s, at %s\n", a.Program, where, a.Point)
+	for i, l := range links {
+		fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s runs %s, at %s%s\n", at[i].Program, where, l.Point(), instead(l))
 	}
 	// Nothing that comes now takes a privilege but detaching.
 	if k, ok := coll.(*machine.KernelCollection); ok {
@@ -186,6 +186,14 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 		return r.end()
 	}
 	return errors.Join(r.stream(ctx), r.end())
+}
+
+// instead says behind a point how a program is attached there in another way.
+func instead(l machine.Link) string {
+	if how := l.Instead(); how != "" {
+		return ", " + how
+	}
+	return ""
 }
 
 // load loads programs into the machine that --on names: for auto the kernel, and skep's
@@ -249,11 +257,17 @@ func runPinned(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.At
 		return err
 	}
 	defer func() { err = errors.Join(err, coll.Close()) }()
-	if _, err := coll.Attach(at); err != nil {
+	links, err := coll.Attach(at)
+	if err != nil {
 		return err
 	}
 	if err := pins().Pin(name, coll); err != nil {
 		return err
+	}
+	for i, l := range links {
+		if how := instead(l); how != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s is attached at %s%s\n", at[i].Program, l.Point(), how)
+		}
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s stays in the kernel, with %s: 'skep ps' shows it, 'skep stop %s' ends it\n", name, places(at), name)
 	return nil
