@@ -84,7 +84,7 @@ lint:
 BPF_CFLAGS := -target bpfel -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-gnu -Wno-unused-const-variable \
 	-nostdinc -Iexamples/include -fdebug-compilation-dir=.
 
-generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/kfunc/*.bpf.c vm/attached/testdata/*.bpf.c internal/cli/testdata/kernel/*.bpf.c kernel/testdata/*.bpf.c)) kernel/testdata/probed
+generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/kfunc/*.bpf.c vm/attached/testdata/*.bpf.c internal/cli/testdata/kernel/*.bpf.c internal/bench/testdata/*.bpf.c kernel/testdata/*.bpf.c)) kernel/testdata/probed
 	$(GO) run ./examples/internal/traffic
 	$(GO) generate ./...
 

@@ -1,7 +1,7 @@
 // Command benchtable turns the output of go test -bench into tables of ratios.
 //
 // Each work is a row, each worker a column, and beside a worker stands how many
-// times a peer's time (Linux's, that of clang's code) it took in the same run. A
+// times a peer's time (Linux's, that of clang's code, a plain loader's) it took in the same run. A
 // benchmark either names its workers in the units of what it reports
 // ("fast-ns/run", "linux-ns/run"), or is one worker's, which the last element of
 // its name is ("Lookup/fast", "Lookup/linux"). One that ran several times (-count)
@@ -22,7 +22,7 @@ import (
 )
 
 // peers are the workers that others are held against.
-var peers = []string{"linux", "clang"}
+var peers = []string{"linux", "clang", "loader"}
 
 func main() {
 	if err := run(os.Stdin, os.Stdout); err != nil {
