@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -204,6 +205,9 @@ func (f *runFlags) load(cmd *cobra.Command, p *program.Program, opts *machine.Op
 		c, err = f.loadUser(p, opts)
 		return c, "in skep's own machine, as --on user says", err
 	}
+	// What is read to load, such as the kernel's types, is in use until then: collecting
+	// garbage meanwhile would take time and find little.
+	defer debug.SetGCPercent(debug.SetGCPercent(200))
 	err = withLog(cmd, p, f, func(log io.Writer) error {
 		c, err = machine.Kernel(&machine.KernelOptions{Log: log}).Load(p, opts)
 		return err
