@@ -1,0 +1,147 @@
+package clang
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// oldest is the first version of clang that writes all that CO-RE needs.
+const oldest = 11
+
+// Compiler is an installed clang.
+type Compiler struct {
+	Path  string
+	Major int // version
+}
+
+// Find looks for clang: $CLANG, or the newest among clang and clang-NN in $PATH.
+func Find() (*Compiler, error) {
+	if path := os.Getenv("CLANG"); path != "" {
+		path, err := exec.LookPath(path)
+		if err != nil {
+			return nil, fmt.Errorf("$CLANG is no compiler: %w", err)
+		}
+		return ask(path)
+	}
+	var newest *Compiler
+	var broken error
+	for _, path := range installed() {
+		c, err := ask(path)
+		if err != nil {
+			broken = err
+		} else if newest == nil || c.Major > newest.Major {
+			newest = c
+		}
+	}
+	switch {
+	case newest == nil && broken != nil:
+		return nil, broken
+	case newest == nil:
+		return nil, errors.New("clang is not installed, and C sources need it: " + advice())
+	case newest.Major < oldest:
+		return nil, fmt.Errorf("%s is version %d, and %d is the first that writes the types that programs need: %s", newest.Path, newest.Major, oldest, advice())
+	}
+	return newest, nil
+}
+
+// advice says how clang is installed.
+func advice() string {
+	switch runtime.GOOS {
+	case "darwin":
+		return "brew install llvm (Apple's own clang does not compile for BPF)"
+	case "windows":
+		return "winget install LLVM.LLVM"
+	}
+	return "apt install clang (Debian, Ubuntu), dnf install clang (Fedora), or set CLANG to the path of one"
+}
+
+// Identity tells compilers apart without running them: which there are, and since
+// when.
+func Identity() string {
+	paths := installed()
+	if path, err := exec.LookPath(os.Getenv("CLANG")); err == nil {
+		paths = []string{path}
+	}
+	var all strings.Builder
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			fmt.Fprintln(&all, path, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return all.String()
+}
+
+var numbered = regexp.MustCompile(`^clang-(\d+)(?:\.exe)?$`)
+
+// installed are the compilers that may be the newest: clang, and the highest NN of
+// clang-NN, in the folders of $PATH and where package managers hide them.
+func installed() []string {
+	var paths []string
+	if path, err := exec.LookPath("clang"); err == nil {
+		paths = append(paths, path)
+	}
+	highest, best := 0, ""
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), hidden()...) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // PATH may name folders that do not exist
+		}
+		for _, e := range entries {
+			m := numbered.FindStringSubmatch(e.Name())
+			if m == nil {
+				continue
+			}
+			if n, err := strconv.Atoi(m[1]); err == nil && n > highest {
+				if path, err := exec.LookPath(filepath.Join(dir, e.Name())); err == nil {
+					highest, best = n, path
+				}
+			}
+		}
+	}
+	if best != "" && !slices.ContainsFunc(paths, func(p string) bool { return sameFile(p, best) }) {
+		paths = append(paths, best)
+	}
+	return paths
+}
+
+// hidden are folders outside of $PATH where a clang for BPF may be.
+func hidden() []string {
+	if runtime.GOOS == "darwin" {
+		return []string{"/opt/homebrew/opt/llvm/bin", "/usr/local/opt/llvm/bin"}
+	}
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+var version = regexp.MustCompile(`clang version (\d+)`)
+
+// ask has a compiler say its version.
+func ask(path string) (*Compiler, error) {
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("run %s --version: %w", path, err)
+	}
+	m := version.FindSubmatch(out)
+	if m == nil {
+		first, _, _ := strings.Cut(string(out), "\n")
+		return nil, fmt.Errorf("%s is not clang, it calls itself %q", path, first)
+	}
+	major, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		return nil, fmt.Errorf("%s has version %s: %w", path, m[1], err)
+	}
+	return &Compiler{Path: path, Major: major}, nil
+}
