@@ -1,9 +1,12 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
@@ -12,17 +15,25 @@ import (
 // ErrNoEvents says of a map that programs send no events through it.
 var ErrNoEvents = errors.New("it carries no events")
 
-// Record is what a program sent. Who reads often reuses it.
+// Record is what a program sent or printed. Who reads often reuses it.
 type Record struct {
-	Data []byte
-	CPU  int // -1: the map does not tell
+	Data    []byte
+	CPU     int    // -1: the map does not tell
+	Program string // that printed it; "": not known
 }
 
-// Events reads what programs send through a map: a ring buffer or a perf event array.
+// Events reads what programs send through a map, a ring buffer or a perf event array, or
+// what they print.
 type Events struct {
-	name   string
+	name   string // of the map, or printedName
 	reader reader
-	lost   uint64
+	watch  *watch
+
+	ctx  context.Context // of the last Read; its end flushes the reader
+	stop func() bool     // that it does
+
+	mu   sync.Mutex // protects following
+	lost uint64     // that the reader has seen
 }
 
 // errFlushed is after the last record that there is.
@@ -58,35 +69,78 @@ func (c *Collection) Events(name string) (*Events, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read map %s: %w", name, denied(err, c.needs))
 	}
-	return &Events{name: name, reader: r}, nil
+	return &Events{name: name, reader: r, watch: c.watch}, nil
 }
+
+// Printed begins to read what programs print, a text a record; nil where none prints, or
+// [Options].Watch was not said.
+func (c *Collection) Printed() (*Events, error) {
+	if c.watch.printed == nil {
+		return nil, nil
+	}
+	r, err := newRingReader(c.watch.printed)
+	if err != nil {
+		return nil, fmt.Errorf("read what programs print: %w", err)
+	}
+	return &Events{name: printedName, reader: &printedReader{r, c.watch.programs}, watch: c.watch}, nil
+}
+
+// Unseen says what of programs' records cannot be seen or counted, a sentence each.
+func (c *Collection) Unseen() []string { return c.watch.blind }
 
 // Read waits for the next record. When ctx ends it gives what is still there, then the
 // error of ctx. Programs that are still attached may send for ever: [Collection.Detach]
 // comes first.
 func (e *Events) Read(ctx context.Context, r *Record) error {
-	stop := context.AfterFunc(ctx, func() { _ = e.reader.Flush() })
-	defer stop()
+	if ctx != e.ctx {
+		e.forget()
+		e.ctx, e.stop = ctx, context.AfterFunc(ctx, func() { _ = e.reader.Flush() }) // which fails when it is closed alone
+	}
 	for {
 		lost, err := e.reader.read(r)
-		e.lost += lost
+		if lost > 0 {
+			e.mu.Lock()
+			e.lost += lost
+			e.mu.Unlock()
+		}
 		switch {
+		case errors.Is(err, errFlushed) && ctx.Err() == nil: // for a context before
 		case errors.Is(err, errFlushed):
+			e.forget()
 			return context.Cause(ctx)
 		case err != nil:
-			return fmt.Errorf("read map %s: %w", e.name, err)
+			return fmt.Errorf("read %s: %w", e.name, err)
 		case lost == 0:
 			return nil
 		}
 	}
 }
 
+// forget ends the wait for the end of a context.
+func (e *Events) forget() {
+	if e.stop != nil {
+		e.stop()
+	}
+	e.ctx, e.stop = nil, nil
+}
+
 // Lost counts the records that found no room, so far. Linux counts them in perf event
-// arrays alone: of a ring buffer only the program knows.
-func (e *Events) Lost() uint64 { return e.lost }
+// arrays alone: for ring buffers, and what is printed, [Options].Watch must be said.
+func (e *Events) Lost() (uint64, error) {
+	counted, err := e.watch.count(e.name)
+	if err != nil {
+		return 0, fmt.Errorf("count what %s lost: %w", e.name, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lost + counted, nil
+}
 
 // Close ends reading.
-func (e *Events) Close() error { return e.reader.Close() }
+func (e *Events) Close() error {
+	e.forget()
+	return e.reader.Close()
+}
 
 type ringReader struct {
 	*ringbuf.Reader
@@ -102,4 +156,21 @@ func (r *ringReader) read(out *Record) (uint64, error) {
 	err := r.ReadInto(&r.record)
 	out.Data, out.CPU = r.record.RawSample, -1
 	return 0, err
+}
+
+// printedReader reads records of the ring buffer of what programs print.
+type printedReader struct {
+	reader
+	programs []string
+}
+
+func (r *printedReader) read(out *Record) (uint64, error) {
+	if _, err := r.reader.read(out); err != nil {
+		return 0, err
+	}
+	out.CPU = int(binary.NativeEndian.Uint32(out.Data))
+	out.Program = r.programs[binary.NativeEndian.Uint32(out.Data[4:])]
+	text, _, _ := bytes.Cut(out.Data[printedText:], []byte{0})
+	out.Data = bytes.TrimSuffix(text, []byte{'\n'})
+	return 0, nil
 }

@@ -29,6 +29,9 @@ type Options struct {
 	// Maps take the place of the object's maps of these names. They stay the
 	// caller's.
 	Maps map[string]*ebpf.Map
+	// Watch says that what programs send and print will be read: they are changed so
+	// that it can be, and that what finds no room is counted.
+	Watch bool
 	// Log is written to what the kernel's verifier says of each program, refused or not.
 	// Optional.
 	Log io.Writer
@@ -38,6 +41,7 @@ type Options struct {
 type Collection struct {
 	Spec *ebpf.CollectionSpec // what was loaded
 	*ebpf.Collection
+	watch *watch // nil: programs run as they are
 	name  string // of the object, for messages
 	needs []Need
 	links []*Link
@@ -78,6 +82,17 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	}
 	raiseMemoryLimit()
 	needs := Needs(spec, opts.At)
+	coll, watch, err := opts.load(spec, func(spec *ebpf.CollectionSpec, opts *Options) (*ebpf.Collection, error) {
+		return loadAll(spec, opts, exts, needs)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return &Collection{Spec: spec, Collection: coll, watch: watch, name: p.Name, needs: needs, usdtSpecs: make(map[string]uint32)}, nil
+}
+
+// loadAll loads a spec's programs, and then those that take the place of functions.
+func loadAll(spec *ebpf.CollectionSpec, opts *Options, exts []extension, needs []Need) (*ebpf.Collection, error) {
 	first := *spec
 	first.Programs = maps.Clone(spec.Programs)
 	for _, e := range exts {
@@ -86,19 +101,16 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	coll, err := ebpf.NewCollectionWithOptions(&first, opts.collection(&first))
 	logErr := writeLog(opts.Log, coll, err)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, errors.Join(explain(spec, opts.Link, needs, err), logErr))
+		return nil, errors.Join(explain(spec, opts.Link, needs, err), logErr)
 	}
 	for _, e := range exts {
-		if err := e.load(coll, spec, opts, needs); err != nil {
-			coll.Close()
-			return nil, fmt.Errorf("%s: %w", p.Name, err)
-		}
+		logErr = errors.Join(logErr, e.load(coll, spec, opts, needs))
 	}
-	c := &Collection{Spec: spec, Collection: coll, name: p.Name, needs: needs, usdtSpecs: make(map[string]uint32)}
 	if logErr != nil {
-		return nil, errors.Join(logErr, c.Close())
+		coll.Close()
+		return nil, logErr
 	}
-	return c, nil
+	return coll, nil
 }
 
 // collection is how cilium/ebpf loads a spec.
@@ -207,6 +219,7 @@ func (c *Collection) Detach() error {
 // Close detaches what is attached, and unloads everything that is not pinned.
 func (c *Collection) Close() error {
 	err := c.Detach()
+	c.watch.close()
 	c.Collection.Close()
 	return err
 }

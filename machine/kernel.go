@@ -27,7 +27,7 @@ type linux struct{ *KernelOptions }
 func (linux) Name() string { return "the kernel" }
 
 func (l linux) Load(p *program.Program, opts *Options) (Collection, error) {
-	c, err := kernel.Load(p, &kernel.Options{Programs: opts.Programs, Link: opts.Link, At: opts.At, Log: l.Log})
+	c, err := kernel.Load(p, &kernel.Options{Programs: opts.Programs, Link: opts.Link, At: opts.At, Log: l.Log, Watch: true})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,13 @@ func (c *KernelCollection) Events(name string) (Events, error) {
 }
 
 // Printed implements [Collection].
-func (c *KernelCollection) Printed() (Events, error) { return nil, nil }
+func (c *KernelCollection) Printed() (Events, error) {
+	e, err := c.Collection.Printed()
+	if e == nil || err != nil {
+		return nil, err
+	}
+	return e, nil
+}
 
 // MayNot says in a clause that the kernel may not be used for what failed with an error:
 // for want of privileges, or because it has nothing of the kind; "" where it may.

@@ -44,6 +44,8 @@ type Collection interface {
 	// Printed begins to read what programs print with bpf_printk, a text a record; nil
 	// where none of them does.
 	Printed() (Events, error)
+	// Unseen says what of programs' records cannot be seen or counted, a sentence each.
+	Unseen() []string
 	// Detach detaches what is attached, the last one first. Maps stay, and what they
 	// hold can still be read.
 	Detach() error
@@ -87,7 +89,7 @@ type Events interface {
 	// the error of ctx: with a context that has ended it does not wait.
 	Read(ctx context.Context, r *Record) error
 	// Lost counts the records that found no room, so far.
-	Lost() uint64
+	Lost() (uint64, error)
 	// Close ends reading.
 	Close() error
 }

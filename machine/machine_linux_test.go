@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
@@ -68,8 +70,8 @@ func sender(typ ebpf.MapType) *program.Program {
 	}}
 }
 
-// received gives the records that wait, as numbers.
-func received(t *testing.T, e machine.Events) (all []uint64) {
+// records gives the records that wait.
+func records(t *testing.T, e machine.Events) (all [][]byte) {
 	t.Helper()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -82,8 +84,17 @@ func received(t *testing.T, e machine.Events) (all []uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, binary.NativeEndian.Uint64(r.Data))
+		all = append(all, bytes.Clone(r.Data))
 	}
+}
+
+// received gives the records that wait, as numbers.
+func received(t *testing.T, e machine.Events) (all []uint64) {
+	t.Helper()
+	for _, r := range records(t, e) {
+		all = append(all, binary.NativeEndian.Uint64(r))
+	}
+	return all
 }
 
 // TestSame runs one object on both machines: it sends the same events, and leaves the
@@ -118,8 +129,8 @@ func TestSame(t *testing.T) {
 				if err := c.Map("runs").Lookup(uint32(0), &runs); err != nil || runs != 3 {
 					t.Errorf("counted %d runs, %v", runs, err)
 				}
-				if n := e.Lost(); n != 0 {
-					t.Errorf("lost %d records", n)
+				if n, err := e.Lost(); n != 0 || err != nil {
+					t.Errorf("lost %d records, %v", n, err)
 				}
 			})
 		})
@@ -234,4 +245,53 @@ func TestUserAttach(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", point, err, want)
 		}
 	}
+}
+
+// TestPrints runs programs of one object on both machines: they print the same, and
+// records come or are lost, none in silence.
+func TestPrints(t *testing.T) {
+	p, err := program.Open("../kernel/testdata/events.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines(t, func(t *testing.T, m machine.Machine) {
+		c, err := m.Load(p, &machine.Options{Programs: []string{"prints", "through_ring"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if unseen := c.Unseen(); len(unseen) > 0 {
+			t.Skipf("needs Linux 5.16: bpf_snprintf and bpf_trace_vprintk (%s)", unseen)
+		}
+		printed, err := c.Printed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer printed.Close()
+		if _, err := c.Run("prints", &ebpf.RunOptions{Data: make([]byte, 77)}); err != nil {
+			t.Fatal(err)
+		}
+		var texts []string
+		for _, r := range records(t, printed) {
+			texts = append(texts, string(r))
+		}
+		want := []string{"nothing to say", "77 is 100%", "skep: ff and 1099511627776", "many: 1 2 3 4"}
+		if diff := cmp.Diff(want, texts); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+
+		e, err := c.Events("ring")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		if _, err := c.Run("through_ring", &ebpf.RunOptions{Data: make([]byte, 1000), Repeat: 10}); err != nil {
+			t.Fatal(err)
+		}
+		came := uint64(len(records(t, e)))
+		lost, err := e.Lost()
+		if err != nil || came == 0 || lost == 0 || came+lost != 10000 {
+			t.Errorf("of 10000 records %d came and %d were lost, %v", came, lost, err)
+		}
+	})
 }

@@ -8,6 +8,9 @@ import (
 // Printed implements [Collection].
 func (c *UserCollection) Printed() (Events, error) { return c.printed, nil }
 
+// Unseen implements [Collection]: nothing escapes skep's own machine.
+func (c *UserCollection) Unseen() []string { return nil }
+
 // printed is what programs of skep's own machine printed and nobody has read yet.
 type printed struct {
 	wake chan struct{} // holds one where there may be texts
@@ -56,7 +59,7 @@ func (p *printed) Read(ctx context.Context, r *Record) error {
 }
 
 // Lost implements [Events]: all that is printed waits to be read.
-func (*printed) Lost() uint64 { return 0 }
+func (*printed) Lost() (uint64, error) { return 0, nil }
 
 // Close implements [Events].
 func (*printed) Close() error { return nil }

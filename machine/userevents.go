@@ -88,7 +88,7 @@ func (e *userEvents) Read(ctx context.Context, r *Record) error {
 }
 
 // Lost implements [Events].
-func (e *userEvents) Lost() uint64 { return e.reader.lost() }
+func (e *userEvents) Lost() (uint64, error) { return e.reader.lost(), nil }
 
 // Close implements [Events].
 func (e *userEvents) Close() error { return e.reader.Close() }

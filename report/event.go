@@ -43,7 +43,7 @@ func (w *Writer) Event(e *Event) error {
 		}
 		return nil
 	}
-	w.buf = append(append(w.buf[:0], harmless(e.Map)...), origin(e.Packet, e.CPU)...)
+	w.buf = append(append(w.buf[:0], harmless(e.Map)...), origin(e.Packet, "", e.CPU)...)
 	w.buf = append(w.buf, ": "...)
 	if w.buf, err = v.AppendText(w.buf); err != nil {
 		return fmt.Errorf("event of %s: %w", e.Map, err)
@@ -77,10 +77,13 @@ func (e *Event) split() (v Value, rest []byte, err error) {
 }
 
 // origin says where a record came from, as far as that is known.
-func origin(packet, cpu int) string {
+func origin(packet int, program string, cpu int) string {
 	var known []string
 	if packet > 0 {
 		known = append(known, "packet "+strconv.Itoa(packet))
+	}
+	if program != "" {
+		known = append(known, harmless(program))
 	}
 	if cpu >= 0 {
 		known = append(known, "cpu "+strconv.Itoa(cpu))
@@ -100,9 +103,10 @@ func cpu(n int) *int {
 
 // Printk is one message of bpf_trace_printk.
 type Printk struct {
-	Packet int // number of the packet at which it was printed; 0: not known
-	CPU    int // -1: not known
-	Text   string
+	Packet  int    // number of the packet at which it was printed; 0: not known
+	Program string // "": not known
+	CPU     int    // -1: not known
+	Text    string
 }
 
 // Printk writes one message. Control characters are shown as escapes, so that
@@ -111,13 +115,14 @@ func (w *Writer) Printk(p *Printk) error {
 	text := strings.TrimRight(p.Text, "\n")
 	if w.form == JSON {
 		return w.object(struct {
-			Type   string `json:"type"`
-			Packet int    `json:"packet,omitempty"`
-			CPU    *int   `json:"cpu,omitempty"`
-			Text   string `json:"text"`
-		}{"printk", p.Packet, cpu(p.CPU), text})
+			Type    string `json:"type"`
+			Packet  int    `json:"packet,omitempty"`
+			Program string `json:"program,omitempty"`
+			CPU     *int   `json:"cpu,omitempty"`
+			Text    string `json:"text"`
+		}{"printk", p.Packet, p.Program, cpu(p.CPU), text})
 	}
-	return w.line("printk%s: %s", origin(p.Packet, p.CPU), harmless(text))
+	return w.line("printk%s: %s", origin(p.Packet, p.Program, p.CPU), harmless(text))
 }
 
 // List is what an iterator wrote.

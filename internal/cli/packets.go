@@ -54,8 +54,9 @@ func (s *session) overCapture(ctx context.Context, f *runFlags) (err error) {
 	stats := in.Stats()
 	sum.Truncated, sum.Skipped = stats.Truncated, stats.Skipped
 	sum.Notes = append(sum.Notes, stats.Notes...)
-	sum.Lost = s.lost()
-	return errors.Join(runErr, s.out.Summary(&sum), s.maps())
+	var lostErr error
+	sum.Lost, lostErr = s.lost()
+	return errors.Join(runErr, lostErr, s.out.Summary(&sum), s.maps())
 }
 
 // packets is the loop over the capture.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,11 @@ func (r *results) open(spec *ebpf.CollectionSpec, forced []string) error {
 	named, err := r.forcedTypes(spec, forced)
 	if err != nil {
 		return err
+	}
+	for _, what := range r.coll.Unseen() {
+		if err := r.out.Note(what); err != nil {
+			return err
+		}
 	}
 	printed, err := r.coll.Printed()
 	if err != nil {
@@ -145,7 +151,7 @@ func (r *results) show(s *source, rec *machine.Record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.name == "" {
-		return r.out.Printk(&report.Printk{Packet: r.packet, CPU: rec.CPU, Text: string(rec.Data)})
+		return r.out.Printk(&report.Printk{Packet: r.packet, Program: rec.Program, CPU: rec.CPU, Text: string(rec.Data)})
 	}
 	return r.out.Event(&report.Event{
 		Map: s.name, Packet: r.packet, CPU: rec.CPU,
@@ -154,23 +160,25 @@ func (r *results) show(s *source, rec *machine.Record) error {
 }
 
 // lost gives what found no room, source by source.
-func (r *results) lost() (all []report.Lost) {
+func (r *results) lost() (all []report.Lost, err error) {
 	for _, s := range r.sources {
-		if n := s.Lost(); n > 0 {
-			all = append(all, report.Lost{Map: s.name, Count: n})
+		n, lostErr := s.Lost()
+		if err = errors.Join(err, lostErr); n > 0 {
+			all = append(all, report.Lost{Map: cmp.Or(s.name, "bpf_printk"), Count: n})
 		}
 	}
-	return all
+	return all, err
 }
 
 // end writes what found no room, and the maps.
 func (r *results) end() error {
-	for _, l := range r.lost() {
+	lost, err := r.lost()
+	for _, l := range lost {
 		if err := r.out.Lost(&l); err != nil {
 			return err
 		}
 	}
-	return r.maps()
+	return errors.Join(err, r.maps())
 }
 
 // maps writes the maps, except constants.

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Programs that send records, as many as there is room for and more, and that print. */
+#include "bpf_helpers.h"
+
+static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
+static long (*const bpf_perf_event_output)(void *ctx, void *map, __u64 flags, void *data, __u64 size) = (void *)25;
+static long (*const bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)130;
+static long (*const bpf_trace_vprintk)(const char *fmt, __u32 size, const void *data, __u32 len) = (void *)177;
+
+struct event {
+	__u64 number;
+	__u64 cpu;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 65536);
+	__type(value, struct event);
+} ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+	__type(value, struct event);
+} reserved SEC(".maps");
+
+struct {
+	__uint(type, 4); /* BPF_MAP_TYPE_PERF_EVENT_ARRAY */
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+} samples SEC(".maps");
+
+__u64 sent; /* records that programs tried to send */
+
+/* The programs that follow send as many records as their packet is long. */
+#define EACH_BYTE(skb) for (__u32 i = 0; i < 1000 && i < skb->len; i++)
+#define NEXT {__sync_fetch_and_add(&sent, 1), bpf_get_smp_processor_id()}
+
+SEC("tc")
+int through_ring(struct __sk_buff *skb)
+{
+	EACH_BYTE(skb) {
+		struct event e = NEXT;
+
+		bpf_ringbuf_output(&ring, &e, sizeof(e), 0);
+	}
+	return 0;
+}
+
+SEC("tc")
+int through_reserved(struct __sk_buff *skb)
+{
+	EACH_BYTE(skb) {
+		struct event e = NEXT, *out = bpf_ringbuf_reserve(&reserved, sizeof(e), 0);
+
+		if (!out)
+			continue;
+		*out = e;
+		bpf_ringbuf_submit(out, 0);
+	}
+	return 0;
+}
+
+SEC("tc")
+int through_samples(struct __sk_buff *skb)
+{
+	EACH_BYTE(skb) {
+		struct event e = NEXT;
+
+		bpf_perf_event_output(skb, &samples, 0xffffffff, &e, sizeof(e));
+	}
+	return 0;
+}
+
+long returned[3]; /* by what prints */
+
+SEC("tc")
+int prints(struct __sk_buff *skb)
+{
+	static const char many[] = "many: %d %d %d %d", name[] = "skep";
+	__u64 args[] = {1, 2, 3, 4};
+
+	returned[0] = bpf_printk("nothing to say\n");
+	bpf_printk("%d is 100%%", skb->len);
+	returned[1] = bpf_printk("%s: %x and %llu", name, 255, 1ULL << 40);
+	returned[2] = bpf_trace_vprintk(many, sizeof(many), args, sizeof(args));
+	return 0;
+}
+
+/* Prints with a format that no look at the object finds. */
+SEC("tc")
+int hides(struct __sk_buff *skb)
+{
+	volatile char fmt[] = "len";
+
+	if (skb->len == 0)
+		fmt[0] = 'L';
+	bpf_trace_printk((const char *)fmt, sizeof(fmt));
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,246 @@
+package kernel
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/skep-ebpf/skep/program"
+)
+
+// Linux does not count the records that find no room in a ring buffer, and what programs
+// print goes to one place for the whole system. So programs whose events are read are
+// changed when they are loaded: behind each call that sends a record, a failure adds to a
+// counter, and bpf_trace_printk writes to a ring buffer of skep's.
+
+// Names of the maps that this adds.
+const (
+	lostMap    = "skep_lost"    // an array of one value: a counter of 8 bytes for each source
+	printedMap = "skep_printed" // a ring buffer
+)
+
+// printedName is what printed texts are called among the sources that lose records.
+const printedName = "bpf_printk"
+
+// watch is what programs were changed for.
+type watch struct {
+	counters []string // what each counter counts: a ring buffer's name, or printedName
+	programs []string // by their numbers in printed records
+	blind    []string // what is not seen, and why, a sentence each
+
+	lost, printed *ebpf.Map // nil: none is needed
+}
+
+// load has a spec loaded, with Watch so that its programs say what they print and lose.
+// What the kernel does not take so it gets as it is, and says then what it thinks of that.
+func (o *Options) load(spec *ebpf.CollectionSpec, load func(*ebpf.CollectionSpec, *Options) (*ebpf.Collection, error)) (*ebpf.Collection, *watch, error) {
+	w := new(watch)
+	if o.Watch {
+		coll, err := w.load(spec, o, load)
+		if coll != nil && err == nil {
+			return coll, w, nil
+		}
+		if err != nil {
+			w = &watch{blind: []string{fmt.Sprintf("what programs print is not shown, and what finds no room in ring buffers is not counted: %v", err)}}
+		}
+	}
+	coll, err := load(spec, o)
+	return coll, w, err
+}
+
+// load has the changed spec loaded; nil where there is nothing to change.
+func (w *watch) load(spec *ebpf.CollectionSpec, o *Options, load func(*ebpf.CollectionSpec, *Options) (*ebpf.Collection, error)) (*ebpf.Collection, error) {
+	changed, err := w.change(spec)
+	if changed == nil || err != nil {
+		return nil, err
+	}
+	var log bytes.Buffer // of what the user does not know if it is refused
+	opts := *o
+	if o.Log != nil {
+		opts.Log = &log
+	}
+	coll, err := load(changed, &opts)
+	if err != nil {
+		return nil, err
+	}
+	if o.Log != nil {
+		if _, err := log.WriteTo(o.Log); err != nil {
+			coll.Close()
+			return nil, err
+		}
+	}
+	w.lost, w.printed = coll.DetachMap(lostMap), coll.DetachMap(printedMap)
+	return coll, nil
+}
+
+func (w *watch) close() {
+	w.lost.Close()
+	w.printed.Close()
+}
+
+// count gives a source's counter.
+func (w *watch) count(name string) (uint64, error) {
+	at := slices.Index(w.counters, name)
+	if at < 0 || w.lost == nil {
+		return 0, nil
+	}
+	counters, err := w.lost.LookupBytes(uint32(0))
+	if err != nil {
+		return 0, err
+	}
+	return binary.NativeEndian.Uint64(counters[8*at:]), nil
+}
+
+// counter is the number of a source's counter.
+func (w *watch) counter(name string) int {
+	at := slices.Index(w.counters, name)
+	if at < 0 {
+		at = len(w.counters)
+		w.counters = append(w.counters, name)
+	}
+	return at
+}
+
+// miss says what is not seen, once.
+func (w *watch) miss(format string, args ...any) {
+	if what := fmt.Sprintf(format, args...); !slices.Contains(w.blind, what) {
+		w.blind = append(w.blind, what)
+	}
+}
+
+// change gives a spec whose programs say what they print and lose; nil where there is
+// nothing that they would have to say.
+func (w *watch) change(spec *ebpf.CollectionSpec) (*ebpf.CollectionSpec, error) {
+	to := *spec
+	to.Programs, to.Maps = maps.Clone(spec.Programs), maps.Clone(spec.Maps)
+	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
+		e := editor{watch: w, spec: spec, program: name, insns: spec.Programs[name].Instructions, subs: make(map[string]asm.Instructions)}
+		insns, err := e.edit()
+		if err != nil {
+			return nil, fmt.Errorf("program %s: %w", name, err)
+		}
+		p := spec.Programs[name].Copy()
+		p.Instructions = insns
+		to.Programs[name] = p
+	}
+	if len(w.counters) == 0 {
+		return nil, nil
+	}
+	to.Maps[lostMap] = &ebpf.MapSpec{Name: lostMap, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(8 * len(w.counters)), MaxEntries: 1}
+	if slices.Contains(w.counters, printedName) {
+		to.Maps[printedMap] = &ebpf.MapSpec{Name: printedMap, Type: ebpf.RingBuf, MaxEntries: printedRing}
+	}
+	return &to, nil
+}
+
+// editor changes one program.
+type editor struct {
+	*watch
+	spec    *ebpf.CollectionSpec
+	program string
+	insns   asm.Instructions
+	origins *program.Origins
+	subs    map[string]asm.Instructions // functions that are added, by name
+}
+
+func (e *editor) edit() (asm.Instructions, error) {
+	e.origins = program.NewOrigins(e.insns)
+	insns, err := program.Rewrite(e.insns, e.instead)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.subs)) {
+		insns = append(insns, e.subs[name]...)
+	}
+	return insns, nil
+}
+
+// instead gives what takes the place of an instruction; nil: it stays.
+func (e *editor) instead(i int) asm.Instructions {
+	ins := e.insns[i]
+	if !ins.IsBuiltinCall() {
+		return nil
+	}
+	switch asm.BuiltinFunc(ins.Constant) {
+	case asm.FnRingbufOutput, asm.FnRingbufReserveDynptr:
+		return e.count(i, asm.JSGE)
+	case asm.FnRingbufReserve:
+		return e.count(i, asm.JNE)
+	case asm.FnTracePrintk:
+		return e.printk(i)
+	case asm.FnTraceVprintk:
+		return e.vprintk(i)
+	}
+	return nil
+}
+
+// count puts behind a call what counts that it failed: that its result, compared with 0,
+// is not what it is where it succeeds. The call has left R1 to R5 to whoever wants them.
+func (e *editor) count(i int, succeeds asm.JumpOp) asm.Instructions {
+	name := e.ringOf(i)
+	if name == "" {
+		e.miss("what program %s loses is not counted: its instructions do not tell which ring buffer it is for", e.program)
+		return nil
+	}
+	add := e.add(name)
+	skip := succeeds.Imm(asm.R0, 0, "").WithReference("")
+	skip.Offset = int16(add.Size() / asm.InstructionSize)
+	return append(asm.Instructions{e.insns[i], skip}, add...)
+}
+
+// add adds one to a counter. It changes R1 and R2.
+func (w *watch) add(name string) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadMapValue(asm.R1, 0, uint32(8*w.counter(name))).WithReference(lostMap),
+		asm.Mov.Imm(asm.R2, 1),
+		asm.AddAtomic.Mem(asm.R1, asm.R2, asm.DWord, 0),
+	}
+}
+
+// ringOf is the ring buffer that a call is given: the one that its first argument comes
+// from, or the only one that there is.
+func (e *editor) ringOf(i int) string {
+	if from := e.origins.Of(i, asm.R1); from != nil && from.IsLoadFromMap() {
+		return from.Reference()
+	}
+	only := ""
+	for name, m := range e.spec.Maps {
+		switch {
+		case m.InnerMap != nil && m.InnerMap.Type == ebpf.RingBuf:
+			return "" // or one of those in this map
+		case m.Type == ebpf.RingBuf && only != "":
+			return ""
+		case m.Type == ebpf.RingBuf:
+			only = name
+		}
+	}
+	return only
+}
+
+// text gives the constant text that a call's argument points to.
+func (e *editor) text(i int, reg asm.Register) (string, bool) {
+	from := e.origins.Of(i, reg)
+	if from == nil || from.Src != asm.PseudoMapValue {
+		return "", false
+	}
+	m := e.spec.Maps[from.Reference()]
+	if m == nil || m.Flags&rdonlyProg == 0 || len(m.Contents) == 0 {
+		return "", false
+	}
+	data, ok := m.Contents[0].Value.([]byte)
+	offset := uint64(from.Constant) >> 32
+	if !ok || offset >= uint64(len(data)) {
+		return "", false
+	}
+	text, _, ended := strings.Cut(string(data[offset:]), "\x00")
+	return text, ended
+}
+
+// rdonlyProg is BPF_F_RDONLY_PROG: programs cannot write to the map.
+const rdonlyProg = 1 << 7

@@ -1,0 +1,161 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/program"
+)
+
+// loadEvents loads programs of testdata/events.bpf.c, which say what they print and lose.
+func loadEvents(t *testing.T, programs ...string) *Collection {
+	t.Helper()
+	testenv.Kernel(t)
+	p, err := program.Open("testdata/events.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(p, &Options{Programs: programs, Watch: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// run runs a program on a packet of n bytes.
+func run(t *testing.T, c *Collection, program string, n int, times uint32) {
+	t.Helper()
+	_, err := c.Programs[program].Run(&ebpf.RunOptions{Data: make([]byte, n), Repeat: times})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rest gives the records that wait.
+func rest(t *testing.T, e *Events) (all []string) {
+	t.Helper()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for {
+		var r Record
+		err := e.Read(ended, &r)
+		if errors.Is(err, context.Canceled) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Program == "" {
+			all = append(all, fmt.Sprintf("%d bytes", len(r.Data)))
+		} else {
+			all = append(all, r.Program+": "+string(r.Data))
+		}
+	}
+}
+
+// TestPrinted wants what bpf_printk prints, and its results, to be as without skep.
+func TestPrinted(t *testing.T) {
+	c := loadEvents(t, "prints")
+	if blind := c.Unseen(); len(blind) > 0 {
+		t.Skipf("needs Linux 5.16: bpf_snprintf and bpf_trace_vprintk (%s)", strings.Join(blind, "; "))
+	}
+	e, err := c.Printed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	run(t, c, "prints", 77, 1)
+	if diff := cmp.Diff([]string{
+		"prints: nothing to say",
+		"prints: 77 is 100%",
+		"prints: skep: ff and 1099511627776",
+		"prints: many: 1 2 3 4",
+	}, rest(t, e)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	var returned [3]int64
+	if err := c.Variables["returned"].Get(&returned); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([3]int64{15, 26, 13}, returned); diff != "" {
+		t.Errorf("what bpf_printk returned: (-want +got)\n%s", diff)
+	}
+
+	// More than there is room for.
+	const runs = 300
+	run(t, c, "prints", 77, runs)
+	got := uint64(len(rest(t, e)))
+	lost, err := e.Lost()
+	if err != nil || lost == 0 || got+lost != 4*runs {
+		t.Errorf("of %d texts %d came and %d were lost, %v", 4*runs, got, lost, err)
+	}
+}
+
+// TestUnseen wants to be told of what cannot be seen.
+func TestUnseen(t *testing.T) {
+	c := loadEvents(t, "hides")
+	if e, err := c.Printed(); e != nil || err != nil {
+		t.Errorf("what a program prints is read as %v, %v, and cannot be seen", e, err)
+	}
+	if got := strings.Join(c.Unseen(), "\n"); !strings.Contains(got, "what program hides prints with a format that is no constant is not shown") {
+		t.Errorf("it says %q", got)
+	}
+}
+
+// TestLost counts what finds no room in ring buffers that nobody reads, each for itself.
+func TestLost(t *testing.T) {
+	c := loadEvents(t, "through_ring", "through_reserved")
+	for _, tc := range []struct {
+		program, ring string
+		room          int // records of 16 bytes, each with 8 bytes before it
+	}{
+		{"through_ring", "ring", 65536/24 + 1},
+		{"through_reserved", "reserved", 4096/24 + 1},
+	} {
+		e, err := c.Events(tc.ring)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		if lost, err := e.Lost(); lost != 0 || err != nil {
+			t.Errorf("%s lost %d before anything was sent, %v", tc.ring, lost, err)
+		}
+		run(t, c, tc.program, 1000, 5)
+		got := len(rest(t, e))
+		lost, err := e.Lost()
+		if err != nil || got+int(lost) != 5000 || got > tc.room {
+			t.Errorf("%s: of 5000 records %d came and %d were lost, with room for %d, %v", tc.ring, got, lost, tc.room, err)
+		}
+	}
+}
+
+// TestWatchKeepsPrograms wants programs to be as they are without Watch.
+func TestWatchKeepsPrograms(t *testing.T) {
+	p, err := program.Open("testdata/events.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := fmt.Sprint(p.Spec.Programs["prints"].Instructions)
+	changed, err := new(watch).change(p.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(p.Spec.Programs["prints"].Instructions) != before || p.Spec.Maps[lostMap] != nil {
+		t.Error("the object itself was changed")
+	}
+	if after := fmt.Sprint(changed.Programs["prints"].Instructions); after == before || strings.Contains(after, "FnTracePrintk") {
+		t.Errorf("it prints as before:\n%s", after)
+	}
+}
