@@ -48,7 +48,7 @@ var kinds = []*Kind{
 	{Name: "usdt", Prog: ebpf.Kprobe,
 		Wants: "a file and a probe or a pattern of probes in it, as path:provider:name", Example: "usdt//usr/lib/libc.so.6:libc:setjmp"},
 	{Name: "perf_event", Prog: ebpf.PerfEvent,
-		Wants: "an event and how often, as software/cpu-clock@99hz", Example: "perf_event/software/cpu-clock@99hz"},
+		Wants: "an event and how often, as cpu-clock@99hz or hardware/cycles@1000000", Example: "perf_event/software/cpu-clock@99hz"},
 	{Name: "xdp", Prog: ebpf.XDP, Attach: ebpf.AttachXDP,
 		Wants: "an interface", Example: "xdp/veth0"},
 	{Name: "tcx/ingress", Aliases: []string{"tc/ingress"}, Prog: ebpf.SchedCLS, Attach: ebpf.AttachTCXIngress,

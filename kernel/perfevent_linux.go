@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -56,46 +57,84 @@ func cacheEvents() map[string]uint64 {
 	return events
 }
 
+// defaultRate is how often an event has a program run where nothing is said.
+const defaultRate = "99hz"
+
 // perfSample is an event that is counted, and how often it has the program run.
 type perfSample struct {
 	attr unix.PerfEventAttr
 	pid  int // 0: all processes
+	cpu  int // -1: all CPUs
 }
 
 // parsePerfEvent reads TYPE/NAME@RATE, where the rate is a frequency (99hz) or a
-// period (100000), with ,pid=N behind it for one process.
+// period (100000), with ,pid=N and ,cpu=N behind it for one process and one CPU. The
+// type may be left out, and the rate.
 func parsePerfEvent(at hook.Point) (*perfSample, error) {
-	target, pid, err := cutPID(at)
-	if err != nil {
+	target, limits, limited := strings.Cut(at.Target, ",")
+	s := &perfSample{cpu: -1}
+	if err := s.limit(at, limits, limited); err != nil {
 		return nil, err
 	}
 	event, rate, ok := strings.Cut(target, "@")
-	typ, name, named := strings.Cut(event, "/")
-	if !ok || !named {
-		return nil, fmt.Errorf("%q: want an event and how often it has the program run, such as software/cpu-clock@99hz or hardware/cycles@1000000", target)
-	}
-	events, ok := perfEvents[typ]
 	if !ok {
-		return nil, fmt.Errorf("there are no %s events%s", typ, suggest.Name(typ, slices.Collect(maps.Keys(perfEvents))))
+		rate = defaultRate
 	}
-	config, ok := events[name]
-	if !ok {
-		return nil, fmt.Errorf("there is no %s event %s%s", typ, name, suggest.Name(name, slices.Collect(maps.Keys(events))))
-	}
-	s := &perfSample{pid: pid, attr: unix.PerfEventAttr{
-		Type: perfTypes[typ], Config: config, Sample_type: unix.PERF_SAMPLE_RAW,
-	}}
+	var err error
 	s.attr.Size = uint32(unix.PERF_ATTR_SIZE_VER5)
-	digits, frequency := strings.CutSuffix(strings.ToLower(rate), "hz")
-	n, err := strconv.ParseUint(digits, 10, 63)
-	if err != nil || n == 0 {
-		return nil, fmt.Errorf("%q: the rate %q is neither a frequency (99hz) nor a period (100000)", target, rate)
+	s.attr.Sample_type = unix.PERF_SAMPLE_RAW
+	if s.attr.Type, s.attr.Config, err = findPerfEvent(event); err != nil {
+		return nil, err
 	}
-	s.attr.Sample = n
+	digits, frequency := strings.CutSuffix(strings.ToLower(rate), "hz")
+	if s.attr.Sample, err = strconv.ParseUint(digits, 10, 63); err != nil || s.attr.Sample == 0 {
+		return nil, fmt.Errorf("%s: the rate %q is neither a frequency (99hz) nor a period (100000)", at, rate)
+	}
 	if frequency {
 		s.attr.Bits = unix.PerfBitFreq
 	}
 	return s, nil
+}
+
+// limit reads pid=N and cpu=N, which commas are between.
+func (s *perfSample) limit(at hook.Point, limits string, limited bool) error {
+	for limited {
+		var one string
+		one, limits, limited = strings.Cut(limits, ",")
+		name, digits, _ := strings.Cut(one, "=")
+		n, err := strconv.Atoi(digits)
+		switch {
+		case name == "pid" && err == nil && n > 0:
+			s.pid = n
+		case name == "cpu" && err == nil && n >= 0:
+			s.cpu = n
+		default:
+			return fmt.Errorf("%s: %q is neither a process (pid=123) nor a CPU (cpu=0)", at, one)
+		}
+	}
+	return nil
+}
+
+// findPerfEvent finds an event by TYPE/NAME or its name alone.
+func findPerfEvent(event string) (typ uint32, config uint64, err error) {
+	kind, name, typed := strings.Cut(event, "/")
+	if typed && perfEvents[kind] == nil {
+		return 0, 0, fmt.Errorf("there are no %s events%s", kind, suggest.Name(kind, slices.Collect(maps.Keys(perfEvents))))
+	}
+	if !typed {
+		kind, name = "", event
+	}
+	var names []string
+	for of, events := range perfEvents {
+		if kind != "" && kind != of {
+			continue
+		}
+		if config, ok := events[name]; ok {
+			return perfTypes[of], config, nil
+		}
+		names = slices.AppendSeq(names, maps.Keys(events))
+	}
+	return 0, 0, fmt.Errorf("there is no %s event %s%s", cmp.Or(kind, "perf"), name, suggest.Name(name, names))
 }
 
 // planPerfEvent has the program run whenever an event was counted so often, on each CPU
@@ -105,15 +144,15 @@ func planPerfEvent(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io
 	if err != nil {
 		return nil, err
 	}
-	return func() (io.Closer, error) { return s.attach(prog) }, nil
+	places, err := s.places()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	return func() (io.Closer, error) { return s.attach(prog, places) }, nil
 }
 
 // attach opens the event and attaches the program to it.
-func (s *perfSample) attach(prog *ebpf.Program) (io.Closer, error) {
-	places, err := s.places()
-	if err != nil {
-		return nil, err
-	}
+func (s *perfSample) attach(prog *ebpf.Program, places []place) (io.Closer, error) {
 	var all closers
 	for _, at := range places {
 		fd, err := unix.PerfEventOpen(&s.attr, at.thread, at.cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
@@ -122,7 +161,7 @@ func (s *perfSample) attach(prog *ebpf.Program) (io.Closer, error) {
 		}
 		if err != nil {
 			all.Close()
-			return nil, fmt.Errorf("open perf event: %w", err)
+			return nil, s.explain(err)
 		}
 		event := os.NewFile(uintptr(fd), "perf event")
 		l, err := link.AttachRawLink(link.RawLinkOptions{Target: fd, Program: prog, Attach: ebpf.AttachPerfEvent})
@@ -146,16 +185,50 @@ func (s *perfSample) attach(prog *ebpf.Program) (io.Closer, error) {
 	return all, nil
 }
 
+// explain says why an event cannot be opened.
+func (s *perfSample) explain(err error) error {
+	counted := s.attr.Type == unix.PERF_TYPE_HARDWARE || s.attr.Type == unix.PERF_TYPE_HW_CACHE
+	switch {
+	case counted && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EOPNOTSUPP)):
+		return fmt.Errorf("the processor does not count this event, or shows no counters to this system, as in most virtual machines: software/cpu-clock is everywhere: %w", err)
+	case errors.Is(err, unix.EINVAL) && s.attr.Bits&unix.PerfBitFreq != 0 && s.attr.Sample > maxSampleRate():
+		return fmt.Errorf("a program may not run at %dhz, %d times a second is the most (sysctl kernel.perf_event_max_sample_rate): %w", s.attr.Sample, maxSampleRate(), err)
+	}
+	return fmt.Errorf("open perf event: %w", err)
+}
+
+// maxSampleRate is how often a second the kernel lets events be sampled; 0: it does not
+// tell.
+func maxSampleRate() uint64 {
+	text, err := os.ReadFile("/proc/sys/kernel/perf_event_max_sample_rate")
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // place is what an event counts: a CPU, or a thread; -1 is any.
 type place struct{ cpu, thread int }
 
 func (s *perfSample) places() (all []place, err error) {
+	cpus, err := onlineCPUs()
+	if err != nil {
+		return nil, err
+	}
+	if s.cpu >= 0 && !slices.Contains(cpus, s.cpu) {
+		return nil, fmt.Errorf("there is no CPU %d; there is %s", s.cpu, strings.Trim(fmt.Sprint(cpus), "[]"))
+	}
 	if s.pid == 0 {
-		cpus, err := onlineCPUs()
 		for _, cpu := range cpus {
-			all = append(all, place{cpu, -1})
+			if s.cpu < 0 || s.cpu == cpu {
+				all = append(all, place{cpu, -1})
+			}
 		}
-		return all, err
+		return all, nil
 	}
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", s.pid))
 	if err != nil {
@@ -163,7 +236,7 @@ func (s *perfSample) places() (all []place, err error) {
 	}
 	for _, t := range threads {
 		if id, err := strconv.Atoi(t.Name()); err == nil {
-			all = append(all, place{-1, id})
+			all = append(all, place{s.cpu, id})
 		}
 	}
 	return all, nil

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -201,32 +200,6 @@ func TestProbes(t *testing.T) {
 //
 //go:noinline
 func probed() {}
-
-// TestPerfEvent samples this process.
-func TestPerfEvent(t *testing.T) {
-	testenv.Kernel(t)
-	pid := ",pid=" + strconv.Itoa(os.Getpid())
-	for _, at := range []string{"perf_event/software/task-clock@1000hz" + pid, "perf_event/software/page-faults@1" + pid} {
-		t.Run(at, func(t *testing.T) {
-			runtime.LockOSThread() // the event counts the thread that opened it
-			defer runtime.UnlockOSThread()
-			hits := attached(t, counting("perf_event", ebpf.PerfEvent, 0, "", 0), at)
-			for end := time.Now().Add(5 * time.Second); hits() == 0 && time.Now().Before(end); {
-				b, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i := 0; i < len(b); i += 4096 {
-					b[i] = 1
-				}
-				unix.Munmap(b)
-			}
-			if hits() == 0 {
-				t.Error("the program did not run")
-			}
-		})
-	}
-}
 
 // A point that is chosen in place of the section's is looked at like it.
 func TestUnknownChosenTarget(t *testing.T) {
