@@ -36,7 +36,6 @@ func TestWithoutTypes(t *testing.T) {
 		{"traced", unix.SYS_GETPGID, "by a raw_tracepoint, as this kernel does not tell the types of sys_enter"},
 	} {
 		t.Run(tc.program, func(t *testing.T) {
-			mountTracefs(t)
 			hideTypes(t)
 			opts := Options{Programs: []string{tc.program}}
 			if tc.program == "left" {
@@ -104,7 +103,6 @@ func TestSingleProbes(t *testing.T) {
 	}
 	for _, kind := range []string{"kprobe.multi", "kretprobe.multi"} {
 		t.Run("without "+kind, func(t *testing.T) {
-			mountTracefs(t)
 			at, err := hook.Parse(kind + "/__x64_sys_?etpgid")
 			if err != nil {
 				t.Fatal(err)
@@ -140,7 +138,6 @@ func TestSingleProbes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	mountTracefs(t)
 	_, err = c.Attach([]hook.Attachment{{Program: "count", Point: at}})
 	if want := "not supported here, but since Linux 6.10 with CONFIG_FPROBE: attach one program at kprobe.multi and one at kretprobe.multi"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want an error with %q", err, want)

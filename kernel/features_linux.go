@@ -17,8 +17,7 @@ func Probe() []Feature {
 	all := []Feature{release(), mayLoad(), capabilities(), kernelTypes()}
 	all = append(all, programTypes(), mapTypes())
 	all = append(all,
-		exists("tracefs", "tracepoints and kprobes", "mount -t tracefs tracefs /sys/kernel/tracing",
-			"/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"),
+		tracing(),
 		exists("kprobes", "kprobe, kretprobe, ksyscall", "a kernel with CONFIG_KPROBE_EVENTS",
 			"/sys/bus/event_source/devices/kprobe", "/sys/kernel/tracing/kprobe_events"),
 		exists("uprobes", "uprobe, uretprobe", "a kernel with CONFIG_UPROBE_EVENTS",
@@ -27,6 +26,15 @@ func Probe() []Feature {
 		mounted("cgroups", "cgroup programs", "cgroup2", "/sys/fs/cgroup", unix.CGROUP2_SUPER_MAGIC),
 	)
 	return append(all, securityModule())
+}
+
+// tracing looks for the list of what can be traced.
+func tracing() Feature {
+	const serves = "for tracepoints and patterns of kernel functions"
+	if _, err := tracefs(); err != nil {
+		return Feature{"tracefs", false, serves + ": " + err.Error()}
+	}
+	return Feature{"tracefs", true, serves}
 }
 
 // release is the running kernel's version.

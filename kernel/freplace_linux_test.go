@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"runtime"
 	"strings"
 	"testing"
 
@@ -22,7 +21,7 @@ func verdictOf(t *testing.T, prog *ebpf.Program, length int) uint32 {
 	return verdict
 }
 
-// freplace loads what its section says, or a point, and says how often policies were asked.
+// freplaced attaches the replacement at a point; asked says how often policies were asked.
 func freplaced(t *testing.T, at string) (c *Collection, link *Link, asked func() uint64) {
 	t.Helper()
 	c, link = attachAt(t, openObject(t, "testdata/freplace.bpf.o"), "strict", at)
@@ -64,13 +63,7 @@ func TestFreplace(t *testing.T) {
 // TestFreplacePinned has it take the place of a function of what is pinned.
 func TestFreplacePinned(t *testing.T) {
 	ownNetwork(t)
-	runtime.LockOSThread() // and never back: what is mounted ends with the thread
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		t.Skipf("no mounts of the test's own: %v", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
-	}
+	ownMounts(t)
 	if err := unix.Mount("bpf", BPFFS, "bpf", 0, ""); err != nil {
 		t.Fatal(err)
 	}

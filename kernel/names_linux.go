@@ -10,45 +10,69 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/internal/suggest"
 )
 
-// tracefs is where the kernel lists what can be traced; "" where it is not mounted, or
-// not for this process to see.
-func tracefs() string {
+// tracefs is where the kernel lists what can be traced. Where nobody has mounted it, it is
+// mounted for this process alone, at no place in the file system.
+var tracefs = sync.OnceValues(func() (dir string, err error) {
 	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
 		if _, err := os.Stat(filepath.Join(dir, "events")); err == nil {
-			return dir
+			return dir, nil
 		}
 	}
-	return ""
+	fd, err := mountDetached("tracefs")
+	if err != nil {
+		return "", fmt.Errorf("what can be traced is listed in tracefs, which is not mounted (mount -t tracefs tracefs /sys/kernel/tracing), and to mount it for skep alone failed: %w", err)
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", fd), nil
+})
+
+// mountDetached mounts a file system without a place, and gives a descriptor of its root.
+func mountDetached(name string) (root int, err error) {
+	fs, err := unix.Fsopen(name, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return 0, err
+	}
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 }
 
-// checkTracepoint looks for a tracepoint of a category.
-func checkTracepoint(category, name string) error {
-	dir := tracefs()
-	if dir == "" {
-		return nil // the kernel says what it thinks of it
+// tracepointID is the number of a tracepoint of a category.
+func tracepointID(category, name string) (uint64, error) {
+	dir, err := tracefs()
+	if err != nil {
+		return 0, err
 	}
 	events := filepath.Join(dir, "events")
-	if _, err := os.Stat(filepath.Join(events, category, name, "id")); !errors.Is(err, fs.ErrNotExist) {
-		return nil
+	text, err := os.ReadFile(filepath.Join(events, category, name, "id"))
+	if err == nil {
+		return strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
 	}
 	if _, err := os.Stat(filepath.Join(events, category)); err != nil {
-		return fmt.Errorf("the kernel has no tracepoints of category %s%s", category, suggest.Name(category, folders(events)))
+		return 0, fmt.Errorf("the kernel has no tracepoints of category %s%s", category, suggest.Name(category, folders(events)))
 	}
-	return fmt.Errorf("the kernel has no tracepoint %s/%s%s", category, name, suggest.Name(name, folders(filepath.Join(events, category))))
+	return 0, fmt.Errorf("the kernel has no tracepoint %s/%s%s", category, name, suggest.Name(name, folders(filepath.Join(events, category))))
 }
 
 // checkRawTracepoint looks for a tracepoint of any category.
 func checkRawTracepoint(name string) error {
-	dir := tracefs()
-	if dir == "" {
-		return nil
+	dir, err := tracefs()
+	if err != nil {
+		return nil // the kernel says what it thinks of it
 	}
 	found, _ := filepath.Glob(filepath.Join(dir, "events", "*", "*"))
 	var names []string
@@ -88,9 +112,9 @@ func hasType[T btf.Type](types *btf.Spec, name string) bool {
 
 // functions are the kernel's functions that can be probed, where the kernel tells.
 func functions() ([]string, error) {
-	dir := tracefs()
-	if dir == "" {
-		return nil, errors.New("tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)")
+	dir, err := tracefs()
+	if err != nil {
+		return nil, err
 	}
 	return namesIn(filepath.Join(dir, "available_filter_functions"), func(line string) (string, bool) {
 		name, _, _ := strings.Cut(line, " ") // the module follows

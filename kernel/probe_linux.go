@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -40,12 +41,24 @@ func planKprobe(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Cl
 	if err := checkFunction(name); err != nil {
 		return nil, err
 	}
+	if err := haveKprobes(); err != nil {
+		return nil, err
+	}
 	return func() (io.Closer, error) {
 		if at.Kind.Name == "kretprobe" {
 			return link.Kretprobe(name, prog, nil)
 		}
 		return link.Kprobe(name, prog, &link.KprobeOptions{Offset: offset})
 	}, nil
+}
+
+// haveKprobes reports whether the kernel attaches to its functions by perf events.
+func haveKprobes() error {
+	const pmu = "/sys/bus/event_source/devices/kprobe"
+	if _, err := os.Stat(pmu); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the running kernel is built without kprobes (CONFIG_KPROBE_EVENTS; there is no %s): %w", pmu, ebpf.ErrNotSupported)
+	}
+	return nil
 }
 
 // cutOffset takes NAME+OFFSET apart, which is in a point.
@@ -86,6 +99,9 @@ func planSyscall(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.C
 	name := prefix + at.Target
 	if calls, err := symbols(prefix); err == nil && len(calls) > 0 && !slices.Contains(calls, at.Target) {
 		return nil, fmt.Errorf("the kernel has no system call %s%s", at.Target, suggest.Name(at.Target, calls))
+	}
+	if err := haveKprobes(); err != nil {
+		return nil, err
 	}
 	return func() (io.Closer, error) {
 		if at.Kind.Name == "kretsyscall" {

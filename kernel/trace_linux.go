@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/internal/suggest"
@@ -31,10 +32,13 @@ func planTracepoint(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (i
 	if !ok {
 		return nil, fmt.Errorf("%s: want %s, such as %s", at, at.Kind.Wants, at.Kind.Example)
 	}
-	if err := checkTracepoint(category, name); err != nil {
+	id, err := tracepointID(category, name)
+	if err != nil {
 		return nil, err
 	}
-	return func() (io.Closer, error) { return link.Tracepoint(category, name, prog, nil) }, nil
+	// Wherever it is opened, such a program runs on all CPUs.
+	event := perfSample{attr: unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: id, Size: uint32(unix.PERF_ATTR_SIZE_VER5), Sample: 1, Sample_type: unix.PERF_SAMPLE_RAW}}
+	return func() (io.Closer, error) { return event.attach(prog, []place{{0, -1}}) }, nil
 }
 
 func planRawTracepoint(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -32,18 +33,6 @@ func ofThisProcess(p *program.Program) *program.Program {
 	return p
 }
 
-// mountTracefs mounts tracefs for this goroutine alone, where it is not mounted.
-func mountTracefs(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat("/sys/kernel/tracing/events"); err == nil {
-		return
-	}
-	ownMounts(t)
-	if err := unix.Mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, ""); err != nil {
-		t.Skipf("no tracefs: %v", err)
-	}
-}
-
 // ownMounts has what this goroutine mounts be its own.
 func ownMounts(t *testing.T) {
 	t.Helper()
@@ -72,7 +61,6 @@ func TestTracing(t *testing.T) {
 		{"fexit/__x64_sys_getpgid", ebpf.Tracing, ebpf.AttachTraceFExit},
 	} {
 		t.Run(tc.at, func(t *testing.T) {
-			mountTracefs(t)
 			_, target, _ := strings.Cut(tc.at, "/")
 			p := ofThisProcess(counting(tc.at, tc.typ, tc.attach, target, 0))
 			if tc.typ != ebpf.Tracing {
@@ -88,9 +76,71 @@ func TestTracing(t *testing.T) {
 	}
 }
 
+// TestOverriding has programs decide what a system call of this process gives, where
+// Linux asks them.
+func TestOverriding(t *testing.T) {
+	testenv.Kernel(t)
+	for _, tc := range []struct {
+		at     string
+		typ    ebpf.ProgramType
+		attach ebpf.AttachType
+	}{
+		{"fmod_ret/security_task_getpgid", ebpf.Tracing, ebpf.AttachModifyReturn},
+		{"lsm/task_getpgid", ebpf.LSM, ebpf.AttachLSMMac},
+	} {
+		t.Run(tc.at, func(t *testing.T) {
+			_, target, _ := strings.Cut(tc.at, "/")
+			p := ofThisProcess(counting(tc.at, tc.typ, tc.attach, target, -int32(unix.EACCES)))
+			hits := attached(t, p, tc.at)
+			if _, err := unix.Getpgid(os.Getpid()); !errors.Is(err, unix.EACCES) {
+				t.Errorf("the call gives %v, want %v", err, unix.EACCES)
+			}
+			if n := hits(); n != 1 {
+				t.Errorf("the program ran %d times for one call", n)
+			}
+		})
+	}
+}
+
+// TestRawTracepointWritable has a program change what the kernel goes on with: the error
+// of a test run.
+func TestRawTracepointWritable(t *testing.T) {
+	testenv.Kernel(t)
+	const at = "raw_tracepoint.w/bpf_test_finish"
+	t.Run(at, func(t *testing.T) {
+		p := counting(at, ebpf.RawTracepointWritable, 0, "", 0)
+		count := p.Spec.Programs["count"]
+		count.Instructions = append(asm.Instructions{
+			asm.LoadMem(asm.R6, asm.R1, 0, asm.DWord), // int *err
+			asm.FnGetCurrentPidTgid.Call(),
+			asm.RSh.Imm(asm.R0, 32),
+			asm.JEq.Imm(asm.R0, int32(os.Getpid()), "mine"),
+			asm.Mov.Imm(asm.R0, 0),
+			asm.Return(),
+			asm.StoreImm(asm.R6, 0, -int64(unix.EUCLEAN), asm.Word).WithSymbol("mine"),
+		}, count.Instructions...)
+		hits := attached(t, p, at)
+		xdp, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer xdp.Close()
+		if _, err := xdp.Run(&ebpf.RunOptions{Data: make([]byte, 64)}); !errors.Is(err, unix.EUCLEAN) {
+			t.Errorf("the test run ends with %v, want %v", err, unix.EUCLEAN)
+		}
+		if n := hits(); n != 1 {
+			t.Errorf("the program ran %d times for one test run", n)
+		}
+	})
+}
+
 // TestIter reads what an iterator over all programs writes.
 func TestIter(t *testing.T) {
 	testenv.Kernel(t)
+	t.Run("iter/bpf_prog", testIter)
+}
+
+func testIter(t *testing.T) {
 	p := counting("iter/bpf_prog", ebpf.Tracing, ebpf.AttachTraceIter, "bpf_prog", 0)
 	c, err := Load(p, &Options{})
 	if err != nil {
@@ -123,7 +173,6 @@ func TestIter(t *testing.T) {
 // is near.
 func TestUnknownTargets(t *testing.T) {
 	testenv.Kernel(t)
-	mountTracefs(t)
 	for _, tc := range []struct {
 		section string
 		typ     ebpf.ProgramType
@@ -136,10 +185,17 @@ func TestUnknownTargets(t *testing.T) {
 		{"tracepoint/sched/sched_swich", ebpf.TracePoint, 0, "the kernel has no tracepoint sched/sched_swich; did you mean sched_switch?"},
 		{"tracepoint/schd/sched_switch", ebpf.TracePoint, 0, "the kernel has no tracepoints of category schd; did you mean sched?"},
 		{"raw_tp/sched_swich", ebpf.RawTracepoint, 0, "the kernel has no tracepoint sched_swich; did you mean sched_switch?"},
+		{"raw_tp.w/bpf_test_finnish", ebpf.RawTracepointWritable, 0, "the kernel has no tracepoint bpf_test_finnish; did you mean bpf_test_finish?"},
+		{"lsm/file_opne", ebpf.LSM, ebpf.AttachLSMMac, "the kernel has no security hook file_opne; did you mean file_open?"},
+		{"fexit/tcp_connet", ebpf.Tracing, ebpf.AttachTraceFExit, "the kernel has no function tcp_connet; did you mean tcp_connect?"},
+		{"fmod_ret/security_file_opne", ebpf.Tracing, ebpf.AttachModifyReturn, "the kernel has no function security_file_opne; did you mean security_file_open?"},
+		{"kprobe/do_unlinkta", ebpf.Kprobe, 0, "the kernel has no function do_unlinkta; did you mean do_unlinkat?"},
+		{"kretprobe/tcp_connect+8", ebpf.Kprobe, 0, "a function returns as a whole: leave the offset away"},
+		{"ksyscall/getpgidd", ebpf.Kprobe, 0, "the kernel has no system call getpgidd; did you mean getpgid?"},
 	} {
 		_, target, _ := strings.Cut(tc.section, "/")
 		p := counting(tc.section, tc.typ, tc.attach, "", 0)
-		if tc.typ == ebpf.Tracing {
+		if tc.typ == ebpf.Tracing || tc.typ == ebpf.LSM {
 			p.Spec.Programs["count"].AttachTo = target
 		}
 		c, err := Load(p, &Options{})
@@ -184,7 +240,6 @@ func TestProbes(t *testing.T) {
 		{"uretprobe.multi/" + self + ":*/kernel.probe?", ebpf.AttachTraceUprobeMulti},
 	} {
 		t.Run(tc.at, func(t *testing.T) {
-			mountTracefs(t)
 			hits := attached(t, ofThisProcess(counting(tc.at, ebpf.Kprobe, tc.attach, "", 0)), tc.at)
 			before := hits()
 			_, _ = unix.Getpgid(0)
