@@ -146,7 +146,12 @@ func (a *asm) put(v uint64, n int) {
 
 // head writes prefixes and opcode. size is that of the operands: 8 asks for REX.W.
 func (a *asm) head(o opcode, size uint8, reg, index, base ir.Reg, force bool) {
-	v, n := uint64(0), 0
+	v, n := head(o, size, reg, index, base, force)
+	a.put(v, n/8)
+}
+
+// head gives prefixes and opcode, and of how many bits they are, 40 at most.
+func head(o opcode, size uint8, reg, index, base ir.Reg, force bool) (v uint64, n int) {
 	if o&(lock|half) != 0 {
 		if o&lock != 0 {
 			v, n = 0xf0, 8
@@ -162,15 +167,15 @@ func (a *asm) head(o opcode, size uint8, reg, index, base ir.Reg, force bool) {
 	if o&two != 0 {
 		v, n = v|0x0f<<n, n+8
 	}
-	a.put(v|uint64(o&opByte)<<n, n/8+1)
+	return v | uint64(o&opByte)<<n, n + 8
 }
 
 // rr writes an instruction on two registers, or on a digit and a register.
 func (a *asm) rr(o opcode, size uint8, reg, rm ir.Reg) {
 	// Without a REX prefix, the byte registers 4 to 7 are AH to BH.
 	force := o&byteReg != 0 && reg >= rsp || o&byteRM != 0 && rm >= rsp
-	a.head(o, size, reg, 0, rm, force)
-	a.put(uint64(0xc0|reg&7<<3|rm&7), 1)
+	v, n := head(o, size, reg, 0, rm, force)
+	a.put(v|uint64(0xc0|reg&7<<3|rm&7)<<n, n/8+1)
 }
 
 // rm writes an instruction on a register, or a digit, and memory.

@@ -51,20 +51,25 @@ type Emitter struct {
 	// The function in the making.
 	fn    int
 	f     *ir.Func
-	deep  uint32    // bytes of stack that the deepest function takes that it calls
-	frame int32     // bytes from SP to Frame
-	slots [16]int32 // where a register is saved, above SP
+	regs  [256]ir.Reg // by variable
+	deep  uint32      // bytes of stack that the deepest function takes that it calls
+	frame int32       // bytes from SP to Frame
+	slots [16]int32   // where a register is saved, above SP
 
 	points  []point
+	off     int32 // how many bytes points put in so far
 	labels  []int32
 	starts  []start
 	colds   []cold
 	aligned []bool // by block
 
 	// The instruction in the making.
-	next  int32     // the block behind its one, or -1
-	lent  ir.RegSet // what temp took
-	flags flags
+	next int32     // the block behind its one, or -1
+	lent ir.RegSet // what temp took
+
+	lacks  *ir.Ins // one with a variable that has no register
+	lacked ir.Var
+	flags  flags
 }
 
 // maxKept is how many bytes of code an emitter keeps memory for.
@@ -79,11 +84,13 @@ func (e *Emitter) Emit(p *ir.Program, opts Options) (*ir.Code, error) {
 		return nil, err
 	}
 	e.opts, e.prog, e.funcs, e.pad = opts, p, funcs, padding{opts.Seed}
+	front := stubs()
+	e.outOfFuel = front.outOfFuel
 	e.Code = ir.Code{
-		Bytes: slices.Grow(e.Bytes[:0], 8*total+512), Entries: e.Entries[:0], Stacks: e.Stacks[:0],
-		Lines: slices.Grow(e.Lines[:0], total),
+		Bytes: append(slices.Grow(e.Bytes[:0], 8*total+512), front.Bytes...),
+		Enter: front.Enter, Resume: front.Resume, Return: front.Return,
+		Entries: e.Entries[:0], Stacks: e.Stacks[:0], Lines: slices.Grow(e.Lines[:0], total),
 	}
-	e.stubs()
 	for i := range p.Funcs {
 		if err := e.function(i); err != nil {
 			return nil, err
@@ -103,7 +110,7 @@ func (e *Emitter) forget() {
 		return
 	}
 	clear(e.colds)
-	e.prog, e.funcs, e.f, e.err = nil, nil, nil, nil
+	e.prog, e.funcs, e.f, e.lacks, e.err = nil, nil, nil, nil, nil
 }
 
 // fail notes the first mistake in what is to be compiled.
@@ -190,10 +197,9 @@ func (e *Emitter) ins(b *ir.Block, i *ir.Ins) {
 
 // reg is a variable's register.
 func (e *Emitter) reg(i *ir.Ins, v ir.Var) ir.Reg {
-	r := e.f.Regs[v&63]
-	if v > ir.Scratch1 || r > r15 {
-		e.fail(i, "variable %d has no register", v)
-		return rax
+	r := e.regs[v]
+	if r > r15 {
+		e.lacks, e.lacked, r = i, v, rax
 	}
 	return r
 }

@@ -2,6 +2,7 @@ package amd64
 
 import (
 	"math/bits"
+	"sync"
 
 	"github.com/skep-ebpf/skep/vm/jit/abi"
 	"github.com/skep-ebpf/skep/vm/jit/ir"
@@ -30,12 +31,13 @@ func (e *Emitter) findContext(r ir.Reg) {
 	e.group1(dAnd, 8, r, -abi.StackBytes)
 }
 
-// stubs makes the code at the program's front. The first stub is the one that leaves.
+// stubs is the code at each program's front. The first stub is the one that leaves.
 //
 // A processor predicts that a return goes back behind the call made last. As native
 // code is left between a call and a return, both for what Go enters and for how it is
 // left, neither is used there: a return address is pushed or popped, and jumped to.
-func (e *Emitter) stubs() {
+var stubs = sync.OnceValue(func() *Emitter {
+	var e Emitter
 	e.begin(0)
 	e.findContext(rax)
 	for k, r := range Target.Fixed[1:] {
@@ -88,7 +90,8 @@ func (e *Emitter) stubs() {
 	e.finish()
 	e.Enter, e.Resume, e.Return = uint32(e.labels[enter]), uint32(e.labels[resume]), uint32(e.labels[ret])
 	e.outOfFuel = e.labels[fuel]
-}
+	return &e
+})
 
 // keptByFuel are the registers that may have something where the budget is used up.
 const keptByFuel = allRegs &^ (1<<r10 | 1<<r11)

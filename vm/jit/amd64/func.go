@@ -9,7 +9,7 @@ import (
 
 // begin begins a function, or the stubs, with as many blocks.
 func (e *Emitter) begin(blocks int) {
-	e.n = 0
+	e.n, e.off = 0, 0
 	e.room(roomy)
 	e.points, e.starts, e.colds = e.points[:0], e.starts[:0], e.colds[:0]
 	e.labels = e.labels[:0]
@@ -23,6 +23,8 @@ func (e *Emitter) function(n int) error {
 	f := e.prog.Funcs[n]
 	e.begin(len(f.Blocks))
 	e.fn, e.f, e.deep = n, f, 0
+	e.regs = noRegs
+	copy(e.regs[:], f.Regs[:])
 	e.layout()
 	if e.frame != 0 {
 		e.addImm(8, rsp, -e.frame)
@@ -33,7 +35,7 @@ func (e *Emitter) function(n int) error {
 			e.next = -1
 		}
 		if e.aligned[at] {
-			e.point(pointAlign, alignment-1, 0)
+			e.point(pointAlign, 0, 0)
 		}
 		e.place(int32(at))
 		e.block(&f.Blocks[at])
@@ -44,6 +46,9 @@ func (e *Emitter) function(n int) error {
 		e.start(e.colds[i].ins.At)
 		e.cold(e.colds[i])
 	}
+	if e.lacks != nil {
+		e.fail(e.lacks, "variable %d has no register", e.lacked)
+	}
 	if e.err != nil {
 		return fmt.Errorf("compile function %s: %w", f.Name, e.err)
 	}
@@ -51,6 +56,14 @@ func (e *Emitter) function(n int) error {
 	e.Stacks = append(e.Stacks, 8+uint32(e.frame)+e.deep)
 	return nil
 }
+
+// noRegs has no registers.
+var noRegs = func() (all [256]ir.Reg) {
+	for v := range all {
+		all[v] = ir.NoReg
+	}
+	return all
+}()
 
 // shortLoop is how many blocks a loop has at most for its beginning to be aligned.
 const shortLoop = 16

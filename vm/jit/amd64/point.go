@@ -11,7 +11,7 @@ type pointKind uint8
 
 const (
 	pointLabel   pointKind = iota // nothing, but the label lies here
-	pointAlign                    // what does nothing, as many bytes as target says
+	pointAlign                    // what does nothing
 	pointJump                     // a jump to a label
 	pointCond                     // a conditional one
 	pointAddress                  // the address of a label goes into r9
@@ -24,33 +24,23 @@ const (
 type point struct {
 	at     int32 // offset in the code before anything was put in
 	off    int32 // how many bytes are put in before
-	target int32 // a label; an offset in the finished code; bytes
+	target int32 // a label; an offset in the finished code
 	kind   pointKind
 	cc     uint8
-	short  bool
+	size   uint8 // how many bytes are put in
 }
+
+// sizes are how many bytes points put in: those of jumps to labels, as long as these are
+// not known to be near.
+var sizes = [...]uint8{
+	pointLabel: 0, pointAlign: alignment - 1, pointJump: 5, pointCond: 6, pointAddress: 7, pointCall: 5, pointTail: 5,
+}
+
+// short is the size of a jump to a label that is near.
+const short = 2
 
 // start is where an instruction's code begins: behind as many points, and the offset.
 type start struct{ points, off, at int32 }
-
-// size is how many bytes are put in.
-func (p *point) size() int32 {
-	switch p.kind {
-	case pointLabel:
-		return 0
-	case pointAlign:
-		return p.target
-	case pointAddress:
-		return 7
-	}
-	switch {
-	case p.short:
-		return 2
-	case p.kind == pointCond:
-		return 6
-	}
-	return 5
-}
 
 // label gives a new label.
 func (e *Emitter) label() int32 {
@@ -58,9 +48,21 @@ func (e *Emitter) label() int32 {
 	return int32(len(e.labels)) - 1
 }
 
-// point notes that something is to be put in here.
+// point notes that something is to be put in here. Only of jumps back it is known that
+// they are short.
 func (e *Emitter) point(kind pointKind, target int32, cc uint8) {
-	e.points = append(e.points, point{at: int32(e.n), kind: kind, target: target, cc: cc})
+	e.points = append(e.points, point{})
+	p := &e.points[len(e.points)-1]
+	p.at, p.off, p.target, p.kind, p.cc, p.size = int32(e.n), e.off, target, kind, cc, sizes[kind]
+	switch kind {
+	case pointLabel:
+		e.labels[target] = p.at + p.off
+	case pointJump, pointCond:
+		if e.near(p, p.off) {
+			p.size = short
+		}
+	}
+	e.off += int32(p.size)
 }
 
 // place puts a label here. Who comes from elsewhere brings other flags.
@@ -92,13 +94,15 @@ func (e *Emitter) start(at int32) {
 // finished code, and gives its offset there.
 func (e *Emitter) finish() uint32 {
 	e.settle(-1)
-	e.settle(-1)
 	e.align()
 	entry := int32(len(e.Bytes))
 	e.settle(entry)
 	done := int32(0)
 	for k := range e.points {
 		p := &e.points[k]
+		if p.kind == pointLabel {
+			continue
+		}
 		e.Bytes = append(e.Bytes, e.code[done:p.at]...)
 		done = p.at
 		e.putIn(p, entry)
@@ -115,7 +119,7 @@ func (e *Emitter) addLines(entry int32) {
 		off := s.off
 		if s.points > 0 {
 			p := &e.points[s.points-1]
-			off += p.off + p.size()
+			off += p.off + int32(p.size)
 		}
 		line := ir.Line{Off: uint32(entry + off), Func: int32(e.fn), At: s.at}
 		if n := len(e.Lines); n > first {
@@ -136,9 +140,9 @@ const alignment = 32
 // far is where labels lie as long as nobody knows.
 const far = 1 << 30
 
-// settle finds out where the labels lie, and which jumps are short. The first time, it
-// knows that of jumps back only; each time finds those that are short because others
-// are, and there are hardly any behind the third. entry is where the code will lie. As
+// settle finds out where the labels lie, and which jumps are short; before the first time,
+// that is known of jumps back. Each time finds those that are short because others
+// are, and there are hardly any behind the second. entry is where the code will lie. As
 // long as that is not known, -1, what is aligned is taken to be as far behind as it can
 // be. So things only come nearer, and what is short remains so.
 func (e *Emitter) settle(entry int32) {
@@ -146,18 +150,19 @@ func (e *Emitter) settle(entry int32) {
 	for k := range e.points {
 		p := &e.points[k]
 		switch p.kind {
+		case pointLabel:
+			e.labels[p.target] = p.at + off
 		case pointAlign:
 			if entry >= 0 {
-				p.target = -(entry + p.at + off) & (alignment - 1)
+				p.size = uint8(-(entry + p.at + off) & (alignment - 1))
 			}
 		case pointJump, pointCond:
-			p.short = p.short || e.near(p, off)
+			if p.size != short && e.near(p, off) {
+				p.size = short
+			}
 		}
 		p.off = off
-		off += p.size()
-		if p.kind == pointLabel {
-			e.labels[p.target] = p.at + off
-		}
+		off += int32(p.size)
 	}
 }
 
@@ -166,9 +171,9 @@ func (e *Emitter) settle(entry int32) {
 func (e *Emitter) near(p *point, off int32) bool {
 	d := e.labels[p.target] - p.at
 	if d > off {
-		d -= p.off + p.size()
+		d -= p.off + int32(p.size)
 	} else {
-		d -= off + 2
+		d -= off + short
 	}
 	return d == int32(int8(d))
 }
@@ -177,20 +182,18 @@ func (e *Emitter) near(p *point, off int32) bool {
 func (e *Emitter) putIn(p *point, entry int32) {
 	to := p.target
 	switch p.kind {
-	case pointLabel:
-		return
 	case pointAlign:
-		e.nop(int(p.target))
+		e.nop(int(p.size))
 		return
 	case pointJump, pointCond, pointAddress:
 		to = entry + e.labels[p.target]
 	}
-	d := to - int32(len(e.Bytes)) - p.size()
+	d := to - int32(len(e.Bytes)) - int32(p.size)
 	switch {
-	case p.kind == pointCond && p.short:
+	case p.kind == pointCond && p.size == short:
 		e.Bytes = append(e.Bytes, 0x70|p.cc, byte(d))
 		return
-	case p.short:
+	case p.size == short:
 		e.Bytes = append(e.Bytes, 0xeb, byte(d))
 		return
 	case p.kind == pointCond:

@@ -34,7 +34,7 @@ func TestFinish(t *testing.T) {
 				e.point(pointAddress, to, 0)
 			case 5:
 				if aligned {
-					e.point(pointAlign, alignment-1, 0)
+					e.point(pointAlign, 0, 0)
 				}
 			}
 		}
@@ -49,8 +49,8 @@ func TestFinish(t *testing.T) {
 				}
 				continue
 			case p.kind == pointAlign:
-				if end := p.at + p.off + p.target; end%alignment != 0 || p.target >= alignment {
-					t.Errorf("%d bytes align to %d", p.target, end)
+				if end := p.at + p.off + int32(p.size); end%alignment != 0 || p.size >= alignment {
+					t.Errorf("%d bytes align to %d", p.size, end)
 				}
 				continue
 			case p.kind == pointJump && code[0] == 0xeb, p.kind == pointCond && code[0] == 0x70|p.cc:

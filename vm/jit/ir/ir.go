@@ -31,7 +31,17 @@ const (
 type Set uint64
 
 // Of is the set of one variable; of None and Frame the empty one.
-func Of(v Var) Set { return 1 << v &^ (1 << Frame) }
+func Of(v Var) Set { return sets[v] }
+
+var sets = setTable()
+
+func setTable() (t [256]Set) {
+	for v := range Scratch1 + 1 {
+		t[v] = 1 << v
+	}
+	t[Frame] = 0
+	return t
+}
 
 // Has reports whether v is in the set.
 func (s Set) Has(v Var) bool { return s>>v&1 != 0 }
@@ -189,8 +199,13 @@ func (i *Ins) Leaves() bool { return i.Op >= Call && i.Op <= Fuel }
 // Uses are the variables that the instruction reads.
 func (i *Ins) Uses() Set {
 	if i.Op < Call {
-		return (1<<i.A | 1<<i.B | 1<<i.C) &^ (1 << Frame)
+		return sets[i.A] | sets[i.B] | sets[i.C]
 	}
+	return i.usesOfCall()
+}
+
+// usesOfCall are those of an instruction that calls, or that ends a block.
+func (i *Ins) usesOfCall() Set {
 	switch i.Op {
 	case Call, Helper, TailCall:
 		return Arguments(i.N)

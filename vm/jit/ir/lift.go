@@ -226,7 +226,9 @@ func (l *lifter) open() { l.began = len(l.room) }
 func (l *lifter) emit(i Ins) { l.room = append(l.room, i) }
 
 func (l *lifter) close(taken, next int32) {
-	l.fn.Blocks = append(l.fn.Blocks, Block{Ins: l.room[l.began:len(l.room):len(l.room)], Succ: [2]int32{taken, next}})
+	l.fn.Blocks = append(l.fn.Blocks, Block{})
+	b := &l.fn.Blocks[len(l.fn.Blocks)-1]
+	b.Ins, b.Succ[0], b.Succ[1] = l.room[l.began:len(l.room):len(l.room)], taken, next
 }
 
 // next adds an instruction that is like another one, for the caller to complete.
