@@ -49,6 +49,24 @@ type Kind struct {
 	Example string
 }
 
+// sameContext are program types that see the same context, and so can be attached at one
+// another's hooks.
+var sameContext = [][]ebpf.ProgramType{
+	{
+		ebpf.SocketFilter, ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB, ebpf.SkSKB,
+		ebpf.LWTIn, ebpf.LWTOut, ebpf.LWTXmit, ebpf.LWTSeg6Local,
+	},
+	{ebpf.RawTracepoint, ebpf.RawTracepointWritable},
+}
+
+// Takes reports whether programs of a type can be attached at this kind of hooks: its own,
+// one that has the same context, or one that is not known.
+func (k *Kind) Takes(typ ebpf.ProgramType) bool {
+	return typ == k.Prog || typ == ebpf.UnspecifiedProgram || slices.ContainsFunc(sameContext, func(types []ebpf.ProgramType) bool {
+		return slices.Contains(types, typ) && slices.Contains(types, k.Prog)
+	})
+}
+
 // Find gives a kind by its name or another beginning; nil where there is none.
 func Find(name string) *Kind {
 	for _, k := range kinds {

@@ -71,3 +71,23 @@ func TestOf(t *testing.T) {
 		t.Error("Of a program in .text gives a point")
 	}
 }
+
+func TestTakes(t *testing.T) {
+	for _, tc := range []struct {
+		kind string
+		typ  ebpf.ProgramType
+		want bool
+	}{
+		{"xdp", ebpf.XDP, true},
+		{"xdp", ebpf.SchedCLS, false},
+		{"xdp", ebpf.UnspecifiedProgram, true},
+		{"kprobe", ebpf.XDP, false},
+		{"tcx/ingress", ebpf.SocketFilter, true},
+		{"raw_tracepoint.w", ebpf.RawTracepoint, true},
+		{"raw_tracepoint", ebpf.Kprobe, false},
+	} {
+		if got := hook.Find(tc.kind).Takes(tc.typ); got != tc.want {
+			t.Errorf("%s takes %v: %t, want %t", tc.kind, tc.typ, got, tc.want)
+		}
+	}
+}

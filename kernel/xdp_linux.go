@@ -35,7 +35,10 @@ func planXDP(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Close
 	}
 	return func() (io.Closer, error) {
 		l, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: i.Index, Flags: flags})
-		if errors.Is(err, unix.ERANGE) {
+		switch {
+		case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
+			return nil, fmt.Errorf("interface %s has an XDP program already, and Linux takes one: end that ('skep ps' shows what skep has left), or take its place with --replace: %w", name, err)
+		case errors.Is(err, unix.ERANGE):
 			return nil, fmt.Errorf("interface %s takes packets of %d bytes, which a driver hands to XDP in fragments: build the program for them (section xdp.frags), lower the MTU, or say xdp/%[1]s@generic: %[3]w", name, i.MTU, err)
 		}
 		return l, err

@@ -101,6 +101,9 @@ func (f *attachFlags) chosen(object *objectFlags, spec *ebpf.CollectionSpec) (al
 		if err != nil {
 			return nil, usageError{err}
 		}
+		if p := spec.Programs[name]; !at.Kind.Takes(p.Type) {
+			return nil, usagef("--hook %s: program %s is of type %s (section %s), and %s takes programs of type %s", h, name, p.Type, p.SectionName, at.Kind.Name, at.Kind.Prog)
+		}
 		all = append(all, hook.Attachment{Program: name, Point: at})
 	}
 	return all, nil

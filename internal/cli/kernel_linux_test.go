@@ -31,6 +31,6 @@ func TestKernelScripts(t *testing.T) {
 			env.Setenv("DIFFERS", filepath.Join(testenv.Root(t), "kernel", "testdata", "differs.bpf.o"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"jsonlines": jsonLines},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"jsonlines": jsonLines, "truncate": truncate},
 	})
 }
