@@ -45,7 +45,9 @@ func openPinned(string) (pinnedLink, error) {
 	return nil, errors.New("programs are pinned in Linux alone")
 }
 
-func exchange(_, _ string) error { return errors.New("programs are pinned in Linux alone") }
+var errNoExchange = errors.New("programs are pinned in Linux alone")
+
+func exchange(_, _ string) error { return errNoExchange }
 
 // DropCapabilities has nothing to give up: capabilities are Linux's.
 func (c *Collection) DropCapabilities() error { return nil }

@@ -38,7 +38,12 @@ type Pins struct{ dir string }
 // PinsIn gives the pins in a bpffs.
 func PinsIn(bpffs string) *Pins { return &Pins{filepath.Join(bpffs, "skep")} }
 
-const unfinished = "+"
+// What the names of directories begin with that are not, or no longer, what is pinned under
+// the rest of the name.
+const (
+	unfinished = "+"
+	aside      = "-" // while two directories change places
+)
 
 // Pinned is a pinned object.
 type Pinned struct {
@@ -248,6 +253,9 @@ func (p *Pins) change(do func() error) error {
 		return err
 	}
 	defer unlock()
+	if err := p.finishExchanges(); err != nil {
+		return err
+	}
 	names, err := p.files()
 	if err != nil {
 		return err
@@ -266,6 +274,49 @@ func (p *Pins) change(do func() error) error {
 		}
 	}
 	return do()
+}
+
+// exchange has what is pinned under a name and what is unfinished change places: at once,
+// and before Linux 5.17 in steps.
+func (p *Pins) exchange(name string) error {
+	here, other := p.path(name), p.path(unfinished+name)
+	err := exchange(here, other)
+	if errors.Is(err, errNoExchange) {
+		err = os.Rename(here, p.path(aside+name))
+		if err == nil {
+			err = errors.Join(os.Rename(other, here), p.finishExchange(name))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("exchange %s and %s: %w", here, other, err)
+	}
+	return nil
+}
+
+// finishExchange puts what is aside where it belongs: to its old place, or where that is
+// taken already, to the other's.
+func (p *Pins) finishExchange(name string) error {
+	to := p.path(name)
+	if _, err := os.Stat(to); err == nil {
+		to = p.path(unfinished + name)
+	}
+	return os.Rename(p.path(aside+name), to)
+}
+
+// finishExchanges finishes those of a skep that was killed meanwhile.
+func (p *Pins) finishExchanges() error {
+	names, err := p.files()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name, ok := strings.CutPrefix(name, aside); ok {
+			if err := p.finishExchange(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // pinnedLink is what is pinned of an attached program: a link of the kernel, or what serves

@@ -37,12 +37,12 @@ func lockPins(dir string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// errNoExchange says that a bpffs does not exchange, which it does since Linux 5.17.
+const errNoExchange = unix.EINVAL
+
 // exchange has two directories of a bpffs change places at once.
 func exchange(a, b string) error {
-	if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
-		return fmt.Errorf("exchange %s and %s (Linux does since 5.17): %w", a, b, err)
-	}
-	return nil
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 }
 
 // openPinned opens what is pinned in a directory of links.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -232,17 +233,10 @@ func TestPinsOfHooks(t *testing.T) {
 	}
 }
 
-// replaces skips a test where pinned programs cannot be replaced.
-func replaces(t *testing.T) {
-	t.Helper()
-	testenv.KernelFrom(t, 5, 17, "folders of a bpffs could not change places")
-}
-
 // A program is replaced while it is attached; its maps stay, and everything does when the
 // new object does not fit.
 func TestPinsReplace(t *testing.T) {
 	ownNetwork(t)
-	replaces(t)
 	p := ownPins(t)
 	c, _ := counter(t)
 	info, err := c.Programs["count"].Info()
@@ -293,7 +287,6 @@ func TestPinsReplace(t *testing.T) {
 func TestPinsReplaceRefused(t *testing.T) {
 	testenv.KernelFrom(t, 6, 4, "netfilter takes no programs")
 	ownNetwork(t)
-	replaces(t)
 	needs(t, "netfilter")
 	p := ownPins(t)
 	c, err := Load(counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 1), &Options{})
@@ -335,9 +328,14 @@ func TestPinsReplaceRefused(t *testing.T) {
 // A replacement during which skep was killed is finished by the next one.
 func TestPinsReplaceKilled(t *testing.T) {
 	for _, tc := range []struct {
-		name      string
-		exchanged bool // the new object has the name already
-	}{{"before it had the name", false}, {"before links changed", true}} {
+		name    string
+		renamed []string // what has been by then, from and to
+	}{
+		{"before it had the name", nil},
+		{"when none had it", []string{"fw", "-fw"}},
+		{"when it had it, and the old one none", []string{"fw", "-fw", "+fw", "fw"}},
+		{"before links changed", []string{"fw", "-fw", "+fw", "fw", "-fw", "+fw"}},
+	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ownNetwork(t)
 			p := ownPins(t)
@@ -353,9 +351,8 @@ func TestPinsReplaceKilled(t *testing.T) {
 			if err := errors.Join(d.pin(p.path("+fw")), p.shareLinks("fw")); err != nil {
 				t.Fatal(err)
 			}
-			if tc.exchanged {
-				replaces(t)
-				if err := exchange(p.path("fw"), p.path("+fw")); err != nil {
+			for names := range slices.Chunk(tc.renamed, 2) {
+				if err := os.Rename(p.path(names[0]), p.path(names[1])); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -388,7 +385,6 @@ func TestPinsReplaceKinds(t *testing.T) {
 	} {
 		t.Run("replaced at "+tc.points[0], func(t *testing.T) {
 			ownNetwork(t)
-			replaces(t)
 			p := ownPins(t)
 			object := counting(tc.points[0], tc.typ, tc.attach, "", 1)
 			dir := ""

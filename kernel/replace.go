@@ -137,13 +137,13 @@ func changed(m *PinnedMap, s *ebpf.MapSpec) string {
 
 // swap puts a collection in the place of what is pinned.
 func (p *Pins) swap(name string, c *Collection) error {
-	here, other := p.path(name), p.path(unfinished+name)
+	other := p.path(unfinished + name)
 	err := c.pin(other)
 	if err == nil {
 		err = p.shareLinks(name)
 	}
 	if err == nil {
-		err = exchange(here, other)
+		err = p.exchange(name)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: pin %s: %w", c.name, name, err), removePins(other))
@@ -161,7 +161,7 @@ func (p *Pins) settle(name string) error {
 	links := filepath.Join(here, "links")
 	if err := update(links, filepath.Join(here, "progs")); err != nil {
 		back := update(links, filepath.Join(other, "progs"))
-		return errors.Join(fmt.Errorf("replace %s: %w", name, err), back, exchange(here, other), removePins(other))
+		return errors.Join(fmt.Errorf("replace %s: %w", name, err), back, p.exchange(name), removePins(other))
 	}
 	return removePins(other)
 }
