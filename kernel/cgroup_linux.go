@@ -21,16 +21,22 @@ func init() {
 			families[k.Name] = planCgroup
 		}
 	}
-	families["sockops"] = planCgroup
+	families["sockops"], families["lsm_cgroup"] = planCgroup, planCgroup
 }
 
 // planCgroup attaches to a cgroup of version 2, beside the programs that are there.
 func planCgroup(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
-	if err := checkCgroup(at.Target); err != nil {
+	dir := at.Target
+	if at.Kind.Name == "lsm_cgroup" {
+		if _, dir = lsmCgroupTarget(at); dir == "" {
+			return nil, fmt.Errorf("%s: want %s, such as %s", at, at.Kind.Wants, at.Kind.Example)
+		}
+	}
+	if err := checkCgroup(dir); err != nil {
 		return nil, err
 	}
 	return func() (io.Closer, error) {
-		return link.AttachCgroup(link.CgroupOptions{Path: at.Target, Attach: at.Kind.Attach, Program: prog})
+		return link.AttachCgroup(link.CgroupOptions{Path: dir, Attach: at.Kind.Attach, Program: prog})
 	}, nil
 }
 

@@ -82,6 +82,7 @@ var since = map[string]struct {
 	before       string
 }{
 	"netfilter":            {6, 4, "netfilter ran no programs"},
+	"struct_ops":           {6, 4, "structures of operations had no links"},
 	"sk_reuseport/migrate": {5, 14, "sockets did not migrate"},
 	"sk_skb/verdict":       {5, 13, "verdicts needed a parser"},
 	"sk_skb/stream_parser": {5, 13, "the guest hangs with a parser"},

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,8 @@ type Collection struct {
 	name  string // of the object, for messages
 	needs []Need
 	links []*Link
+	// operations are the structures of operations that are attached, by their names.
+	operations map[string]*operations
 	// usdtSpecs are the numbers of the descriptions that programs have of probes'
 	// arguments, by what the probes' notes say of these.
 	usdtSpecs map[string]uint32
@@ -171,7 +174,7 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment, link program.LinkOptio
 	for _, a := range at {
 		points[a.Program] = a.Point
 		if p := spec.Programs[a.Program]; p != nil {
-			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, a.Point.Target
+			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, loadedFor(p, a.Point)
 			if p.Type == ebpf.Syscall {
 				p.Flags |= flagSleepable // Linux takes no others
 			}
@@ -200,6 +203,27 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment, link program.LinkOptio
 		}
 	}
 	return nil
+}
+
+// loadedFor is what a program is loaded for to be attached at a point.
+func loadedFor(p *ebpf.ProgramSpec, at hook.Point) string {
+	switch at.Kind.Name {
+	case "struct_ops": // the structure says, and the point need not
+		return p.AttachTo
+	case "lsm_cgroup":
+		name, _ := lsmCgroupTarget(at)
+		return cmp.Or(name, p.AttachTo)
+	}
+	return at.Target
+}
+
+// lsmCgroupTarget takes a point apart: HOOK:PATH, or one of both.
+func lsmCgroupTarget(at hook.Point) (name, dir string) {
+	if strings.HasPrefix(at.Target, "/") {
+		return "", at.Target
+	}
+	name, dir, _ = strings.Cut(at.Target, ":")
+	return name, dir
 }
 
 // mapNames are the names of the object's maps.

@@ -91,10 +91,11 @@ var targets = map[string]struct {
 	what, prefix, symbol string
 	typedef              bool
 }{
-	"lsm":    {"security hook", "bpf_lsm_", "bpf_lsm_", false},
-	"iter":   {"iterator", "bpf_iter_", "bpf_iter_", false},
-	"tp_btf": {"tracepoint", "btf_trace_", "__traceiter_", true},
-	"fentry": {what: "function"}, "fexit": {what: "function"}, "fmod_ret": {what: "function"},
+	"lsm":        {"security hook", "bpf_lsm_", "bpf_lsm_", false},
+	"lsm_cgroup": {"security hook", "bpf_lsm_", "bpf_lsm_", false},
+	"iter":       {"iterator", "bpf_iter_", "bpf_iter_", false},
+	"tp_btf":     {"tracepoint", "btf_trace_", "__traceiter_", true},
+	"fentry":     {what: "function"}, "fexit": {what: "function"}, "fmod_ret": {what: "function"},
 }
 
 // checkTarget looks for what a program is loaded for, before the kernel refuses it in
@@ -109,6 +110,11 @@ func checkTarget(at hook.Point) error {
 		return fmt.Errorf("%s: the running kernel does not tell its types (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), and such programs are loaded by them: %w", at, err)
 	}
 	name, _, _ := strings.Cut(at.Target, "/")
+	if at.Kind.Name == "lsm_cgroup" {
+		if name, _ = lsmCgroupTarget(at); name == "" {
+			return nil // the section's
+		}
+	}
 	if t.typedef && hasType[*btf.Typedef](types, t.prefix+name) || !t.typedef && hasType[*btf.Func](types, t.prefix+name) {
 		return nil
 	}

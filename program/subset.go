@@ -1,10 +1,16 @@
 package program
 
-import "github.com/cilium/ebpf"
+import (
+	"iter"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
 
 // Subset gives the part of a spec that some programs need: they, the programs
-// in the program arrays that they use, and all these programs' maps with their
-// variables. The rest of an object need not be runnable then.
+// in the program arrays that they use, the structures of operations that they are
+// part of, and all these programs' maps with their variables. The rest of an object
+// need not be runnable then.
 func Subset(spec *ebpf.CollectionSpec, progs ...string) (*ebpf.CollectionSpec, error) {
 	s := subset{from: spec, to: &ebpf.CollectionSpec{
 		Programs:  make(map[string]*ebpf.ProgramSpec),
@@ -40,6 +46,11 @@ func (s *subset) addProgram(name string) {
 			s.addMap(ins.Reference())
 		}
 	}
+	if p.Type == ebpf.StructOps {
+		for m := range OperationsOf(s.from, name) {
+			s.addMap(m)
+		}
+	}
 }
 
 func (s *subset) addMap(name string) {
@@ -48,6 +59,13 @@ func (s *subset) addMap(name string) {
 		return
 	}
 	s.to.Maps[name] = m
+	if m.Type == ebpf.StructOpsMap {
+		for prog, p := range s.from.Programs {
+			if isOperation(p, m) {
+				s.addProgram(prog)
+			}
+		}
+	}
 	for _, kv := range m.Contents {
 		ref, ok := kv.Value.(string)
 		switch {
@@ -58,4 +76,26 @@ func (s *subset) addMap(name string) {
 			s.addMap(ref)
 		}
 	}
+}
+
+// OperationsOf gives the names of the maps that are structures of operations of which a
+// program is one.
+func OperationsOf(spec *ebpf.CollectionSpec, prog string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name, m := range spec.Maps {
+			if isOperation(spec.Programs[prog], m) && !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// isOperation says whether a program is for a structure of operations; its target is the
+// structure's type and a field of it.
+func isOperation(p *ebpf.ProgramSpec, m *ebpf.MapSpec) bool {
+	if p == nil || p.Type != ebpf.StructOps || m.Type != ebpf.StructOpsMap {
+		return false
+	}
+	ops, _, _ := strings.Cut(p.AttachTo, ":")
+	return m.Value != nil && m.Value.TypeName() == ops
 }
