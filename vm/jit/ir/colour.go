@@ -86,8 +86,12 @@ func (c *colouring) survey() {
 				c.call(i, live, w)
 			}
 			c.uses[i.A&63] += w
-			c.uses[i.B&63] += w
-			c.uses[i.C&63] += w
+			if i.B != None {
+				c.uses[i.B&63] += w
+			}
+			if i.C != None {
+				c.uses[i.C&63] += w
+			}
 			if i.Dst == None {
 				continue
 			}

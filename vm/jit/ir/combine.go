@@ -65,7 +65,8 @@ func (c *combiner) link(b *Block) {
 	c.start()
 	for k := range b.Ins {
 		i, n := &b.Ins[k], &c.nodes[k+1]
-		*n = node{a: c.reads(i.A), b: c.reads(i.B), c: c.reads(i.C)}
+		n.before, n.moved, n.epoch, n.uses, n.addresses, n.gone = 0, 0, 0, 0, 0, false
+		n.a, n.b, n.c = c.reads(i.A), c.reads(i.B), c.reads(i.C)
 		switch {
 		case i.Op >= Call && i.Op != Branch:
 			for rest := i.Uses(); rest != 0; {

@@ -11,6 +11,8 @@ type flow struct {
 	// may differ when it comes to the block again; all of them for a circle that
 	// can be entered elsewhere too; none where no loop begins.
 	repeats []Set
+	// circular says that edges lead back.
+	circular bool
 }
 
 // everything is the set of all variables.
@@ -26,8 +28,13 @@ func (f *Func) flow() *flow {
 	return w
 }
 
-// sort fills in order and place.
+// sort fills in order, place and circular.
 func (w *flow) sort(f *Func) {
+	if w.asLaidOut(f) {
+		return
+	}
+	w.order = w.order[:0]
+	clear(w.place)
 	n := len(f.Blocks)
 	sides := f.workspace().int32s.make(n)
 	path := append(f.workspace().int32s.room(n), 0) // from the first block to where the walk is
@@ -51,15 +58,43 @@ func (w *flow) sort(f *Func) {
 	for i, at := range w.order {
 		w.place[at] = int32(i) + 1
 	}
+	for _, at := range w.order {
+		for _, to := range f.Blocks[at].Succ {
+			w.circular = w.circular || to >= 0 && w.leadsBack(at, to)
+		}
+	}
+}
+
+// asLaidOut takes the order in which the blocks lie, and reports whether it can be that: no
+// block that may be reached leads to one before it.
+func (w *flow) asLaidOut(f *Func) bool {
+	w.place[0] = 1
+	for at := range f.Blocks {
+		if w.place[at] == 0 {
+			continue
+		}
+		w.order = append(w.order, int32(at))
+		w.place[at] = int32(len(w.order))
+		for _, to := range f.Blocks[at].Succ {
+			switch {
+			case to < 0:
+			case int(to) <= at:
+				return false
+			default:
+				w.place[to] = 1 // to be reached
+			}
+		}
+	}
+	return true
 }
 
 // loops fills in repeats, inner loops first. A loop that is done is as one block for those
 // around it.
 func (w *flow) loops(f *Func) {
-	n := len(f.Blocks)
-	if !w.circles(f) {
+	if !w.circular {
 		return
 	}
+	n := len(f.Blocks)
 	var (
 		edges  = f.edges()
 		writes = w.repeats[n:] // of a block, or the loop that it begins
@@ -114,16 +149,4 @@ func (w *flow) loops(f *Func) {
 // leadsBack reports whether an edge from one block to another is against the order.
 func (w *flow) leadsBack(from, to int32) bool {
 	return w.place[from] >= w.place[to] && w.place[from] != 0
-}
-
-// circles reports whether there are loops at all.
-func (w *flow) circles(f *Func) bool {
-	for _, at := range w.order {
-		for _, to := range f.Blocks[at].Succ {
-			if to >= 0 && w.leadsBack(at, to) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -9,13 +9,14 @@ package ir
 // What it leaves without a use is for [Func.Sweep].
 func (f *Func) Fold() {
 	work := f.workspace()
-	d := folder{f: f, flow: f.flow(), coming: work.states.make(len(f.Blocks)), free: pool{memory: &work.facts}}
-	d.now = work.facts.make(int(f.Vars))
+	d := folder{f: f, flow: f.flow(), coming: work.int32s.make(len(f.Blocks)), states: states{memory: &work.facts, vars: int(f.Vars)}}
+	d.at = d.states.take()
+	d.now = d.states.facts(d.at)
 	d.now.forget(everything)
 	d.enter(0, true)
 	for _, at := range d.flow.order {
 		b := &f.Blocks[at]
-		if d.coming[at] == nil {
+		if d.coming[at] == 0 {
 			b.Ins[0] = nothing(b.Ins[0].At)
 			b.Ins[0].Op = Trap
 			b.Ins = b.Ins[:1]
@@ -23,9 +24,10 @@ func (f *Func) Fold() {
 			continue
 		}
 		if d.now != nil {
-			d.free.put(d.now)
+			d.states.put(d.at)
 		}
-		d.now = d.coming[at]
+		d.at = d.coming[at]
+		d.now = d.states.facts(d.at)
 		if again := d.flow.repeats[at]; again != 0 {
 			d.now.forget(again)
 		}
@@ -58,20 +60,22 @@ func (i *Ins) extends(next *Ins) {
 type folder struct {
 	f      *Func
 	flow   *flow
-	now    facts   // where it is; nil: a block has taken it over
-	coming []facts // by block: what is known when it is entered from the blocks so far; nil: it never is
-	free   pool
+	states states
+	at     int32   // the state where it is
+	now    facts   // and its facts; nil: a block has taken it over
+	coming []int32 // by block: the state in which it is entered from the blocks so far; 0: it never is
 }
 
 // enter brings what is known now to a block, the last one that needs it or not.
 func (d *folder) enter(to int32, last bool) {
-	switch {
-	case d.coming[to] != nil:
-		d.coming[to].join(d.now)
+	switch at := d.coming[to]; {
+	case at != 0:
+		d.states.facts(at).join(d.now)
 	case last:
-		d.coming[to], d.now = d.now, nil
+		d.coming[to], d.now = d.at, nil
 	default:
-		d.coming[to] = d.free.copyOf(d.now)
+		d.coming[to] = d.states.take()
+		copy(d.states.facts(d.coming[to]), d.now)
 	}
 }
 
@@ -85,14 +89,14 @@ func (d *folder) leave(at int32) {
 		switch {
 		case b.Succ[0] == b.Succ[1]:
 		case !sure:
-			was := d.now[i.A]
+			was := d.now[i.A].known
 			for side, to := range b.Succ {
 				if d.flow.place[to] > d.flow.place[at] {
 					d.now[i.A].narrow(i, side == 0)
 					d.enter(to, side == 1)
 				}
 				if side == 0 {
-					d.now[i.A] = was
+					d.now[i.A].known = was
 				}
 			}
 			return

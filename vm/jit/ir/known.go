@@ -125,23 +125,29 @@ func (s facts) join(t facts) {
 	}
 }
 
-// pool has memory for facts that are waiting for their block.
-type pool struct {
+// states has the facts of blocks that wait to be visited, by numbers from 1. There are
+// far fewer at a time than blocks.
+type states struct {
 	memory *arena[fact]
-	free   []facts
+	vars   int
+	all    []facts
+	free   []int32
 }
 
-func (p *pool) copyOf(s facts) facts {
-	if n := len(p.free); n > 0 {
-		t := p.free[n-1]
-		p.free = p.free[:n-1]
-		copy(t, s)
-		return t
+func (s *states) facts(at int32) facts { return s.all[at-1] }
+
+// take gives a state whose facts nobody needs.
+func (s *states) take() int32 {
+	if n := len(s.free); n > 0 {
+		at := s.free[n-1]
+		s.free = s.free[:n-1]
+		return at
 	}
-	return append(p.memory.room(len(s)), s...)
+	s.all = append(s.all, s.memory.make(s.vars))
+	return int32(len(s.all))
 }
 
-func (p *pool) put(s facts) { p.free = append(p.free, s) }
+func (s *states) put(at int32) { s.free = append(s.free, at) }
 
 // smear sets all bits below the highest one.
 func smear(may uint64) uint64 { return 1<<bits.Len64(may) - 1 }

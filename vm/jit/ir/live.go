@@ -7,6 +7,14 @@ import "iter"
 //
 // A variable that nothing wrote on some path lives at the function's beginning.
 func (f *Func) Liveness() {
+	if f.leadsOn() {
+		for at := len(f.Blocks) - 1; at >= 0; at-- {
+			b := &f.Blocks[at]
+			b.Out = f.liveOut(b)
+			b.In = b.liveness()
+		}
+		return
+	}
 	n, work := len(f.Blocks), f.workspace()
 	blocks := work.summaries.make(n)
 	edges := f.edges()
@@ -29,7 +37,7 @@ func (f *Func) Liveness() {
 		todo = todo[:len(todo)-1]
 		b, s := &f.Blocks[at], &blocks[at]
 		s.waits = false
-		out := f.liveIn(b.Succ[0]) | f.liveIn(b.Succ[1])
+		out := f.liveOut(b)
 		in := out&^s.kills | s.uses
 		b.Out = out
 		if in == b.In {
@@ -44,16 +52,36 @@ func (f *Func) Liveness() {
 		}
 	}
 	for at := range f.Blocks {
-		b := &f.Blocks[at]
-		if !blocks[at].leaves {
-			continue
-		}
-		for i, live := range b.Backwards() {
-			if i.Leaves() {
-				i.Live = live &^ i.Kills()
-			}
+		if blocks[at].leaves {
+			f.Blocks[at].liveness()
 		}
 	}
+}
+
+// leadsOn reports whether all edges lead to blocks further on. Then one walk from the last
+// block to the first finds out what lives.
+func (f *Func) leadsOn() bool {
+	for at := range f.Blocks {
+		if b := &f.Blocks[at]; b.Succ[0] >= 0 && int(b.Succ[0]) <= at || b.Succ[1] >= 0 && int(b.Succ[1]) <= at {
+			return false
+		}
+	}
+	return true
+}
+
+// liveness fills in Live of the block's instructions that leave native code or call, and
+// gives the variables that live before the block.
+func (b *Block) liveness() Set {
+	live := b.Out
+	for k := len(b.Ins) - 1; k >= 0; k-- {
+		i := &b.Ins[k]
+		live &^= i.Kills()
+		if i.Leaves() {
+			i.Live = live
+		}
+		live |= i.Uses()
+	}
+	return live
 }
 
 // summary is what is known of a whole block.
@@ -63,12 +91,15 @@ type summary struct {
 	waits       bool // to be looked at
 }
 
-// liveIn are the variables that live before a block; none where there is no block.
-func (f *Func) liveIn(at int32) Set {
-	if at < 0 {
-		return 0
+// liveOut are the variables that live behind a block, as far as what lives before others is
+// known.
+func (f *Func) liveOut(b *Block) (live Set) {
+	for _, to := range b.Succ {
+		if to >= 0 {
+			live |= f.Blocks[to].In
+		}
 	}
-	return f.Blocks[at].In
+	return live
 }
 
 // Backwards gives the block's instructions from the last one to the first, each with

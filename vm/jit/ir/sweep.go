@@ -2,19 +2,28 @@ package ir
 
 // Sweep removes what has no effect: instructions whose results nobody reads, blocks
 // that nothing leads to, and jumps to what could stand in their place. It finds out
-// liveness on the way; what it removes then makes little difference to that.
+// In and Out of each block on the way; what it removes then makes little difference to
+// that.
 func (f *Func) Sweep() {
 	f.thread()
 	f.straighten()
+	if f.leadsOn() {
+		for at := len(f.Blocks) - 1; at >= 0; at-- {
+			b := &f.Blocks[at]
+			b.Out = f.liveOut(b)
+			b.In = b.sweep()
+		}
+		return
+	}
 	f.Liveness()
 	for at := range f.Blocks {
 		f.Blocks[at].sweep()
 	}
 }
 
-// sweep removes the block's instructions without effect. Those that had an effect
-// only on such go too.
-func (b *Block) sweep() {
+// sweep removes the block's instructions without effect, and gives the variables that live
+// before it. Instructions that had an effect only on such go too.
+func (b *Block) sweep() Set {
 	live, kept := b.Out, len(b.Ins)
 	for k := len(b.Ins) - 1; k >= 0; k-- {
 		i := &b.Ins[k]
@@ -27,6 +36,7 @@ func (b *Block) sweep() {
 		}
 	}
 	b.Ins = b.Ins[kept:]
+	return live
 }
 
 // thread lets edges that lead to nothing but a jump lead to where it goes.

@@ -12,7 +12,6 @@ type Workspace struct {
 	sets      arena[Set]
 	summaries arena[summary]
 	facts     arena[fact]
-	states    arena[facts]
 	nodes     arena[node]
 	slots     arena[slot]
 	pairs     arena[pair]
@@ -36,7 +35,6 @@ func (w *Workspace) Reset() {
 	w.sets.used = 0
 	w.summaries.used = 0
 	w.facts.used = 0
-	w.states.used = 0
 	w.nodes.used = 0
 	w.slots.used = 0
 	w.pairs.used = 0
