@@ -124,16 +124,19 @@ func (e *Events) forget() {
 	e.ctx, e.stop = nil, nil
 }
 
-// Lost counts the records that found no room, so far. Linux counts them in perf event
-// arrays alone: for ring buffers, and what is printed, [Options].Watch must be said.
+// Lost counts the records that found no room, so far. Without [Options].Watch Linux counts
+// them in perf event arrays alone, and not those behind the last one that found room.
 func (e *Events) Lost() (uint64, error) {
-	counted, err := e.watch.count(e.name)
+	counted, ok, err := e.watch.count(e.name)
 	if err != nil {
 		return 0, fmt.Errorf("count what %s lost: %w", e.name, err)
 	}
+	if ok {
+		return counted, nil
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.lost + counted, nil
+	return e.lost, nil
 }
 
 // Close ends reading.

@@ -14,10 +14,11 @@ import (
 	"github.com/skep-ebpf/skep/program"
 )
 
-// Linux does not count the records that find no room in a ring buffer, and what programs
-// print goes to one place for the whole system. So programs whose events are read are
-// changed when they are loaded: behind each call that sends a record, a failure adds to a
-// counter, and bpf_trace_printk writes to a ring buffer of skep's.
+// Linux does not count the records that find no room in a ring buffer, tells of those that
+// find none in a perf event array when there is room again, and puts what programs print
+// into one place for the whole system. So programs whose events are read are changed when
+// they are loaded: behind each call that sends a record, a failure adds to a counter, and
+// bpf_trace_printk writes to a ring buffer of skep's.
 
 // Names of the maps that this adds.
 const (
@@ -47,7 +48,7 @@ func (o *Options) load(spec *ebpf.CollectionSpec, load func(*ebpf.CollectionSpec
 			return coll, w, nil
 		}
 		if err != nil {
-			w = &watch{blind: []string{fmt.Sprintf("what programs print is not shown, and what finds no room in ring buffers is not counted: %v", err)}}
+			w = &watch{blind: []string{fmt.Sprintf("what programs print is not shown, and what finds no room is not counted, in ring buffers: %v", err)}}
 		}
 	}
 	coll, err := load(spec, o)
@@ -84,17 +85,17 @@ func (w *watch) close() {
 	w.printed.Close()
 }
 
-// count gives a source's counter.
-func (w *watch) count(name string) (uint64, error) {
+// count gives a source's counter; false where it has none.
+func (w *watch) count(name string) (uint64, bool, error) {
 	at := slices.Index(w.counters, name)
 	if at < 0 || w.lost == nil {
-		return 0, nil
+		return 0, false, nil
 	}
 	counters, err := w.lost.LookupBytes(uint32(0))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	return binary.NativeEndian.Uint64(counters[8*at:]), nil
+	return binary.NativeEndian.Uint64(counters[8*at:]), true, nil
 }
 
 // counter is the number of a source's counter.
@@ -169,9 +170,11 @@ func (e *editor) instead(i int) asm.Instructions {
 	}
 	switch asm.BuiltinFunc(ins.Constant) {
 	case asm.FnRingbufOutput, asm.FnRingbufReserveDynptr:
-		return e.count(i, asm.JSGE)
+		return e.count(i, e.mapOf(i, asm.R1, ebpf.RingBuf), asm.JSGE)
 	case asm.FnRingbufReserve:
-		return e.count(i, asm.JNE)
+		return e.count(i, e.mapOf(i, asm.R1, ebpf.RingBuf), asm.JNE)
+	case asm.FnPerfEventOutput, asm.FnSkbOutput, asm.FnXdpOutput:
+		return e.count(i, e.mapOf(i, asm.R2, ebpf.PerfEventArray), asm.JSGE)
 	case asm.FnTracePrintk:
 		return e.printk(i)
 	case asm.FnTraceVprintk:
@@ -182,10 +185,9 @@ func (e *editor) instead(i int) asm.Instructions {
 
 // count puts behind a call what counts that it failed: that its result, compared with 0,
 // is not what it is where it succeeds. The call has left R1 to R5 to whoever wants them.
-func (e *editor) count(i int, succeeds asm.JumpOp) asm.Instructions {
-	name := e.ringOf(i)
+func (e *editor) count(i int, name string, succeeds asm.JumpOp) asm.Instructions {
 	if name == "" {
-		e.miss("what program %s loses is not counted: its instructions do not tell which ring buffer it is for", e.program)
+		e.miss("what program %s loses is not counted: its instructions do not tell which map it is for", e.program)
 		return nil
 	}
 	add := e.add(name)
@@ -203,20 +205,20 @@ func (w *watch) add(name string) asm.Instructions {
 	}
 }
 
-// ringOf is the ring buffer that a call is given: the one that its first argument comes
-// from, or the only one that there is.
-func (e *editor) ringOf(i int) string {
-	if from := e.origins.Of(i, asm.R1); from != nil && from.IsLoadFromMap() {
+// mapOf is the map that a call is given: the one that its argument comes from, or the only
+// one of the type that there is.
+func (e *editor) mapOf(i int, arg asm.Register, typ ebpf.MapType) string {
+	if from := e.origins.Of(i, arg); from != nil && from.IsLoadFromMap() {
 		return from.Reference()
 	}
 	only := ""
 	for name, m := range e.spec.Maps {
 		switch {
-		case m.InnerMap != nil && m.InnerMap.Type == ebpf.RingBuf:
+		case m.InnerMap != nil && m.InnerMap.Type == typ:
 			return "" // or one of those in this map
-		case m.Type == ebpf.RingBuf && only != "":
+		case m.Type == typ && only != "":
 			return ""
-		case m.Type == ebpf.RingBuf:
+		case m.Type == typ:
 			only = name
 		}
 	}
