@@ -112,12 +112,21 @@ func Of(p *ebpf.ProgramSpec) (Point, error) {
 	section := strings.TrimPrefix(p.SectionName, "?")
 	kind, target, ok := split(plain(section))
 	if !ok {
-		return Point{}, fmt.Errorf("program %s: its section %q does not say where it is attached: say it with --hook", p.Name, p.SectionName)
+		return Point{}, fmt.Errorf("program %s: its section %q does not say where it is attached: say it with --hook%s", p.Name, p.SectionName, Near(p.SectionName))
 	}
 	if target == "" {
 		target = p.AttachTo
 	}
 	return Point{kind, target}, nil
+}
+
+// Near gives "; did you mean X?" where a section begins nearly as a kind of hooks.
+func Near(section string) string {
+	first, _, _ := strings.Cut(plain(strings.TrimPrefix(section, "?")), "/")
+	if first == "" || strings.HasPrefix(first, ".") {
+		return ""
+	}
+	return suggest.Name(first, names())
 }
 
 // plain is a section's name without what it says of the program rather than of the

@@ -67,8 +67,13 @@ func TestOf(t *testing.T) {
 			t.Errorf("Of(%q) = %v, %v, want %s", section, p, err, want)
 		}
 	}
-	if _, err := hook.Of(&ebpf.ProgramSpec{Name: "p", SectionName: ".text"}); err == nil {
-		t.Error("Of a program in .text gives a point")
+	for section, want := range map[string]string{
+		".text":           `its section ".text" does not say where it is attached: say it with --hook`,
+		"?kprobs.s/vfs_*": `its section "?kprobs.s/vfs_*" does not say where it is attached: say it with --hook; did you mean kprobe?`,
+	} {
+		if _, err := hook.Of(&ebpf.ProgramSpec{Name: "p", SectionName: section}); err == nil || err.Error() != "program p: "+want {
+			t.Errorf("Of(%q): %v, want %s", section, err, want)
+		}
 	}
 }
 

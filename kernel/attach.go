@@ -51,6 +51,9 @@ func (c *Collection) Attach(at []hook.Attachment) ([]*Link, error) {
 	for i, a := range at {
 		var err error
 		if attach[i], err = c.plan(a); err != nil {
+			if missing := lacking(err, Needs(&ebpf.CollectionSpec{}, at[i:i+1])); missing != nil {
+				err = missing
+			}
 			return nil, fmt.Errorf("%s: program %s: %w", c.name, a.Program, err)
 		}
 	}
@@ -96,6 +99,9 @@ func (c *Collection) plan(a hook.Attachment) (func() (io.Closer, error), error) 
 	}
 	return f(c, prog, a.Point)
 }
+
+// Attaches reports whether Linux, as skep drives it here, has hooks of a kind.
+func Attaches(k *hook.Kind) bool { return families[k.Name] != nil }
 
 func kindNames() (names []string) {
 	for name := range families {

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/skep-ebpf/skep/hook/timer"
 	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
@@ -59,7 +60,7 @@ func (c *Collection) stillNeeded() (caps kernels.Caps) {
 	return caps
 }
 
-// detachCaps are the capabilities that detaching takes. Whoever holds a link of the
+// detachCaps are the capabilities that it takes to be attached, and to end that. Whoever holds a link of the
 // kernel's, or an event, may close it; what is attached otherwise is the network's.
 func detachCaps(attached io.Closer) (caps kernels.Caps) {
 	switch attached := attached.(type) {
@@ -70,6 +71,8 @@ func detachCaps(attached io.Closer) (caps kernels.Caps) {
 		return caps
 	case link.Link, *os.File:
 		return 0
+	case *timer.Timer:
+		return kernels.CapBPF // for its runs, which may themselves call bpf()
 	}
 	return kernels.CapNetAdmin
 }

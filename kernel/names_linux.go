@@ -24,8 +24,8 @@ import (
 // mounted for this process alone, at no place in the file system.
 var tracefs = sync.OnceValues(func() (dir string, err error) {
 	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
-		if _, err := os.Stat(filepath.Join(dir, "events")); err == nil {
-			return dir, nil
+		if _, err := os.Stat(filepath.Join(dir, "events")); !errors.Is(err, fs.ErrNotExist) {
+			return dir, err
 		}
 	}
 	fd, err := mountDetached("tracefs")

@@ -47,10 +47,16 @@ func (f *attachFlags) register(cmd *cobra.Command) {
 	})
 }
 
-// completeHooks offers the kinds of hooks.
+// completeHooks offers the kinds of hooks that programs can be attached to.
 func completeHooks(_ *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 	for _, k := range hook.Kinds() {
-		names = append(names, k.Name+"/")
+		if kernel.Attaches(k) || machine.SeesPackets(hook.Point{Kind: k}) {
+			name := k.Name
+			if k.Wants != "" {
+				name += "/\t" + k.Wants
+			}
+			names = append(names, name)
+		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/spf13/cobra"
 
+	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
@@ -134,13 +135,14 @@ func (f *objectFlags) choose(spec *ebpf.CollectionSpec) (string, error) {
 // notRunnable says why a program does not run.
 func notRunnable(p *ebpf.ProgramSpec) error {
 	if p.Type == ebpf.UnspecifiedProgram {
-		return fmt.Errorf(`program %s: its section %q tells no program type: name it after one, such as SEC("xdp"), or say it with --type`, p.Name, p.SectionName)
+		return fmt.Errorf(`program %s: its section %q tells no program type: name it after one, such as SEC("xdp"), or say it with --type%s`, p.Name, p.SectionName, hook.Near(p.SectionName))
 	}
 	_, err := describe(p)
 	return fmt.Errorf("program %s: %w", p.Name, err)
 }
 
-// constant reports whether a map is a section of constants.
-func constant(name string) bool {
-	return strings.HasPrefix(name, ".rodata") || strings.HasPrefix(name, ".kconfig")
+// internal reports whether a map holds nothing that its program came to know: constants, and
+// where a static probe has its arguments.
+func internal(name string) bool {
+	return strings.HasPrefix(name, ".rodata") || strings.HasPrefix(name, ".kconfig") || strings.HasPrefix(name, "__bpf_usdt_")
 }

@@ -185,7 +185,7 @@ func (r *results) end() error {
 func (r *results) maps() error {
 	specs := r.coll.Spec().Maps
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
-		if constant(name) {
+		if internal(name) {
 			continue
 		}
 		shown, err := readMap(r.coll.Map(name), name, specs[name].Key, specs[name].Value, vm.PossibleCPU())
