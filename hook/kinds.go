@@ -150,6 +150,8 @@ var kinds = []*Kind{
 		Wants: "a route, as destination@interface", Example: "lwt_out/10.0.0.0/8@veth0"},
 	{Name: "lwt_xmit", Prog: ebpf.LWTXmit,
 		Wants: "a route, as destination@interface", Example: "lwt_xmit/10.0.0.0/8@veth0"},
+	{Name: "lwt_seg6local", Prog: ebpf.LWTSeg6Local,
+		Wants: "a route of IPv6, as destination@interface", Example: "lwt_seg6local/fc00::1/128@veth0"},
 	{Name: "freplace", Prog: ebpf.Extension,
 		Wants: "a global function of another program, as function, program:function or pin/program:function", Example: "freplace/firewall:policy"},
 	{Name: "syscall", Prog: ebpf.Syscall, Optional: true, Example: "syscall"},
