@@ -109,6 +109,7 @@ var behind = map[string][]string{
 	"hook":    {"kernel", "machine", "report", "internal/cli"},
 	"kernel":  {"vm", "machine", "report", "internal/cli"},
 	"machine": {"report", "internal/cli"},
+	"inspect": {"machine", "report", "internal/cli"},
 	"report":  {"internal/cli"},
 }
 

@@ -83,8 +83,8 @@ type checker struct {
 	opts   *Options
 	specs  map[string]*ebpf.MapSpec
 	kernel *kernels.Kernel
-	// asked is told what the program needs of Linux, and since when that has it; nil:
-	// nobody wants to know.
+	// asked is told what the program needs that the kernel has not, and since when Linux
+	// has it; nil: the program is refused for it.
 	asked func(since kernels.Version, what string)
 
 	rules scalar.Rules

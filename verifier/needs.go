@@ -1,7 +1,7 @@
 package verifier
 
 import (
-	"fmt"
+	"errors"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -11,17 +11,18 @@ import (
 	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
-// Need is something that a program has of which Linux was once without.
+// Need is something that a program needs and that the oldest known Linux has not.
 type Need struct {
 	What  string          // "helper bpf_loop", "map drops of type ringbuf"
 	Since kernels.Version // the first Linux that has it; 0: none that the tables know
 	Insn  int             // which has it; -1: the program as a whole
 }
 
-// Needs lists what a program needs of Linux, whether it is reached or not: its type and
-// where it is attached, its maps, instructions, helpers and kernel functions.
+// Needs lists what a program needs that the oldest known Linux has not, whether it is
+// reached or not: its type and where it is attached, its maps, instructions, helpers and
+// kernel functions.
 func Needs(img *program.Image, specs map[string]*ebpf.MapSpec) ([]Need, error) {
-	c, err := newChecker(img, specs, &Options{Kernel: "any"})
+	c, err := newChecker(img, specs, &Options{Kernel: kernels.All()[0].String()})
 	if err != nil {
 		return nil, err
 	}
@@ -34,19 +35,19 @@ func Needs(img *program.Image, specs map[string]*ebpf.MapSpec) ([]Need, error) {
 		return nil, err
 	}
 	if c.sleepableProgram() {
-		since, _ := c.kernel.Sleepable(img.Type, img.Attach)
-		c.asked(since, "sleepable programs of this type")
+		since, ok := c.kernel.Sleepable(img.Type, img.Attach)
+		err = c.ask(since, ok, "sleepable programs of this type")
 	}
 	for i, ins := range c.insns {
 		c.insn = i
 		switch {
 		case ins.IsCall(isa.CallHelper):
-			since, _ := c.kernel.Helper(c.progType(), img.Attach, uint32(ins.Imm))
-			c.asked(since, fmt.Sprintf("helper %s", helperName(asm.BuiltinFunc(ins.Imm))))
+			since, ok := c.kernel.Helper(c.progType(), img.Attach, uint32(ins.Imm))
+			err = errors.Join(err, c.ask(since, ok, "helper %s", helperName(asm.BuiltinFunc(ins.Imm))))
 		case ins.IsCall(isa.CallKfunc) && img.Kfuncs[i] != nil:
-			since, _ := c.kernel.Kfunc(c.progType(), img.Attach, img.Kfuncs[i].Name)
-			c.asked(since, fmt.Sprintf("kernel function %s", img.Kfuncs[i].Name))
+			since, ok := c.kernel.Kfunc(c.progType(), img.Attach, img.Kfuncs[i].Name)
+			err = errors.Join(err, c.ask(since, ok, "kernel function %s", img.Kfuncs[i].Name))
 		}
 	}
-	return needs, nil
+	return needs, err
 }

@@ -27,7 +27,6 @@ func TestNeeds(t *testing.T) {
 	}
 	for _, want := range []verifier.Need{
 		{What: "map drops of type ringbuf", Since: kernels.V(5, 8), Insn: -1},
-		{What: "program type XDP", Since: kernels.V(4, 8), Insn: -1},
 	} {
 		if !slices.Contains(needs, want) {
 			t.Errorf("%+v is not among %+v", want, needs)

@@ -76,13 +76,14 @@ func (c *checker) need(f kernels.Feature) error {
 	return c.ask(since, ok, "%s", f)
 }
 
-// ask refuses the program for what a later Linux brought, unless ok, and notes that it was
-// asked for.
+// ask refuses the program for what a later Linux brought, unless ok; or tells of it, and
+// goes on.
 func (c *checker) ask(since kernels.Version, ok bool, format string, args ...any) error {
-	if c.asked != nil {
+	switch {
+	case ok:
+		return nil
+	case c.asked != nil:
 		c.asked(since, fmt.Sprintf(format, args...))
-	}
-	if ok {
 		return nil
 	}
 	return c.tooOld(since, format, args...)

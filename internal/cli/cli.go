@@ -90,7 +90,7 @@ your making, without a kernel, without root, on any operating system.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newDump(), newBench(), newFeatures(), newPs(), newStop(), newMap())
+	root.AddCommand(newRun(), newCheck(), newDump(), newInspect(), newBench(), newFeatures(), newPs(), newStop(), newMap())
 	return root
 }
 

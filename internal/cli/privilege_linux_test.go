@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/inspect"
+	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/kernel"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier/kernels"
@@ -234,4 +236,43 @@ func capsOf(t *testing.T, pid int) (caps kernels.Caps) {
 		}
 	}
 	return caps
+}
+
+// What skep inspect says that an example needs is what Linux asks for.
+func TestInspectedCapabilities(t *testing.T) {
+	newRoad(t)
+	for _, tc := range []struct{ object, prog, at string }{
+		{"firewall/firewall", "firewall", "xdp/in"},
+		{"flows/flows", "flows", "clsact/ingress/in"}, // computes with addresses
+		{"redirect/redirect", "redirect", "xdp/in"},
+		{"redirect/redirect", "count", "clsact/ingress/in"},
+		{"tailparse/tailparse", "parse_tcp", "xdp/in"},
+		{"world/forward", "forward", "xdp/in"},
+		{"world/owner", "owner", "clsact/ingress/in"},
+		{"protocount/protocount", "protocount", "socket/in"},
+	} {
+		command, object := forNobody(t, filepath.Join(testenv.Root(t), "examples", tc.object+".bpf.o"))
+		p, err := program.Open(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := inspect.Inspect(p.Spec, []string{tc.prog}, &program.LinkOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		need := all[0].Caps
+		args := []string{"run", object, "--prog", tc.prog, "--hook", tc.at, "--on", "kernel", "--duration", "20ms"}
+		if out, err := skep(args...).CombinedOutput(); err != nil {
+			t.Logf("%s: the running kernel does not take it: %s", tc.object, out)
+			continue
+		}
+		if out, err := unprivileged(command, need, args...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %s with %s: %v\n%s", tc.object, tc.prog, need, err, out)
+		}
+		for rest := need; rest != 0; rest &= rest - 1 {
+			if out, err := unprivileged(command, need&^(rest&-rest), args...).CombinedOutput(); err == nil {
+				t.Errorf("%s: %s runs without %s\n%s", tc.object, tc.prog, rest&-rest, out)
+			}
+		}
+	}
 }
