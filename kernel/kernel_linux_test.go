@@ -82,6 +82,12 @@ var since = map[string]struct {
 	before       string
 }{
 	"netfilter":            {6, 4, "netfilter ran no programs"},
+	"netkit/primary":       {6, 7, "there were no netkit interfaces"},
+	"netkit/peer":          {6, 7, "there were no netkit interfaces"},
+	"kprobe.session":       {6, 10, "probes had no sessions"},
+	"uprobe.session":       {6, 13, "probes had no sessions"},
+	"syscall":              {5, 14, "programs did not run by themselves"},
+	"timer":                {5, 14, "programs did not run by themselves"},
 	"struct_ops":           {6, 4, "structures of operations had no links"},
 	"sk_reuseport/migrate": {5, 14, "sockets did not migrate"},
 	"sk_skb/verdict":       {5, 13, "verdicts needed a parser"},

@@ -11,8 +11,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
 // TestInterfaces attaches to interfaces of a network of the test's own.
@@ -64,7 +62,6 @@ func dial(t *testing.T) {
 func TestNetfilter(t *testing.T) {
 	for _, at := range []string{"netfilter/ipv4/local_out", "netfilter/ipv4/local_in@-100"} {
 		t.Run(at, func(t *testing.T) {
-			testenv.KernelFrom(t, 6, 4, "netfilter takes no programs")
 			ownNetwork(t)
 			hits := attached(t, counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 1), at)
 			before := hits()
@@ -115,11 +112,12 @@ func TestNetkit(t *testing.T) {
 		{"netkit/peer/nk0", ebpf.AttachNetkitPeer, "nk1"},
 	} {
 		t.Run(tc.at, func(t *testing.T) {
+			needs(t, tc.at)
 			ownNetwork(t)
 			pair := &netlink.Netkit{LinkAttrs: netlink.LinkAttrs{Name: "nk0"}, Mode: netlink.NETKIT_MODE_L2}
 			pair.SetPeerAttrs(&netlink.LinkAttrs{Name: "nk1"})
 			if err := netlink.LinkAdd(pair); err != nil {
-				t.Skipf("needs Linux 6.7 or newer, built with netkit: %v", err)
+				t.Skipf("needs Linux built with netkit: %v", err)
 			}
 			for _, name := range []string{"nk0", "nk1"} {
 				if err := netlink.LinkSetUp(interfaceOf(t, name)); err != nil {

@@ -285,7 +285,6 @@ func TestPinsReplace(t *testing.T) {
 
 // Where Linux refuses a program everything goes back.
 func TestPinsReplaceRefused(t *testing.T) {
-	testenv.KernelFrom(t, 6, 4, "netfilter takes no programs")
 	ownNetwork(t)
 	needs(t, "netfilter")
 	p := ownPins(t)

@@ -53,6 +53,7 @@ func TestTimer(t *testing.T) {
 }
 
 func TestRunRefused(t *testing.T) {
+	needs(t, "syscall")
 	testenv.Kernel(t)
 	for at, want := range map[string]string{
 		"syscall":      "it returned -22 (invalid argument)",

@@ -99,6 +99,7 @@ func openObject(t *testing.T, path string) *program.Program {
 // the test ends.
 func attachAt(t *testing.T, p *program.Program, name, at string) (*Collection, *Link) {
 	t.Helper()
+	needs(t, at)
 	point, err := hook.Parse(at)
 	if err != nil {
 		t.Fatal(err)

@@ -67,6 +67,7 @@ func rest(t *testing.T, e *Events) (all []string) {
 
 // TestPrinted wants what bpf_printk prints, and its results, to be as without skep.
 func TestPrinted(t *testing.T) {
+	testenv.KernelFrom(t, 5, 16, "there was no bpf_trace_vprintk")
 	c := loadEvents(t, "prints")
 	if blind := c.Unseen(); len(blind) > 0 {
 		t.Skipf("needs Linux 5.16: bpf_snprintf and bpf_trace_vprintk (%s)", strings.Join(blind, "; "))
@@ -116,6 +117,7 @@ func TestUnseen(t *testing.T) {
 
 // TestLost counts what finds no room in ring buffers that nobody reads, each for itself.
 func TestLost(t *testing.T) {
+	testenv.KernelFrom(t, 5, 12, "programs had no atomic operations but to add")
 	c := loadEvents(t, "through_ring", "through_reserved")
 	for _, tc := range []struct {
 		program, ring string

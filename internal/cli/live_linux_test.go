@@ -185,7 +185,6 @@ func TestReplaceWithoutLoss(t *testing.T) {
 		t.Run("replaced at "+tc.point, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 			r := newRoad(t)
-			testenv.KernelFrom(t, 5, 17, "folders of a bpffs could not change places")
 			version := func(n int) []string {
 				return []string{"run", forwardObject, "--set", fmt.Sprintf("out=%d", r.out), "--set", fmt.Sprintf("version=%d", n)}
 			}

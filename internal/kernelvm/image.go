@@ -46,11 +46,11 @@ func writeImage(dir string, k *kernel, args []string) (name string, err error) {
 
 	buf := bufio.NewWriter(f)
 	img := &archive{w: buf}
-	for _, dir := range []string{"bin", "boot", "dev", "proc", "sys", "tmp", "modules"} {
+	for _, dir := range []string{"bin", "boot", "dev", "proc", "run", "sys", "tmp", "modules"} {
 		img.dir(dir)
 	}
 	img.bytes("init", 0o755, initScript)
-	img.bytes("run", 0o755, runScript(path.Join(guestProject, filepath.ToSlash(below)), args[1:]))
+	img.bytes("test.sh", 0o755, runScript(path.Join(guestProject, filepath.ToSlash(below)), args[1:]))
 	img.file("bin/busybox", filepath.Join(k.dir, "busybox"))
 	img.file("boot/config-"+k.release, filepath.Join(k.dir, "config"))
 	img.tree("modules", filepath.Join(k.dir, "modules"))

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# The guest's first process: makes it a Linux to test in, runs /run, and hands
-# its output and its exit code out through the ports of these names.
+# The guest's first process: makes it a Linux to test in, runs /test.sh, and
+# hands its output and its exit code out through the ports of these names.
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/tmp
 mount -t devtmpfs dev /dev
@@ -26,6 +26,6 @@ port() {
 	name=${name%/name}
 	echo "/dev/${name##*/}"
 }
-/run >"$(port out)" 2>&1 </dev/null
+/test.sh >"$(port out)" 2>&1 </dev/null
 echo $? >"$(port exit)"
 poweroff -f
