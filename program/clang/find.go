@@ -14,7 +14,7 @@ import (
 )
 
 // oldest is the first version of clang that writes all that CO-RE needs.
-const oldest = 11
+const oldest = 12
 
 // Compiler is an installed clang.
 type Compiler struct {
@@ -63,9 +63,9 @@ func advice() string {
 	return "apt install clang (Debian, Ubuntu), dnf install clang (Fedora), or set CLANG to the path of one"
 }
 
-// Identity tells compilers apart without running them: which there are, and since
+// identity tells compilers apart without running them: which there are, and since
 // when.
-func Identity() string {
+func identity() string {
 	paths := installed()
 	if path, err := exec.LookPath(os.Getenv("CLANG")); err == nil {
 		paths = []string{path}
