@@ -211,6 +211,11 @@ func checkAll(p *program.Program, names, versions []string, opts *verifier.Optio
 func checkOne(p *program.Program, name, version string, opts verifier.Options) (report.Check, error) {
 	opts.Kernel = version
 	c := report.Check{Program: name, Kernel: version}
+	kernel, err := kernels.Get(version)
+	if err != nil {
+		return c, err
+	}
+	opts.Link.HasKfunc = kernel.HasKfunc
 	img, err := program.Link(p.Spec, name, &opts.Link)
 	if err != nil {
 		return c, err

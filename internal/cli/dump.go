@@ -12,6 +12,7 @@ import (
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/report"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/jit/disasm"
@@ -138,6 +139,7 @@ func listing(p *program.Program, f *objectFlags) (*report.Listing, error) {
 		}
 		names = []string{f.prog}
 	}
+	link.HasKfunc = kernels.Any().HasKfunc
 	l := &report.Listing{Name: p.Name, License: license(p.Spec)}
 	for _, name := range names {
 		img, err := program.Link(p.Spec, name, &link)

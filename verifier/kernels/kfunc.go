@@ -156,6 +156,20 @@ func (k *Kernel) KfuncFlags(t ebpf.ProgramType, a ebpf.AttachType, name string) 
 	return 0, false
 }
 
+// HasKfunc reports whether the kernel has a function, whoever may call it: what a
+// weak extern finds.
+func (k *Kernel) HasKfunc(name string) bool {
+	f, known := KfuncByName(name)
+	if !known {
+		return false
+	}
+	_, has := f.Flags(k.version)
+	if k.host != nil {
+		return k.host.kfunc(name, has)
+	}
+	return has
+}
+
 // Kfunc answers for a call of a kernel function from programs of a type and
 // attach type.
 func (k *Kernel) Kfunc(t ebpf.ProgramType, a ebpf.AttachType, name string) (since Version, ok bool) {
