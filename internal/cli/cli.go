@@ -90,7 +90,7 @@ your making, without a kernel, without root, on any operating system.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newDump(), newInspect(), newBench(), newFeatures(), newPs(), newStop(), newMap())
+	root.AddCommand(newRun(), newBuild(), newVmlinux(), newCheck(), newDump(), newInspect(), newBench(), newFeatures(), newPs(), newStop(), newMap())
 	return root
 }
 
@@ -109,10 +109,15 @@ func version() string {
 	return v
 }
 
-// objectArg takes exactly one argument: the object file.
-func objectArg(_ *cobra.Command, args []string) error {
+// objectArg takes exactly one argument, the object file or its source, and flags for
+// clang behind two dashes.
+func objectArg(cmd *cobra.Command, args []string) error {
+	args, flags := beforeDash(cmd, args)
 	if len(args) != 1 {
-		return usagef("want one object file, such as firewall.bpf.o; %d arguments were given", len(args))
+		return usagef("want one object file, such as firewall.bpf.o, or its C source; %d arguments were given", len(args))
+	}
+	if len(flags) > 0 && !isSource(args[0]) {
+		return usagef("%s is no C source: what stands behind -- is for clang", args[0])
 	}
 	return nil
 }
@@ -141,12 +146,12 @@ func (f *outputFlag) register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// completeObject offers object files for the first argument.
+// completeObject offers object files and sources for the first argument.
 func completeObject(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return []string{"o"}, cobra.ShellCompDirectiveFilterFileExt
+	return []string{"o", "c"}, cobra.ShellCompDirectiveFilterFileExt
 }
 
 // isTerminal reports whether w is a terminal, and so a person reads along.

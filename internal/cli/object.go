@@ -23,18 +23,24 @@ type objectFlags struct {
 	typ  string
 	set  []string
 	btf  string
+	cmd  *cobra.Command // the verb
 }
 
 func (f *objectFlags) register(cmd *cobra.Command) {
+	f.cmd = cmd
 	cmd.Flags().StringVar(&f.prog, "prog", "", "the program of this `name`, where the object has several")
 	cmd.Flags().StringVar(&f.typ, "type", "", "the programs' `type`, where the names of their sections do not tell it: xdp, tc, kprobe ...")
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "set a parameter (const volatile variable): `name=value`; may be repeated")
 	cmd.Flags().StringVar(&f.btf, "btf", "", "kernel types for CO-RE relocations: a BTF `file`, or none; default: the running kernel's")
 }
 
-// open reads the object and sets its parameters.
-func (f *objectFlags) open(path string) (*program.Program, error) {
-	p, err := program.Open(path)
+// open reads the object, or compiles it from C, and sets its parameters.
+func (f *objectFlags) open(path string) (p *program.Program, err error) {
+	if isSource(path) {
+		p, err = openSource(f.cmd, path, f.btf)
+	} else {
+		p, err = program.Open(path)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -39,3 +39,21 @@ func (p *progress) done() {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }
+
+// waiting says on a terminal what takes more than a second. It ends with done.
+func waiting(w io.Writer, what string) (done func()) {
+	if !isTerminal(w) {
+		return func() {}
+	}
+	shown := make(chan struct{})
+	timer := time.AfterFunc(time.Second, func() {
+		fmt.Fprint(w, what, " ...")
+		close(shown)
+	})
+	return func() {
+		if !timer.Stop() {
+			<-shown
+			fmt.Fprint(w, "\r\x1b[K")
+		}
+	}
+}
