@@ -28,15 +28,23 @@ const (
 )
 
 // printk gives what takes the place of a call of bpf_trace_printk(format, its size, up to
-// three arguments).
-func (e *editor) printk(i int) asm.Instructions {
+// three arguments), or of bpf_trace_vprintk(format, its size, arguments, their size).
+func (e *editor) printk(i int, fn asm.BuiltinFunc) asm.Instructions {
 	format, ok := e.text(i, asm.R1)
-	if !ok {
-		return e.unseen()
-	}
 	args := conversions(format)
-	if args > 3 {
-		return e.unseen() // which is an error of the helper's
+	switch {
+	case !ok || fn == asm.FnTracePrintk && args > 3: // the latter is an error of the helper's
+		e.miss("what program %s prints with a format that is no constant is not shown: it is in the kernel's trace_pipe", e.program)
+		return nil
+	case fn == asm.FnTraceVprintk:
+		return e.call(i, "skep_vprintk", asm.Instructions{
+			asm.StoreMem(asm.RFP, slotFmt, asm.R1, asm.DWord),
+			asm.StoreMem(asm.RFP, slotArgs, asm.R3, asm.DWord),
+			asm.StoreMem(asm.RFP, slotArgs+8, asm.R4, asm.DWord),
+		}, asm.Instructions{
+			asm.LoadMem(asm.R4, asm.RFP, slotArgs, asm.DWord),
+			asm.LoadMem(asm.R5, asm.RFP, slotArgs+8, asm.DWord),
+		})
 	}
 	keep := asm.Instructions{asm.StoreMem(asm.RFP, slotFmt, asm.R1, asm.DWord)}
 	for n := range args {
@@ -47,27 +55,6 @@ func (e *editor) printk(i int) asm.Instructions {
 		data = asm.Instructions{asm.Mov.Reg(asm.R4, asm.RFP), asm.Add.Imm(asm.R4, slotArgs)}
 	}
 	return e.call(i, fmt.Sprintf("skep_printk_%d", args), keep, append(data, asm.Mov.Imm(asm.R5, int32(8*args))))
-}
-
-// vprintk is printk for bpf_trace_vprintk(format, its size, arguments, their size).
-func (e *editor) vprintk(i int) asm.Instructions {
-	if _, ok := e.text(i, asm.R1); !ok {
-		return e.unseen()
-	}
-	return e.call(i, "skep_vprintk", asm.Instructions{
-		asm.StoreMem(asm.RFP, slotFmt, asm.R1, asm.DWord),
-		asm.StoreMem(asm.RFP, slotArgs, asm.R3, asm.DWord),
-		asm.StoreMem(asm.RFP, slotArgs+8, asm.R4, asm.DWord),
-	}, asm.Instructions{
-		asm.LoadMem(asm.R4, asm.RFP, slotArgs, asm.DWord),
-		asm.LoadMem(asm.R5, asm.RFP, slotArgs+8, asm.DWord),
-	})
-}
-
-// unseen leaves a call as it is.
-func (e *editor) unseen() asm.Instructions {
-	e.miss("what program %s prints with a format that is no constant is not shown: it is in the kernel's trace_pipe", e.program)
-	return nil
 }
 
 // call gives the call of a function that keeps its arguments, has R4 and R5 say which

@@ -76,7 +76,7 @@ func TestStorm(t *testing.T) {
 // inOrder reads records until ctx ends, and wants them in order.
 func inOrder(ctx context.Context, t *testing.T, e *Events) (came uint64) {
 	var last int64
-	next := make(map[uint64]uint64) // by CPU
+	sent := make(map[uint64]uint64) // when the last one of a CPU was
 	perf, _ := e.reader.(*perfReader)
 	var r Record
 	for {
@@ -89,11 +89,11 @@ func inOrder(ctx context.Context, t *testing.T, e *Events) (came uint64) {
 			return came
 		}
 		came++
-		number, cpu := binary.NativeEndian.Uint64(r.Data), binary.NativeEndian.Uint64(r.Data[8:])
-		if number < next[cpu] {
-			t.Errorf("record %d of CPU %d comes after its record %d", number, cpu, next[cpu]-1)
+		when, cpu := binary.NativeEndian.Uint64(r.Data), binary.NativeEndian.Uint64(r.Data[8:])
+		if when < sent[cpu] {
+			t.Errorf("a record of CPU %d comes after one that it sent %d ns later", cpu, sent[cpu]-when)
 		}
-		next[cpu] = number + 1
+		sent[cpu] = when
 		if perf == nil {
 			continue
 		}

@@ -34,29 +34,41 @@ type watch struct {
 	counters []string // what each counter counts: a ring buffer's name, or printedName
 	programs []string // by their numbers in printed records
 	blind    []string // what is not seen, and why, a sentence each
+	silent   bool     // what programs print stays as it is
 
 	lost, printed *ebpf.Map // nil: none is needed
 }
 
 // load has a spec loaded, with Watch so that its programs say what they print and lose.
-// What the kernel does not take so it gets as it is, and says then what it thinks of that.
-func (o *Options) load(spec *ebpf.CollectionSpec, load func(*ebpf.CollectionSpec, *Options) (*ebpf.Collection, error)) (*ebpf.Collection, *watch, error) {
+// What the kernel does not take so it gets with counters alone, and then as it is, and
+// says what it thinks of that.
+func (o *Options) load(spec *ebpf.CollectionSpec, load loadSpec) (*ebpf.Collection, *watch, error) {
 	w := new(watch)
 	if o.Watch {
 		coll, err := w.load(spec, o, load)
+		if err != nil && w.prints() {
+			w = &watch{silent: true, blind: []string{fmt.Sprintf("what programs print is not shown: %v", err)}}
+			coll, err = w.load(spec, o, load)
+		}
 		if coll != nil && err == nil {
 			return coll, w, nil
 		}
 		if err != nil {
-			w = &watch{blind: []string{fmt.Sprintf("what programs print is not shown, and what finds no room is not counted, in ring buffers: %v", err)}}
+			w = &watch{blind: []string{fmt.Sprintf("what programs print is not shown, and what finds no room is not counted: %v", err)}}
 		}
 	}
 	coll, err := load(spec, o)
 	return coll, w, err
 }
 
+// loadSpec loads a spec.
+type loadSpec func(*ebpf.CollectionSpec, *Options) (*ebpf.Collection, error)
+
+// prints reports whether programs were changed because they print.
+func (w *watch) prints() bool { return slices.Contains(w.counters, printedName) }
+
 // load has the changed spec loaded; nil where there is nothing to change.
-func (w *watch) load(spec *ebpf.CollectionSpec, o *Options, load func(*ebpf.CollectionSpec, *Options) (*ebpf.Collection, error)) (*ebpf.Collection, error) {
+func (w *watch) load(spec *ebpf.CollectionSpec, o *Options, load loadSpec) (*ebpf.Collection, error) {
 	changed, err := w.change(spec)
 	if changed == nil || err != nil {
 		return nil, err
@@ -134,7 +146,7 @@ func (w *watch) change(spec *ebpf.CollectionSpec) (*ebpf.CollectionSpec, error) 
 		return nil, nil
 	}
 	to.Maps[lostMap] = &ebpf.MapSpec{Name: lostMap, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(8 * len(w.counters)), MaxEntries: 1}
-	if slices.Contains(w.counters, printedName) {
+	if w.prints() {
 		to.Maps[printedMap] = &ebpf.MapSpec{Name: printedMap, Type: ebpf.RingBuf, MaxEntries: printedRing}
 	}
 	return &to, nil
@@ -168,17 +180,17 @@ func (e *editor) instead(i int) asm.Instructions {
 	if !ins.IsBuiltinCall() {
 		return nil
 	}
-	switch asm.BuiltinFunc(ins.Constant) {
+	switch fn := asm.BuiltinFunc(ins.Constant); fn {
 	case asm.FnRingbufOutput, asm.FnRingbufReserveDynptr:
 		return e.count(i, e.mapOf(i, asm.R1, ebpf.RingBuf), asm.JSGE)
 	case asm.FnRingbufReserve:
 		return e.count(i, e.mapOf(i, asm.R1, ebpf.RingBuf), asm.JNE)
 	case asm.FnPerfEventOutput, asm.FnSkbOutput, asm.FnXdpOutput:
 		return e.count(i, e.mapOf(i, asm.R2, ebpf.PerfEventArray), asm.JSGE)
-	case asm.FnTracePrintk:
-		return e.printk(i)
-	case asm.FnTraceVprintk:
-		return e.vprintk(i)
+	case asm.FnTracePrintk, asm.FnTraceVprintk:
+		if !e.silent {
+			return e.printk(i, fn)
+		}
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (c *UserCollection) planIterator(a hook.Attachment, prog *vm.Program) (func
 		text, err := c.iterate(prog)
 		return io.NopCloser(bytes.NewReader(text)), err
 	}
-	return func() (*userLink, error) { return &userLink{point: a.Point, detach: func() {}, output: output}, nil }, nil
+	return func() (*userLink, error) { return &userLink{point: a.Point, output: output}, nil }, nil
 }
 
 // iterate runs a program for each task and, as Linux does, once behind the last.

@@ -196,6 +196,42 @@ func attachment(t *testing.T, program, point string) []hook.Attachment {
 	return []hook.Attachment{{Program: program, Point: p}}
 }
 
+// TestSyscall runs a program of type syscall once, and every so often, on both machines.
+func TestSyscall(t *testing.T) {
+	p := sender(ebpf.RingBuf)
+	send := p.Spec.Programs["send"]
+	send.Type, send.SectionName, send.Flags = ebpf.Syscall, "syscall", unix.BPF_F_SLEEPABLE
+	machines(t, func(t *testing.T, m machine.Machine) {
+		for point, want := range map[string]int{"syscall": 1, "timer/1ms": 3} {
+			c, err := m.Load(p, &machine.Options{At: attachment(t, "send", point)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			e, err := c.Events("events")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			if _, err := c.Attach(attachment(t, "send", point)); err != nil {
+				t.Fatal(err)
+			}
+			var r machine.Record
+			for range want {
+				if err := e.Read(t.Context(), &r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.Detach(); err != nil {
+				t.Error(err)
+			}
+			if more := records(t, e); point == "syscall" && len(more) > 0 {
+				t.Errorf("%s: it ran again", point)
+			}
+		}
+	})
+}
+
 // TestUserAttach attaches programs in skep's own machine: to an interface, and where
 // nothing would come by.
 func TestUserAttach(t *testing.T) {

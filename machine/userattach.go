@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/hook/netdev"
+	"github.com/skep-ebpf/skep/hook/timer"
+	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm"
 )
 
@@ -27,6 +30,8 @@ func UserMakes(p hook.Point) error {
 		return fmt.Errorf("no packets come by at %s in skep's own machine: give some with --pcap", p)
 	case p.Kind.Name == "iter":
 		return iterates(p)
+	case p.Kind.Name == "timer", p.Kind.Name == "syscall":
+		return nil
 	}
 	return onlyKernel(p)
 }
@@ -46,10 +51,32 @@ func (c *UserCollection) plan(a hook.Attachment) (func() (*userLink, error), err
 	if at, ok := networkHooks[a.Point.Kind.Name]; ok {
 		return c.planNetwork(a, at, prog)
 	}
-	if a.Point.Kind.Name == "iter" {
+	switch a.Point.Kind.Name {
+	case "iter":
 		return c.planIterator(a, prog)
+	case "syscall":
+		return func() (*userLink, error) { return &userLink{point: a.Point}, runSyscall(prog) }, nil
+	case "timer":
+		period, err := timer.Period(a.Point)
+		return func() (*userLink, error) {
+			t := timer.Start(period, func() error { return runSyscall(prog) })
+			return &userLink{point: a.Point, detach: t.Close}, nil
+		}, err
 	}
 	return nil, onlyKernel(a.Point)
+}
+
+// syscallContext is how much context programs of type syscall find, all of it 0, as in
+// the kernel.
+const syscallContext = 4096
+
+// runSyscall runs a program of type syscall. A negative result is an error number.
+func runSyscall(prog *vm.Program) error {
+	result, err := prog.Run(&ebpf.RunOptions{Context: make([]byte, syscallContext)})
+	if n := int32(result); err == nil && n < 0 {
+		err = fmt.Errorf("it returned %d (%w)", n, errno.Errno(-n))
+	}
+	return err
 }
 
 // planNetwork attaches a program to an interface of the network.
@@ -69,6 +96,6 @@ func (c *UserCollection) planNetwork(a hook.Attachment, at netdev.Hook, prog *vm
 		if err := c.network.Attach(i, at, prog); err != nil {
 			return nil, err
 		}
-		return &userLink{point: a.Point, detach: func() { c.network.Detach(i, at, prog) }}, nil
+		return &userLink{point: a.Point, detach: func() error { c.network.Detach(i, at, prog); return nil }}, nil
 	}, nil
 }

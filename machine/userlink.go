@@ -11,7 +11,7 @@ import (
 // userLink is a program that is attached in skep's own machine.
 type userLink struct {
 	point  hook.Point
-	detach func()
+	detach func() error                  // nil: there is nothing to do
 	output func() (io.ReadCloser, error) // nil: it is no iterator
 	once   sync.Once
 }
@@ -23,9 +23,13 @@ func (l *userLink) Point() hook.Point { return l.point }
 func (l *userLink) Instead() string { return "" }
 
 // Close implements [Link].
-func (l *userLink) Close() error {
-	l.once.Do(l.detach)
-	return nil
+func (l *userLink) Close() (err error) {
+	l.once.Do(func() {
+		if l.detach != nil {
+			err = l.detach()
+		}
+	})
+	return err
 }
 
 // Output implements [Link].

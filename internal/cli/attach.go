@@ -134,7 +134,7 @@ func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]ho
 		at, chosen := points[name]
 		if !chosen {
 			var err error
-			if at, err = hook.Of(spec.Programs[name]); err != nil || at.Target == "" && !at.Kind.Optional || at.Kind.Name == "syscall" {
+			if at, err = hook.Of(spec.Programs[name]); err != nil || at.Target == "" && !at.Kind.Optional || at.Kind.Name == "syscall" && f.on != "kernel" {
 				continue
 			}
 			if len(f.hooks) > 0 && object.prog == "" && at.Target == "" {
@@ -192,8 +192,8 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 	if err := r.iterate(links); err != nil {
 		return err
 	}
-	if onlyIterators(at) {
-		return r.end()
+	if overAtOnce(at) {
+		return errors.Join(r.drain(), r.end())
 	}
 	return errors.Join(r.stream(ctx), r.end())
 }
@@ -334,6 +334,10 @@ func (r *results) iterate(links []machine.Link) error {
 	return nil
 }
 
-func onlyIterators(at []hook.Attachment) bool {
-	return !slices.ContainsFunc(at, func(a hook.Attachment) bool { return a.Point.Kind.Name != "iter" })
+// overAtOnce reports whether programs have run when they are attached and their output is
+// read, and nothing has them run again.
+func overAtOnce(at []hook.Attachment) bool {
+	return !slices.ContainsFunc(at, func(a hook.Attachment) bool {
+		return a.Point.Kind.Name != "iter" && a.Point.Kind.Name != "syscall"
+	})
 }

@@ -8,7 +8,7 @@ static long (*const bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u6
 static long (*const bpf_trace_vprintk)(const char *fmt, __u32 size, const void *data, __u32 len) = (void *)177;
 
 struct event {
-	__u64 number;
+	__u64 time;
 	__u64 cpu;
 };
 
@@ -34,7 +34,7 @@ __u64 sent; /* records that programs tried to send */
 
 /* The programs that follow send as many records as their packet is long. */
 #define EACH_BYTE(skb) for (__u32 i = 0; i < 1000 && i < skb->len; i++)
-#define NEXT {__sync_fetch_and_add(&sent, 1), bpf_get_smp_processor_id()}
+#define NEXT {bpf_ktime_get_ns(), bpf_get_smp_processor_id()}
 
 SEC("tc")
 int through_ring(struct __sk_buff *skb)
@@ -42,6 +42,7 @@ int through_ring(struct __sk_buff *skb)
 	EACH_BYTE(skb) {
 		struct event e = NEXT;
 
+		__sync_fetch_and_add(&sent, 1);
 		bpf_ringbuf_output(&ring, &e, sizeof(e), 0);
 	}
 	return 0;
@@ -53,6 +54,7 @@ int through_reserved(struct __sk_buff *skb)
 	EACH_BYTE(skb) {
 		struct event e = NEXT, *out = bpf_ringbuf_reserve(&reserved, sizeof(e), 0);
 
+		__sync_fetch_and_add(&sent, 1);
 		if (!out)
 			continue;
 		*out = e;
@@ -67,6 +69,7 @@ int through_samples(struct __sk_buff *skb)
 	EACH_BYTE(skb) {
 		struct event e = NEXT;
 
+		__sync_fetch_and_add(&sent, 1);
 		bpf_perf_event_output(skb, &samples, 0xffffffff, &e, sizeof(e));
 	}
 	return 0;
