@@ -12,18 +12,30 @@ const few = 40
 // Name gives "; did you mean X?" where one of the known names is near, else
 // "; there is X, Y" where they are few.
 func Name(name string, known []string) string {
-	if len(known) == 0 {
+	switch near := nearest(name, known); {
+	case len(known) == 0:
 		return "; there are none"
-	}
-	known = slices.Sorted(slices.Values(known))
-	nearest := slices.MinFunc(known, func(a, b string) int { return edits(name, a) - edits(name, b) })
-	switch {
-	case edits(name, nearest) <= (len(name)+2)/3:
-		return "; did you mean " + nearest + "?"
+	case near != "":
+		return "; did you mean " + near + "?"
 	case len(known) > few:
 		return ""
 	}
-	return "; there is " + strings.Join(known, ", ")
+	return "; there is " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
+}
+
+// nearest is the known name that takes the fewest edits, and no more than a third of the
+// name's length; "" if there is none. Known may be all symbols of a kernel.
+func nearest(name string, known []string) (best string) {
+	most := (len(name) + 2) / 3
+	for _, k := range known {
+		if len(k) > len(name)+most || len(k) < len(name)-most {
+			continue
+		}
+		if n := edits(name, k); n < most || n == most && (best == "" || k < best) {
+			best, most = k, n
+		}
+	}
+	return best
 }
 
 // edits counts the insertions, deletions and replacements of bytes that make b
