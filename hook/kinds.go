@@ -38,7 +38,7 @@ var kinds = []*Kind{
 	{Name: "uprobe", Prog: ebpf.Kprobe,
 		Wants: "a file and a function or a pattern of functions in it, as path:name or path:name+offset", Example: "uprobe//usr/bin/bash:readline"},
 	{Name: "uretprobe", Prog: ebpf.Kprobe,
-		Wants: "a file and a function in it, as path:name", Example: "uretprobe//usr/bin/bash:readline"},
+		Wants: "a file and a function or a pattern of functions in it, as path:name", Example: "uretprobe//usr/bin/bash:readline"},
 	{Name: "uprobe.multi", Prog: ebpf.Kprobe, Attach: ebpf.AttachTraceUprobeMulti,
 		Wants: "a file and a pattern of functions, as path:pattern", Example: "uprobe.multi//usr/bin/bash:read*"},
 	{Name: "uretprobe.multi", Prog: ebpf.Kprobe, Attach: ebpf.AttachTraceUprobeMulti,
