@@ -14,10 +14,11 @@ import (
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
-// replacement is what a program is loaded as where the kernel does not tell the types of
-// what it is attached to, by which it would be loaded.
+// replacement is what a program is loaded as where the kernel does not attach it by the
+// types of what it is attached to.
 type replacement struct {
 	typ  ebpf.ProgramType
 	kind string // of hooks
@@ -26,35 +27,46 @@ type replacement struct {
 	offsets func(link program.LinkOptions, function string) (offsets map[int]int32, err error)
 }
 
-var replacements = map[string]replacement{
+var replacements = map[string]*replacement{
 	"fentry": {ebpf.Kprobe, "kprobe", argumentRegisters},
 	"fexit":  {ebpf.Kprobe, "kretprobe", resultRegister},
 	"tp_btf": {ebpf.RawTracepoint, "raw_tracepoint", nil},
 }
 
-// fallBack makes a program one of another type where it has to be, and reports whether it
-// did. That is possible where the program takes its arguments as numbers: only a typed
-// program may look through pointers itself.
+// fallBack makes a program one of another type where the kernel lacks what it is loaded
+// by, and reports whether it did.
 func fallBack(spec *ebpf.CollectionSpec, name string, at hook.Point, link program.LinkOptions) (bool, error) {
 	aimKprobe(spec.Programs[name], at)
 	r, ok := replacements[at.Kind.Name]
-	if !ok || at.Target == "" || hasTypes(at) {
+	if !ok || at.Target == "" {
 		return false, nil
 	}
+	why := untyped(at)
+	if why == "" {
+		return false, nil
+	}
+	if err := r.replace(spec, name, at, link); err != nil {
+		return false, fmt.Errorf("%s needs another hook, as this kernel %s, and a %s cannot take its place: %w", at, why, r.kind, err)
+	}
+	return true, nil
+}
+
+// replace makes the program one of the other type. That is possible where it takes its
+// arguments as numbers: only a typed program may look through pointers itself.
+func (r *replacement) replace(spec *ebpf.CollectionSpec, name string, at hook.Point, link program.LinkOptions) error {
 	img, err := program.Link(spec, name, hostLink(link))
 	if err != nil {
-		return false, err
+		return err
 	}
-	untyped := fmt.Sprintf("the kernel does not tell the types of %s, by which %s is attached, and a %s cannot take its place", at.Target, at.Kind.Name, r.kind)
 	// A raw tracepoint has the same context, of numbers.
 	img.Type, img.Attach, img.AttachTo = ebpf.RawTracepoint, 0, ""
 	res, err := verifier.CheckImage(img, spec.Maps, &verifier.Options{Kernel: "host", KernelTypes: link.KernelTypes})
 	var refusal *verifier.Error
 	if errors.As(err, &refusal) && refusal.Cause == verifier.CauseNotPointer {
-		return false, fmt.Errorf("%s: it looks through a pointer itself (%w), which takes bpf_probe_read_kernel() there", untyped, err)
+		return fmt.Errorf("it looks through a pointer itself (%w), which takes bpf_probe_read_kernel() there", err)
 	}
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", untyped, err)
+		return err
 	}
 	p := spec.Programs[name]
 	if r.offsets != nil {
@@ -63,25 +75,57 @@ func fallBack(spec *ebpf.CollectionSpec, name string, at hook.Point, link progra
 			err = moveArguments(p.Instructions, img, res.Facts, offsets)
 		}
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", untyped, err)
+			return err
 		}
 	}
 	p.Type, p.AttachType, p.AttachTo = r.typ, ebpf.AttachNone, ""
-	return true, nil
+	return nil
 }
 
-// hasTypes reports whether the kernel tells the types of what a program is attached to, or
-// is to say itself that there is no such thing.
-func hasTypes(at hook.Point) bool {
+// untyped says why the kernel does not attach by types to what a program is attached to; ""
+// where it does, or says itself that there is no such thing.
+func untyped(at hook.Point) string {
+	unknown := "does not tell the types of " + at.Target
 	types, err := runningTypes.Kernel()
 	if at.Kind.Name == "tp_btf" {
-		return err == nil
+		if err != nil {
+			return unknown
+		}
+		return ""
 	}
-	if err == nil && hasType[*btf.Func](types, at.Target) {
+	var f *btf.Func
+	if err == nil && types.TypeByName(at.Target, &f) == nil {
+		if proto, ok := f.Type.(*btf.FuncProto); ok && !hasTrampoline(len(proto.Params)) {
+			return "attaches no " + at.Kind.Name + " to " + at.Target
+		}
+		return ""
+	}
+	if module, found := moduleOf(at.Target); !found || module != "" {
+		return ""
+	}
+	return unknown
+}
+
+// trampolines are since when processors' code can call programs from functions, and from
+// those with more arguments than registers have.
+var trampolines = map[string]struct {
+	since     kernels.Version
+	registers int
+	more      kernels.Version
+}{
+	"amd64": {kernels.V(5, 5), 6, kernels.V(6, 6)},
+	"arm64": {kernels.V(6, 0), 8, kernels.V(6, 16)},
+}
+
+// hasTrampoline reports whether the kernel attaches by types to functions with so many
+// arguments.
+func hasTrampoline(arguments int) bool {
+	host, err := kernels.Host()
+	t, known := trampolines[runtime.GOARCH]
+	if err != nil || !known {
 		return true
 	}
-	module, found := moduleOf(at.Target)
-	return !found || module != ""
+	return host.Version() >= t.since && (arguments <= t.registers || host.Version() >= t.more)
 }
 
 // moduleOf looks for a function of the kernel, and gives the module that has it; "": the
@@ -116,8 +160,12 @@ func argumentRegisters(program.LinkOptions, string) (map[int]int32, error) {
 
 // resultRegister gives where the result lies, which is behind the last argument.
 func resultRegister(link program.LinkOptions, function string) (map[int]int32, error) {
+	types := link.KernelTypes
+	if types == nil {
+		types, _ = runningTypes.Kernel()
+	}
 	var f *btf.Func
-	if link.KernelTypes == nil || link.KernelTypes.TypeByName(function, &f) != nil {
+	if types == nil || types.TypeByName(function, &f) != nil {
 		return nil, errors.New("how many arguments stand before the result is not known: name a file of the kernel's types, with --btf")
 	}
 	offset, ok := resultOffset[runtime.GOARCH]

@@ -7,11 +7,14 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // Where the kernel does not tell the types of a function or tracepoint, a program that
@@ -33,43 +36,118 @@ func TestWithoutTypes(t *testing.T) {
 	}{
 		{"entered", uint64(os.Getppid()), "by a kprobe, as this kernel does not tell the types of __x64_sys_getpgid"},
 		{"left", uint64(parent), "by a kretprobe, as this kernel does not tell the types of __x64_sys_getpgid"},
-		{"traced", unix.SYS_GETPGID, "by a raw_tracepoint, as this kernel does not tell the types of sys_enter"},
+		{"traced", 0, "by a raw_tracepoint, as this kernel does not tell the types of sys_enter"},
 	} {
 		t.Run(tc.program, func(t *testing.T) {
 			hideTypes(t)
-			opts := Options{Programs: []string{tc.program}}
+			var opts Options
 			if tc.program == "left" {
 				opts.Link.KernelTypes = types
 			}
-			c, err := Load(differs(t), &opts)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			at, err := hook.Of(differs(t).Spec.Programs[tc.program])
-			if err != nil {
-				t.Fatal(err)
-			}
-			links, err := c.Attach([]hook.Attachment{{Program: tc.program, Point: at}})
-			if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, ebpf.ErrNotSupported) {
-				t.Skip("needs a kernel with CONFIG_KPROBE_EVENTS")
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if by := links[0].Instead(); by != tc.by {
+			link, seen := watching(t, tc.program, &opts)
+			if by := link.Instead(); by != tc.by {
 				t.Errorf("it is attached %q, want %q", by, tc.by)
 			}
 			_, _ = unix.Getpgid(os.Getppid())
-			if err := links[0].Close(); err != nil {
-				t.Fatal(err)
+			if n := seen(); n != tc.seen && tc.program != "traced" { // which sees all system calls
+				t.Errorf("the program saw %d, want %d", n, tc.seen)
 			}
-			var hits, seen uint64
-			if err := errors.Join(c.Maps["hits"].Lookup(uint32(0), &hits), c.Maps["seen"].Lookup(uint32(0), &seen)); err != nil {
-				t.Fatal(err)
+		})
+	}
+}
+
+// watching loads a program of testdata and attaches it where its section says; seen
+// detaches it, and gives the number that it noted last.
+func watching(t *testing.T, name string, opts *Options) (link *Link, seen func() uint64) {
+	t.Helper()
+	opts.Programs = []string{name}
+	c, err := Load(differs(t), opts)
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip("needs a kernel that attaches there")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	at, err := hook.Of(differs(t).Spec.Programs[name])
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, err := c.Attach([]hook.Attachment{{Program: name, Point: at}})
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ebpf.ErrNotSupported) {
+		t.Skip("needs a kernel with CONFIG_KPROBE_EVENTS")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return links[0], func() (number uint64) {
+		t.Helper()
+		var hits uint64
+		err := errors.Join(links[0].Close(), c.Maps["hits"].Lookup(uint32(0), &hits), c.Maps["seen"].Lookup(uint32(0), &number))
+		if err != nil || hits == 0 {
+			t.Fatalf("the program ran %d times (%v)", hits, err)
+		}
+		return number
+	}
+}
+
+// What a kernel does not attach by types for another reason is attached without them too.
+func TestTooManyArguments(t *testing.T) {
+	testenv.Kernel(t)
+	link, seen := watching(t, "mapped", &Options{})
+	const length = 7 * 4096
+	b, err := unix.Mmap(-1, 0, length, unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(b)
+	if n := seen(); n != length {
+		t.Errorf("the program saw %d, want %d", n, length)
+	}
+	host, err := kernels.Host()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ""
+	if host.Version() < kernels.V(6, 6) {
+		want = "by a kprobe, as this kernel attaches no fentry to do_mmap"
+	}
+	if by := link.Instead(); by != want {
+		t.Errorf("it is attached %q, want %q", by, want)
+	}
+}
+
+// What programs ask of their kernel they are told: where fields lie, also by types of a
+// file, where functions and which options there are.
+func TestAsked(t *testing.T) {
+	testenv.Kernel(t)
+	types, err := runningTypes.Kernel()
+	if err != nil {
+		t.Skip(err)
+	}
+	version, err := features.LinuxVersionCode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := uint64(os.Getpid())
+	for name, tc := range map[string]struct {
+		program string
+		want    uint64
+		opts    Options
+	}{
+		"field":              {"relocated", pid, Options{}},
+		"field, from a file": {"relocated", pid, Options{Link: program.LinkOptions{KernelTypes: types}}},
+		"missing field":      {"asked_field", 0, Options{}},
+		"option":             {"configured", uint64(version), Options{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.opts.Link.KernelTypes != nil {
+				hideTypes(t)
 			}
-			if hits == 0 || tc.program != "traced" && seen != tc.seen {
-				t.Errorf("the program ran %d times, and saw %d, want %d", hits, seen, tc.seen)
+			_, seen := watching(t, tc.program, &tc.opts)
+			_, _ = unix.Getpgid(0)
+			if n := seen(); n != tc.want {
+				t.Errorf("the program saw %d, want %d", n, tc.want)
 			}
 		})
 	}

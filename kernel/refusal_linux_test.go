@@ -101,6 +101,11 @@ func TestTooOld(t *testing.T) {
 			p.Spec.Maps["hits"] = &ebpf.MapSpec{Name: "hits", Type: ebpf.Arena, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE}
 			return p
 		}(), "map hits of type arena: needs Linux 6.9"},
+		{"map flag", kernels.V(6, 19), func() *program.Program {
+			p := counting("xdp", ebpf.XDP, ebpf.AttachXDP, "", 1)
+			p.Spec.Maps["hits"] = &ebpf.MapSpec{Name: "hits", Type: ebpf.RingBuf, MaxEntries: 4096, Flags: 1 << 19} // BPF_F_RB_OVERWRITE
+			return p
+		}(), "map hits with flags 0x80000: needs Linux 6.19"},
 		{"program type", kernels.V(6, 4), counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 1), "program type Netfilter: needs Linux 6.4"},
 		{"instruction", kernels.V(6, 6), func() *program.Program {
 			p := counting("xdp", ebpf.XDP, ebpf.AttachXDP, "", 1)
@@ -110,7 +115,7 @@ func TestTooOld(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if host, err := kernels.Host(); err != nil || host.Version() >= tc.since {
-				t.Skipf("the running kernel has it since %s (%v)", tc.since, err)
+				t.Skipf("the running kernel has it: it came with %s", tc.since)
 			}
 			e := refusal(t, tc.p, &Options{})
 			if e.Cause != verifier.CauseKernel || !strings.Contains(e.Error(), tc.want) {

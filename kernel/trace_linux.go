@@ -55,9 +55,10 @@ func planRawTracepoint(_ *Collection, prog *ebpf.Program, at hook.Point) (func()
 func planTracing(c *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Closer, error), error) {
 	if r, ok := replacements[at.Kind.Name]; ok && prog.Type() == r.typ {
 		attach, err := families[r.kind](c, prog, hook.Point{Kind: hook.Find(r.kind), Target: at.Target})
+		how := fmt.Sprintf("by a %s, as this kernel %s", r.kind, untyped(at))
 		return func() (io.Closer, error) {
 			closer, err := attach()
-			return otherwise{closer, fmt.Sprintf("by a %s, as this kernel does not tell the types of %s", r.kind, at.Target)}, err
+			return otherwise{closer, how}, err
 		}, err
 	}
 	return func() (io.Closer, error) { return link.AttachTracing(link.TracingOptions{Program: prog}) }, nil

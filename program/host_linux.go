@@ -1,8 +1,7 @@
 package program
 
 import (
-	"fmt"
-
+	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,11 +14,12 @@ func hostRelease() string {
 	return unix.ByteSliceToString(uts.Release[:])
 }
 
-// hostVersion is LINUX_KERNEL_VERSION of the running kernel.
+// hostVersion is LINUX_KERNEL_VERSION of the running kernel. Its release does not always
+// tell: Debian's ends with a number of its own.
 func hostVersion() uint32 {
-	var major, minor, patch uint32
-	if n, _ := fmt.Sscanf(hostRelease(), "%d.%d.%d", &major, &minor, &patch); n < 2 {
+	version, err := features.LinuxVersionCode()
+	if err != nil {
 		return otherVersion
 	}
-	return major<<16 | minor<<8 | min(patch, 255)
+	return version
 }

@@ -131,4 +131,34 @@ SEC("tp_btf/sys_enter") int traced(__u64 *args)
 	return count(args[1]);
 }
 
+/* A function with more arguments than fentry took before 6.6. */
+SEC("fentry/do_mmap") int mapped(__u64 *args)
+{
+	__u64 length = args[2];
+
+	return length == 7 * 4096 ? count(length) : 0;
+}
+
+/* Fields are found where the kernel has them. */
+struct task_struct___real {
+	int tgid;
+} __attribute__((preserve_access_index));
+
+SEC("raw_tp/sys_enter") int relocated(void *ctx)
+{
+	struct task_struct___real *task = (void *)get_current_task();
+	int tgid = 0;
+
+	bpf_probe_read_kernel(&tgid, sizeof(tgid), &task->tgid);
+	return count(tgid);
+}
+
+extern int LINUX_KERNEL_VERSION __attribute__((section(".kconfig")));
+extern int CONFIG_OF_NO_KERNEL __attribute__((section(".kconfig"))) __weak;
+
+SEC("raw_tp/sys_enter") int configured(void *ctx)
+{
+	return count(LINUX_KERNEL_VERSION + CONFIG_OF_NO_KERNEL);
+}
+
 char LICENSE[] SEC("license") = "GPL";
