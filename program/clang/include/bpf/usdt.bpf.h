@@ -75,7 +75,7 @@ enum __bpf_usdt_error {
 	__BPF_USDT_BAD_SPEC = -22,	/* -EINVAL */
 };
 
-/* The description of the place where the program runs; NULL: there is none. */
+/* The description of the place where the program runs; 0: there is none. */
 static __always_inline struct __bpf_usdt_spec *__bpf_usdt_spec_of(struct pt_regs *ctx)
 {
 	int id;
@@ -87,26 +87,26 @@ static __always_inline struct __bpf_usdt_spec *__bpf_usdt_spec_of(struct pt_regs
 		__u32 *known = bpf_map_lookup_elem(&__bpf_usdt_ip_to_spec_id, &ip);
 
 		if (!known)
-			return NULL;
+			return 0;
 		id = *known;
 	}
 	return bpf_map_lookup_elem(&__bpf_usdt_specs, &id);
 }
 
-/* The description of an argument; on error NULL, and what is wrong in *err. */
+/* The description of an argument; on error 0, and what is wrong in *err. */
 static __always_inline struct __bpf_usdt_arg_spec *__bpf_usdt_arg_of(struct pt_regs *ctx, __u64 n, int *err)
 {
 	struct __bpf_usdt_spec *spec = __bpf_usdt_spec_of(ctx);
 
 	*err = __BPF_USDT_NO_SPEC;
 	if (!spec)
-		return NULL;
+		return 0;
 	*err = __BPF_USDT_NO_ARG;
 	if (n >= BPF_USDT_MAX_ARG_CNT)
-		return NULL;
+		return 0;
 	barrier_var(n); /* the next test shall not take the place of this one, which the verifier wants */
 	if (n >= (__u64)spec->arg_cnt)
-		return NULL;
+		return 0;
 	return &spec->args[n];
 }
 
