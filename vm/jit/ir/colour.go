@@ -81,7 +81,10 @@ func (c *colouring) survey() {
 	for at := range f.Blocks {
 		b := &f.Blocks[at]
 		w := b.weight()
-		for i, live := range b.Backwards() {
+		before := b.Out
+		for k := len(b.Ins) - 1; k >= 0; k-- {
+			i, live := &b.Ins[k], before
+			before = live&^i.Kills() | i.Uses()
 			if i.Leaves() {
 				c.call(i, live, w)
 			}

@@ -71,27 +71,31 @@ type sum struct {
 	off    int64
 }
 
-// sumOf is an addition as a sum, if it is one of 8 bytes.
-func (c *combiner) sumOf(w int32) (sum, bool) {
+// of makes s the sum that an addition is, if it is one of 8 bytes.
+func (s *sum) of(c *combiner, w int32) bool {
 	i, n := c.at(w), &c.nodes[w]
-	s := sum{va: i.A, vb: i.B, a: n.a, b: n.b, n: i.N, off: int64(i.Off)}
 	switch {
-	case i.Op == Lea, i.Op == Load, i.Op == LoadSext, i.Op == Store:
+	case i.Op == Lea:
+		s.n, s.off = i.N, int64(i.Off)
 	case i.Op == Add && i.Size == 8:
 		s.n, s.off = 0, 0
 		if i.B == None {
 			s.off = i.Imm
 		}
 	default:
-		return s, false
+		return false
 	}
-	return s, fits(s.off)
+	s.va, s.vb, s.a, s.b = i.A, i.B, n.a, n.b
+	return fits(s.off)
 }
 
 // sum takes shifts and additions into an addition, which becomes a Lea.
 func (c *combiner) sum(k int32) {
-	s, ok := c.sumOf(k)
-	if !ok || !c.widen(&s) {
+	if n := &c.nodes[k]; !c.single(n.a) && !c.single(n.b) {
+		return
+	}
+	var s sum
+	if !s.of(c, k) || !c.widen(&s) {
 		return
 	}
 	i := c.at(k)
@@ -120,9 +124,9 @@ func (c *combiner) widen(s *sum) (widened bool) {
 	if !c.single(s.a) {
 		return widened
 	}
-	t, ok := c.sumOf(s.a)
+	var t sum
 	switch {
-	case !ok || c.at(s.a).Op >= Load || !fits(s.off+t.off) || s.vb != None && t.vb != None:
+	case !t.of(c, s.a) || !fits(s.off+t.off) || s.vb != None && t.vb != None:
 	case !c.held(t.va, t.a, s.a) || !c.held(t.vb, t.b, s.a):
 	default:
 		if s.vb != None {
@@ -142,8 +146,8 @@ func (c *combiner) index(k int32) {
 		return
 	}
 	x := &c.nodes[n.a]
-	s, ok := c.sumOf(n.a)
-	if !ok || c.at(n.a).Op >= Load || x.uses != x.addresses || !fits(s.off+int64(i.Off)) ||
+	var s sum
+	if !s.of(c, n.a) || x.uses != x.addresses || !fits(s.off+int64(i.Off)) ||
 		!c.held(s.va, s.a, c.going(n.a)) || !c.held(s.vb, s.b, c.going(n.a)) {
 		return
 	}

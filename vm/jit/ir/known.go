@@ -121,7 +121,6 @@ func (s facts) join(t facts) {
 			}
 			a.may |= b.may
 		}
-		a.users |= b.users
 	}
 }
 

@@ -1,7 +1,5 @@
 package ir
 
-import "iter"
-
 // Liveness finds out which variables live where: In and Out of each block, and Live
 // of each instruction that leaves native code or calls.
 //
@@ -100,22 +98,6 @@ func (f *Func) liveOut(b *Block) (live Set) {
 		}
 	}
 	return live
-}
-
-// Backwards gives the block's instructions from the last one to the first, each with
-// the variables that live behind it. The loop's body may change the instruction that it
-// is given: what lives before that is found out afterwards.
-func (b *Block) Backwards() iter.Seq2[*Ins, Set] {
-	return func(yield func(*Ins, Set) bool) {
-		live := b.Out
-		for k := len(b.Ins) - 1; k >= 0; k-- {
-			i := &b.Ins[k]
-			if !yield(i, live) {
-				return
-			}
-			live = live&^i.Kills() | i.Uses()
-		}
-	}
 }
 
 // edges are the blocks that lead to each block, as lists of edges: edge 2*at+side is

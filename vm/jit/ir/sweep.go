@@ -85,14 +85,16 @@ func (f *Func) straighten() {
 		b := &f.Blocks[at]
 		for from[at] > 0 && b.End().Op == Jump && from[b.Succ[0]] < 0 {
 			next := &f.Blocks[b.Succ[0]]
-			b.Ins = append(b.Ins[:len(b.Ins)-1], next.Ins...)
+			b.Ins = f.workspace().ins.append(b.Ins[:len(b.Ins)-1], next.Ins)
 			b.Succ = next.Succ
 		}
 	}
 	kept := int32(0)
 	for at := range f.Blocks {
 		if from[at] > 0 {
-			f.Blocks[kept] = f.Blocks[at]
+			if int(kept) != at {
+				f.Blocks[kept] = f.Blocks[at]
+			}
 			kept++
 			from[at] = kept // its number, from 1
 		}

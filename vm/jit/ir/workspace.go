@@ -64,6 +64,14 @@ func (a *arena[T]) room(n int) []T {
 	return s
 }
 
+// append is append, with memory of the arena.
+func (a *arena[T]) append(s, more []T) []T {
+	if n := len(s) + len(more); n > cap(s) {
+		s = append(a.room(2*n), s...)
+	}
+	return append(s, more...)
+}
+
 // workspace is where passes take memory for a function; one that was not lifted gets a
 // workspace of its own.
 func (f *Func) workspace() *Workspace {
