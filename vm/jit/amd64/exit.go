@@ -169,7 +169,7 @@ func (e *Emitter) save(i *ir.Ins) { e.each(opStore, i) }
 func (e *Emitter) restore(i *ir.Ins) { e.each(opLoad, i) }
 
 func (e *Emitter) each(o opcode, i *ir.Ins) {
-	for s := e.prog.Saved(e.f, i); s != 0; s &= s - 1 {
+	for s := e.prog.Saved(i); s != 0; s &= s - 1 {
 		r := ir.Reg(bits.TrailingZeros32(uint32(s)))
 		e.rm(o, 8, r, at(rsp, e.slots[r]))
 	}

@@ -55,7 +55,7 @@ func (e *Emitter) backTo(f form, to int32) {
 
 // call emits a call of another function of the program.
 func (e *Emitter) call(i *ir.Ins) {
-	saved := e.prog.Saved(e.f, i)
+	saved := e.prog.Saved(i)
 	e.save(saved)
 	e.backTo(bl, int32(e.out.Entries[i.Imm]/4))
 	e.deep = max(e.deep, int32(e.out.Stacks[i.Imm]))
@@ -80,7 +80,7 @@ var exits = [...]uint64{
 
 // exit has Go do what an instruction does.
 func (e *Emitter) exit(i *ir.Ins) {
-	saved := e.prog.Saved(e.f, i)
+	saved := e.prog.Saved(i)
 	e.save(saved)
 	switch i.Op {
 	case ir.Helper:

@@ -19,6 +19,9 @@ func (p *Program) Colour(t *Target) {
 		c.survey()
 		f.Leaves = c.leaves
 		c.choose(at+1 < len(p.Funcs))
+		for _, x := range c.exits {
+			x.ins.Live = f.Registers(x.live)
+		}
 		f.spill(c.memory)
 		f.Clobbers = c.clobbers()
 	}
@@ -36,6 +39,7 @@ type colouring struct {
 	across    [64]float32 // how often it is saved and restored, whatever register it has
 	friends   [64]Set     // those that it becomes, or that become it
 	pairs     []pair
+	exits     []exit
 
 	written Set
 	changed RegSet // what calls change
@@ -43,6 +47,12 @@ type colouring struct {
 	leaves  bool
 	holders [32]Set // the variables that have a register
 	memory  Set     // those that have none
+}
+
+// exit is a call or an exit, and what lives across it.
+type exit struct {
+	ins  *Ins
+	live Set
 }
 
 // pair is what is known of a variable and another one, or a register.
@@ -122,6 +132,9 @@ func (c *colouring) survey() {
 // call notes what a call or an exit changes, and what it costs those that live across.
 // What is done where the budget is used up costs nothing otherwise.
 func (c *colouring) call(i *Ins, live Set, w float32) {
+	across := live &^ i.Kills()
+	c.exits = append(c.exits, exit{i, across})
+	across &^= fixed
 	if i.Kills().Has(0) {
 		c.written |= 1
 		c.conflicts[0] |= live
@@ -129,7 +142,6 @@ func (c *colouring) call(i *Ins, live Set, w float32) {
 	if i.Op == Call && !c.funcs[i.Imm].Leaves {
 		clobbers := c.funcs[i.Imm].Clobbers
 		c.changed |= clobbers
-		across := i.Live &^ fixed
 		for v, rest := across.Next(); v < MaxVars; v, rest = rest.Next() {
 			for regs := clobbers; regs != 0; regs &= regs - 1 {
 				c.pairs[v].saves[bits.TrailingZeros32(uint32(regs))] += 2 * w
@@ -142,7 +154,7 @@ func (c *colouring) call(i *Ins, live Set, w float32) {
 		return
 	}
 	c.leaves = true
-	for v, rest := (i.Live &^ fixed).Next(); v < MaxVars; v, rest = rest.Next() {
+	for v, rest := across.Next(); v < MaxVars; v, rest = rest.Next() {
 		c.across[v] += 2 * w
 	}
 }

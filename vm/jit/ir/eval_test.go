@@ -193,14 +193,7 @@ func (a *activation) step(i *Ins) {
 // leave is a call of a function or a helper. Helper 0 gives a number that depends on
 // its arguments; helper 1 is given the address of 8 bytes, which it also changes.
 func (a *activation) leave(i *Ins) {
-	live := i.Live
-	if !a.coloured {
-		live = ^Set(0)
-	}
-	var saved [64]uint64
-	for v, rest := live.Next(); v < MaxVars; v, rest = rest.Next() {
-		saved[v] = *a.place(v)
-	}
+	vars, regs := a.vars, a.regs
 	changed := RegSet(0)
 	var r0 uint64
 	if i.Op == Call {
@@ -224,11 +217,12 @@ func (a *activation) leave(i *Ins) {
 			a.regs[r] = junk(uint64(r))
 		}
 	}
-	for v, rest := live.Next(); v < MaxVars; v, rest = rest.Next() {
-		if !a.coloured || changed.Has(a.f.Regs[v]) {
-			*a.place(v) = saved[v]
+	for r := range a.regs[:32] {
+		if (changed & i.Live).Has(Reg(r)) {
+			a.regs[r] = regs[r]
 		}
 	}
+	a.vars = vars
 	for v := Var(1); v < 6 && !a.coloured; v++ {
 		a.vars[v] = junk(uint64(v))
 	}

@@ -171,10 +171,10 @@ type Ins struct {
 	Flag Flag
 	Off  int32
 	At   int32 // the instruction of the bytecode that it comes from
+	// Live are the machine registers that hold something behind a call or an exit that was
+	// there before it; [Program.Colour] fills it in.
+	Live RegSet
 	Imm  int64
-	// Live are the variables that hold something behind a call or an exit that was
-	// there before it; [Func.Liveness] fills it in.
-	Live Set
 }
 
 // Flag says what is known of an instruction.
@@ -271,6 +271,14 @@ type Func struct {
 	// Leaves says that native code may be left within in a way that changes all
 	// registers.
 	Leaves bool
+}
+
+// Registers are the machine registers that variables have, as far as they have any.
+func (f *Func) Registers(vars Set) (regs RegSet) {
+	for v, rest := vars.Next(); v < 64; v, rest = rest.Next() {
+		regs |= 1 << f.Regs[v] // none where the variable has no register
+	}
+	return regs
 }
 
 // NewVar gives a variable that is not in use, or None where there are no more.

@@ -1,7 +1,6 @@
 package ir
 
-// Liveness finds out which variables live where: In and Out of each block, and Live
-// of each instruction that leaves native code or calls.
+// Liveness finds out which variables live where: In and Out of each block.
 //
 // A variable that nothing wrote on some path lives at the function's beginning.
 func (f *Func) Liveness() {
@@ -9,7 +8,7 @@ func (f *Func) Liveness() {
 		for at := len(f.Blocks) - 1; at >= 0; at-- {
 			b := &f.Blocks[at]
 			b.Out = f.liveOut(b)
-			b.In = b.liveness()
+			b.In = b.liveIn()
 		}
 		return
 	}
@@ -25,7 +24,6 @@ func (f *Func) Liveness() {
 			kills := i.Kills()
 			s.uses = s.uses&^kills | i.Uses()
 			s.kills |= kills
-			s.leaves = s.leaves || i.Leaves()
 		}
 		b.In, b.Out = s.uses, 0
 		todo[at], s.waits = int32(at), true
@@ -49,11 +47,6 @@ func (f *Func) Liveness() {
 			}
 		}
 	}
-	for at := range f.Blocks {
-		if blocks[at].leaves {
-			f.Blocks[at].liveness()
-		}
-	}
 }
 
 // leadsOn reports whether all edges lead to blocks further on. Then one walk from the last
@@ -67,17 +60,12 @@ func (f *Func) leadsOn() bool {
 	return true
 }
 
-// liveness fills in Live of the block's instructions that leave native code or call, and
-// gives the variables that live before the block.
-func (b *Block) liveness() Set {
+// liveIn are the variables that live before the block.
+func (b *Block) liveIn() Set {
 	live := b.Out
 	for k := len(b.Ins) - 1; k >= 0; k-- {
 		i := &b.Ins[k]
-		live &^= i.Kills()
-		if i.Leaves() {
-			i.Live = live
-		}
-		live |= i.Uses()
+		live = live&^i.Kills() | i.Uses()
 	}
 	return live
 }
@@ -85,7 +73,6 @@ func (b *Block) liveness() Set {
 // summary is what is known of a whole block.
 type summary struct {
 	uses, kills Set
-	leaves      bool
 	waits       bool // to be looked at
 }
 

@@ -40,7 +40,6 @@ func TestLiveness(t *testing.T) {
 		want   []block
 		depth  []uint8
 		cold   []bool
-		live   []Set // of what leaves, in order
 	}{
 		"straight": {
 			blocks: []Block{{Ins: []Ins{number(6, 1), add(0, 1, 6), ret()}, Succ: [2]int32{-1, -1}}},
@@ -54,7 +53,6 @@ func TestLiveness(t *testing.T) {
 			}},
 			want:  []block{{set(1, 2), 0}},
 			depth: []uint8{0},
-			live:  []Set{set(6)},
 		},
 		"loop": {
 			blocks: []Block{
@@ -117,16 +115,10 @@ func TestLiveness(t *testing.T) {
 			var got []block
 			var depth []uint8
 			var cold []bool
-			var live []Set
 			for _, b := range f.Blocks {
 				got = append(got, block{b.In, b.Out})
 				depth = append(depth, b.Depth)
 				cold = append(cold, b.Cold)
-				for _, i := range b.Ins {
-					if i.Leaves() {
-						live = append(live, i.Live)
-					}
-				}
 			}
 			if d := cmp.Diff(test.want, got); d != "" {
 				t.Errorf("before and behind blocks (-want +got):\n%s", d)
@@ -136,9 +128,6 @@ func TestLiveness(t *testing.T) {
 			}
 			if d := cmp.Diff(test.cold, cold); test.cold != nil && d != "" {
 				t.Errorf("cold blocks (-want +got):\n%s", d)
-			}
-			if d := cmp.Diff(test.live, live); d != "" {
-				t.Errorf("across (-want +got):\n%s", d)
 			}
 		})
 	}

@@ -36,12 +36,11 @@ type spilling struct {
 	out   []Ins          // of blocks so far
 }
 
-// touches reports whether a block uses the variables, and lets none of them live.
+// touches reports whether a block uses the variables.
 func (s *spilling) touches(b *Block) bool {
 	used := Set(0)
 	for k := range b.Ins {
 		i := &b.Ins[k]
-		i.Live &^= s.vars
 		used |= 1<<i.Dst | 1<<i.A | 1<<i.B | 1<<i.C // a call uses no others that may be in memory
 	}
 	return used&s.vars != 0

@@ -29,7 +29,7 @@ func (p *Program) Survey() (funcs []Survey, total int, err error) {
 					}
 					funcs[i.Imm].Called = true
 				}
-				saved := p.Saved(f, i)
+				saved := p.Saved(i)
 				funcs[n].Saved |= saved
 				funcs[n].Most = max(funcs[n].Most, saved.Count())
 				funcs[n].Leaves = true
@@ -41,10 +41,8 @@ func (p *Program) Survey() (funcs []Survey, total int, err error) {
 
 // Saved are the registers that are saved around an instruction that leaves a function:
 // they hold something behind it, and it may change them.
-func (p *Program) Saved(f *Func, i *Ins) (live RegSet) {
-	for v, rest := i.Live.Next(); v < 64; v, rest = rest.Next() {
-		live |= 1 << f.Regs[v] // none where the variable has no register
-	}
+func (p *Program) Saved(i *Ins) (live RegSet) {
+	live = i.Live
 	if i.Op == Call {
 		if callee := p.Funcs[i.Imm]; !callee.Leaves {
 			live &= callee.Clobbers

@@ -56,7 +56,7 @@ func (b *Backend) becomes(v ir.Var, frame bool) *ir.Func {
 	f.add(ir.Ins{Op: ir.Mov, Size: 8, Dst: 6, A: 1, B: ir.None, C: ir.None})
 	if frame {
 		f.Frame, f.Leaves = 512, true
-		f.add(ir.Ins{Op: ir.Helper, Dst: 0, A: ir.None, B: ir.None, C: ir.None, Live: ir.Of(6)})
+		f.add(ir.Ins{Op: ir.Helper, Dst: 0, A: ir.None, B: ir.None, C: ir.None, Live: f.Registers(ir.Of(6))})
 	}
 	f.load(1, 6, 8)
 	f.load(v, 6, 0)

@@ -63,7 +63,7 @@ func (b *Backend) maze(r *rand.Rand, longest int) *ir.Func {
 				f.add(last)
 			}
 			if r.IntN(3) == 0 {
-				f.add(ir.Ins{Op: ir.Fuel, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None, Imm: 1, Live: 0x3f})
+				f.add(ir.Ins{Op: ir.Fuel, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None, Imm: 1, Live: f.Registers(0x3f)})
 			}
 		}
 		end := ir.Ins{Op: ir.Branch, Size: 4 << r.IntN(2), Cond: ir.Cond(r.IntN(int(ir.TestClear) + 1)), Dst: ir.None, A: last.Dst, B: ir.None, C: ir.None}

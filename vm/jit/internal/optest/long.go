@@ -55,7 +55,7 @@ func (b *Backend) long(size int) *ir.Func {
 	}
 	number(0)
 	number(2)
-	fuel := ir.Ins{Op: ir.Fuel, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None, Imm: 1, Live: ir.Of(0) | ir.Of(1) | ir.Of(2)}
+	fuel := ir.Ins{Op: ir.Fuel, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None, Imm: 1, Live: f.Registers(0b111)}
 	branch(1, ir.TestSet, 1<<5, 4, 1)
 	f.add(fuel)
 	branch(2, ir.Eq, 3, 4, 2)

@@ -17,8 +17,8 @@ import (
 // times with different numbers.
 func (b *Backend) Operations(t *testing.T, count int) {
 	seed := testenv.Seed(t)
-	vars, _ := b.variables()
-	r := &random{rand.New(rand.NewPCG(seed, 1)), vars}
+	vars, regs := b.variables()
+	r := &random{rand.New(rand.NewPCG(seed, 1)), vars, regs}
 	for _, name := range slices.Sorted(maps.Keys(b.Emit)) {
 		t.Run(name, func(t *testing.T) {
 			p, at := &ir.Program{}, [][]ir.Ins{}
@@ -100,11 +100,10 @@ func addressOf(p *uint64) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
 
 // matter are the variables that are looked at behind instructions.
 func (r *random) matter(ins []ir.Ins) (vars ir.Set) {
-	if ins[0].Leaves() {
-		return ins[0].Live | ir.Of(ins[0].Dst)
-	}
 	for _, v := range r.vars {
-		vars |= ir.Of(v)
+		if !ins[0].Leaves() || ins[0].Live.Has(r.regs[v]) {
+			vars |= ir.Of(v)
+		}
 	}
 	for k := range ins {
 		i := &ins[k]

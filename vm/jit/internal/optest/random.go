@@ -18,7 +18,8 @@ var edges = []uint64{
 // random makes instructions.
 type random struct {
 	*rand.Rand
-	vars []ir.Var // the last two are the scratches
+	vars []ir.Var   // the last two are the scratches
+	regs [64]ir.Reg // by variable
 }
 
 func (r *random) number() uint64 {
@@ -292,12 +293,13 @@ func (r *random) leaves(i *ir.Ins) {
 	case ir.Fuel:
 		i.Imm = int64(r.number() & 0xffffff)
 	}
+	live := ir.Set(0)
 	for _, v := range r.vars[:len(r.vars)-2] {
 		if r.IntN(3) > 0 {
-			i.Live |= ir.Of(v)
+			live |= ir.Of(v)
 		}
 	}
-	i.Live &^= i.Kills()
+	i.Live = (&ir.Func{Regs: r.regs}).Registers(live &^ i.Kills())
 }
 
 // state fills what an instruction finds, so that its address is one of an access.
