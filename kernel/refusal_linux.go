@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -124,13 +125,11 @@ func hostLink(link program.LinkOptions) *program.LinkOptions {
 		types, err := runningTypes.Kernel()
 		return err == nil && hasType[*btf.Func](types, name)
 	}
-	known := make(map[string]bool)
-	if all, err := symbols(""); err == nil {
-		for _, name := range all {
-			known[name] = true
-		}
-	}
-	link.Ksym = func(name string) (uint64, bool) { return 1, known[name] } // any address serves to verify
+	known := sync.OnceValue(func() []string {
+		all, _ := symbols("")
+		return all
+	})
+	link.Ksym = func(name string) (uint64, bool) { return 1, slices.Contains(known(), name) } // any address serves to verify
 	return &link
 }
 
