@@ -182,6 +182,52 @@ func TestCgroups(t *testing.T) {
 	}
 }
 
+// TestLSMCgroup attaches to a security hook for the processes of a cgroup of the test's own.
+func TestLSMCgroup(t *testing.T) {
+	const variable = "SKEP_TEST_IN_CGROUP"
+	if os.Getenv(variable) != "" {
+		if err := datagram("udp4", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	needs(t, "lsm_cgroup")
+	dir := ownCgroup(t)
+	t.Run("lsm_cgroup/socket_bind", func(t *testing.T) {
+		ownNetwork(t)
+		at := "lsm_cgroup/socket_bind:" + dir
+		hits := attached(t, counting("lsm_cgroup/socket_bind", ebpf.LSM, ebpf.AttachLSMCgroup, "socket_bind", 1), at)
+		if err := datagram("udp4", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		if n := hits(); n != 0 {
+			t.Errorf("the program ran %d times for what is not in the cgroup", n)
+		}
+		inCgroup(t, dir, variable, "bind")
+		if hits() == 0 {
+			t.Error("the program did not run")
+		}
+	})
+	for target, want := range map[string]string{
+		"socket_bint:" + dir: "the kernel has no security hook socket_bint; did you mean socket_bind?",
+		"socket_bind":        "want a security hook and a cgroup's folder, as hook:path, such as lsm_cgroup/socket_bind:/sys/fs/cgroup/mine",
+		dir:                  "",
+	} {
+		at := []hook.Attachment{{Program: "count", Point: hook.Point{Kind: hook.Find("lsm_cgroup"), Target: target}}}
+		c, err := Load(counting("lsm_cgroup/socket_bind", ebpf.LSM, ebpf.AttachLSMCgroup, "socket_bind", 1), &Options{At: at})
+		if err == nil {
+			_, err = c.Attach(at)
+			c.Close()
+		}
+		if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) {
+			continue // this kernel takes no such programs
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want an error with %q", target, err, want)
+		}
+	}
+}
+
 // A folder that is no cgroup is an error that says what is there.
 func TestCgroupRefused(t *testing.T) {
 	dir := ownCgroup(t)

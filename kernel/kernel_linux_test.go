@@ -81,6 +81,7 @@ var since = map[string]struct {
 	major, minor int
 	before       string
 }{
+	"lsm_cgroup":           {6, 0, "security hooks knew no cgroups"},
 	"netfilter":            {6, 4, "netfilter ran no programs"},
 	"netkit/primary":       {6, 7, "there were no netkit interfaces"},
 	"netkit/peer":          {6, 7, "there were no netkit interfaces"},

@@ -41,6 +41,10 @@ func typesOf(*ebpf.Map) (key, value btf.Type, err error) {
 	return nil, nil, errors.New("maps are pinned in Linux alone")
 }
 
+func loadLSMCgroup(*ebpf.Collection, *ebpf.CollectionSpec, string, *Options) (*ebpf.Program, error) {
+	return nil, errors.New("programs are loaded in Linux alone")
+}
+
 func openPinned(string) (pinnedLink, error) {
 	return nil, errors.New("programs are pinned in Linux alone")
 }

@@ -94,12 +94,20 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	return &Collection{Spec: spec, Collection: coll, watch: watch, name: p.Name, needs: needs, usdtSpecs: make(map[string]uint32)}, nil
 }
 
-// loadAll loads a spec's programs, and then those that take the place of functions.
+// loadAll loads a spec's programs, and then those that take the place of functions, and
+// those that cilium/ebpf does not load.
 func loadAll(spec *ebpf.CollectionSpec, opts *Options, exts []extension, needs []Need) (*ebpf.Collection, error) {
 	first := *spec
 	first.Programs = maps.Clone(spec.Programs)
 	for _, e := range exts {
 		delete(first.Programs, e.name)
+	}
+	var own []string
+	for name, p := range spec.Programs {
+		if p.AttachType == ebpf.AttachLSMCgroup {
+			delete(first.Programs, name)
+			own = append(own, name)
+		}
 	}
 	coll, err := ebpf.NewCollectionWithOptions(&first, opts.collection(&first))
 	logErr := writeLog(opts.Log, coll, err)
@@ -108,6 +116,14 @@ func loadAll(spec *ebpf.CollectionSpec, opts *Options, exts []extension, needs [
 	}
 	for _, e := range exts {
 		logErr = errors.Join(logErr, e.load(coll, spec, opts, needs))
+	}
+	for _, name := range own {
+		prog, err := loadLSMCgroup(coll, spec, name, opts)
+		if err != nil {
+			logErr = errors.Join(logErr, explain(spec, opts.Link, needs, err))
+			break
+		}
+		coll.Programs[name] = prog
 	}
 	if logErr != nil {
 		coll.Close()

@@ -63,8 +63,8 @@ func updatable(name string, links []PinnedLink) (at []hook.Attachment, err error
 		}
 		kind := point.Kind.Name
 		switch {
-		case slices.Contains([]string{"xdp", "clsact", "sockops", "flow_dissector"}, kind):
-		case strings.HasPrefix(kind, "sk_"), strings.HasPrefix(kind, "socket"), strings.HasPrefix(kind, "lwt_"):
+		case slices.Contains([]string{"xdp", "clsact", "socket", "sockops", "flow_dissector"}, kind):
+		case strings.HasPrefix(kind, "sk_"), strings.HasPrefix(kind, "lwt_"):
 		case strings.HasPrefix(kind, "cgroup"), strings.HasPrefix(kind, "tcx/"), strings.HasPrefix(kind, "netkit/"):
 		default:
 			return nil, fmt.Errorf("program %s at %s cannot be replaced: Linux changes the programs of XDP, tcx, clsact, netkit, cgroups, network namespaces, sockets and routes alone; end it with 'skep stop %s', and run the new one", l.Program, l.At, name)
