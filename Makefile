@@ -82,7 +82,7 @@ lint:
 # clang to begin. Line information names files relative to the root; nothing else
 # of the machine that builds gets into an object.
 BPF_CFLAGS := -target bpfel -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-gnu -Wno-unused-const-variable \
-	-nostdinc -Iexamples/include -fdebug-compilation-dir=.
+	-Wno-unused-parameter -nostdinc -Iexamples/include -isystem program/clang/include -fdebug-compilation-dir=.
 
 generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/kfunc/*.bpf.c vm/attached/testdata/*.bpf.c internal/cli/testdata/kernel/*.bpf.c internal/bench/testdata/*.bpf.c kernel/testdata/*.bpf.c)) kernel/testdata/probed
 	$(GO) run ./examples/internal/traffic
@@ -90,16 +90,11 @@ generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/k
 
 # These declare kernel functions, which needs clang 19.
 vm/%.bpf.o: vm/%.bpf.c vm/testdata/kfunc/kfunc.h vm/attached/testdata/attached.h
-	$(CLANG) $(BPF_CFLAGS) -Wno-visibility -Wno-unused-parameter -Wno-unused-function -Wno-uninitialized -c $< -o $@
+	$(CLANG) $(BPF_CFLAGS) -Wno-visibility -Wno-unused-function -Wno-uninitialized -c $< -o $@
 	$(LLVM_STRIP) --strip-debug $@
 
-%.bpf.o: %.bpf.c $(wildcard examples/include/*.h)
+%.bpf.o: %.bpf.c $(wildcard examples/include/*.h program/clang/include/bpf/*.h)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
-	$(LLVM_STRIP) --strip-debug $@
-
-# With the headers that skep brings along.
-kernel/testdata/usdt.bpf.o: kernel/testdata/usdt.bpf.c $(wildcard program/clang/include/bpf/*.h)
-	$(CLANG) $(subst -Iexamples/include,-Iprogram/clang/include/bpf,$(BPF_CFLAGS)) -Wno-unused-parameter -c $< -o $@
 	$(LLVM_STRIP) --strip-debug $@
 
 # A program for amd64 to attach to, which needs a C++ compiler.

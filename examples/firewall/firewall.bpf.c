@@ -3,8 +3,8 @@
  * A firewall: drops what comes from blocked prefixes, what wants to reach a
  * blocked TCP port, and what is cut short. Counts each, and reports each drop.
  */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 struct ipv4_prefix {
 	__u32 prefixlen;

@@ -3,8 +3,8 @@
  * A flow table: packets, bytes, times and TCP flags of each 5-tuple in each
  * VLAN, and a histogram of packet sizes.
  */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 /* IPv4 addresses are IPv4-mapped: ::ffff:192.0.2.1. No padding: a key is
  * compared as bytes. */

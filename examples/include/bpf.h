@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The part of Linux's BPF interface that the examples use: integer types, map
- * types, contexts and verdicts. With it they need no headers but these.
+ * types, contexts and verdicts, and with them skep's <bpf/bpf_helpers.h>. Other
+ * programs have it all in vmlinux.h; the examples' objects are the same whatever
+ * kernel they are built on.
  */
 #ifndef SKEP_BPF_H
 #define SKEP_BPF_H
@@ -10,10 +12,12 @@ typedef unsigned char __u8;
 typedef unsigned short __u16;
 typedef unsigned int __u32;
 typedef unsigned long long __u64;
+typedef signed short __s16;
 typedef signed int __s32;
 typedef signed long long __s64;
 typedef __u16 __be16; /* network byte order */
 typedef __u32 __be32;
+typedef __u32 __wsum;
 typedef _Bool bool;
 
 enum { false, true };
@@ -27,6 +31,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_LPM_TRIE = 11,
 	BPF_MAP_TYPE_DEVMAP = 14,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -89,5 +94,7 @@ struct bpf_devmap_val {
 		__u32 id; /* on lookup */
 	} bpf_prog;
 };
+
+#include <bpf/bpf_helpers.h>
 
 #endif

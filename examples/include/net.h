@@ -4,7 +4,7 @@
 #define SKEP_NET_H
 
 #include "bpf.h"
-#include "bpf_endian.h"
+#include <bpf/bpf_endian.h>
 
 enum ethertype {
 	ETH_P_IP = 0x0800,

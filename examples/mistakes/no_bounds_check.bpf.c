@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A mistake: the IPv4 header is read although the packet may end before it. */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 SEC("xdp")
 int no_bounds_check(struct xdp_md *ctx)

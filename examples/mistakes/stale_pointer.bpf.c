@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A mistake: a packet pointer is used after a helper has moved the packet. */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 SEC("xdp")
 int stale_pointer(struct xdp_md *ctx)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A protocol counter: packets and bytes by EtherType and IP protocol. */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 struct protocol {
 	enum ethertype ethertype;

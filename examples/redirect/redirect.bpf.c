@@ -4,8 +4,8 @@
  * addresses; a program of the devmap gives them the sender's address of the
  * interface; what is not IP goes on into the stack, where tc counts it.
  */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 #define LINKS 2
 

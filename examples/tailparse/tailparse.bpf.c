@@ -3,8 +3,8 @@
  * A parser in pieces: each header has its own program, which ends in a tail call
  * to that of the next. A header without a program ends the parsing.
  */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 enum header {
 	ETHERNET,

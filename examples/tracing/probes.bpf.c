@@ -4,7 +4,7 @@
  * Linux's with the fields that are used here: where these really lie, the loader
  * finds out (CO-RE).
  */
-#include "bpf_helpers.h"
+#include "../include/bpf.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

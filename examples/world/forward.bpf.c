@@ -3,8 +3,8 @@
  * A router: XDP asks for the way of each IPv4 packet, gives it the addresses of
  * the next hop, and sends it there. What comes of the questions is counted.
  */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 #define AF_INET 2
 
@@ -36,9 +36,6 @@ struct bpf_fib_lookup {
 	__u8 smac[6];
 	__u8 dmac[6];
 };
-
-static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
-static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, int size, __u32 flags) = (void *)69;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

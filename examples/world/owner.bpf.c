@@ -3,8 +3,8 @@
  * Who gets a packet: tc looks for the socket that each TCP segment over IPv4 is
  * for, and counts segments by its port, and those that no socket is there for.
  */
-#include "bpf_helpers.h"
-#include "net.h"
+#include "../include/bpf.h"
+#include "../include/net.h"
 
 #define TC_ACT_OK 0
 #define TC_ACT_SHOT 2
@@ -32,10 +32,6 @@ struct bpf_sock_tuple {
 	__be32 saddr, daddr;
 	__be16 sport, dport;
 };
-
-static struct bpf_sock *(*const bpf_sk_lookup_tcp)(void *ctx, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
-						   __u64 flags) = (void *)84;
-static long (*const bpf_sk_release)(struct bpf_sock *sock) = (void *)86;
 
 struct segments {
 	__u64 connected; /* of a connection */

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What kernels do not have in common, for tests: fields, functions and variables that
  * this one lacks, and functions to which it attaches no trampoline. */
-#include "bpf_helpers.h"
+#include "bpf.h"
 
-#pragma clang diagnostic ignored "-Wunused-parameter"
-
-#define __ksym __attribute__((section(".ksyms")))
-#define __weak __attribute__((weak))
 #define field_exists(f) __builtin_preserve_field_info(f, 2)
 
 static __u64 (*const get_current_task)(void) = (void *)35;

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Programs that send records, as many as there is room for and more, and that print. */
-#include "bpf_helpers.h"
-
-static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
-static long (*const bpf_perf_event_output)(void *ctx, void *map, __u64 flags, void *data, __u64 size) = (void *)25;
-static long (*const bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)130;
-static long (*const bpf_trace_vprintk)(const char *fmt, __u32 size, const void *data, __u32 len) = (void *)177;
+#include "bpf.h"
 
 struct event {
 	__u64 time;

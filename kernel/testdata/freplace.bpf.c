@@ -1,5 +1,5 @@
 /* A program whose policy another one may replace. */
-#include "bpf_helpers.h"
+#include "bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -1,5 +1,13 @@
 // usdt keeps the arguments of the probes that it runs at.
-#include "usdt.bpf.h"
+#include "bpf.h"
+
+#define __TARGET_ARCH_x86
+struct pt_regs { /* as in linux/ptrace.h */
+	unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags,
+		rsp, ss;
+};
+
+#include <bpf/usdt.bpf.h>
 
 struct seen {
 	__s32 arguments;  // how many there are, or an error

@@ -23,6 +23,8 @@ var hints = []struct {
 		`helpers are declared in <bpf/bpf_helpers.h>, kernel functions in "vmlinux.h"`},
 	{regexp.MustCompile(`undeclared identifier '(ETH_P|TC_ACT|IPPROTO|AF|SOL|SO|O|E|S|PF)_?[A-Z0-9_]*'`),
 		`vmlinux.h has types and enums, and no macros: define what you need, as in #define ETH_P_IP 0x0800`},
+	{regexp.MustCompile(`struct user_(pt_regs|regs_struct)'`),
+		`vmlinux.h is of a kernel for another processor: give the types of one for --arch with --btf FILE`},
 	{regexp.MustCompile(`undeclared identifier '__PT_PARM[678]_REG'`),
 		`this processor passes fewer parameters in registers`},
 	{regexp.MustCompile(`(?s)vmlinux\.h.*redefinition of|redefinition of.*vmlinux\.h`),

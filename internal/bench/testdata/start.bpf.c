@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sends the number of a process that makes a system call, as soon as it does. */
-#include "bpf_helpers.h"
-
-static __u64 (*const bpf_get_current_pid_tgid)(void) = (void *)14;
-static void *(*const bpf_get_current_task)(void) = (void *)35;
-static long (*const bpf_ringbuf_output)(void *ringbuf, void *data, __u64 size, __u64 flags) = (void *)130;
+#include "bpf.h"
 
 struct task_struct {
 	int tgid;
@@ -38,7 +34,7 @@ int small(void *ctx)
 SEC("tp_btf/sys_enter")
 int typed(void *ctx)
 {
-	struct task_struct *task = bpf_get_current_task();
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct event e = {};
 
 	(void)ctx;

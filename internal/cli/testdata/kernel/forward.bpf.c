@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Forwards what arrives to another interface, as XDP and as tc, and counts it. */
-#include "bpf_helpers.h"
-
-static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
+#include "bpf.h"
 
 /* The interface that packets leave by, and which version of the program this is. */
 const volatile __u32 out;

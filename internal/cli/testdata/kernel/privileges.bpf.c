@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A program of each kind that asks for other capabilities. */
-#include "bpf_helpers.h"
-
-static __u64 (*const bpf_get_current_pid_tgid)(void) = (void *)14;
-static long (*const bpf_perf_event_output)(void *ctx, void *map, __u64 flags, void *data, __u64 size) = (void *)25;
-static long (*const bpf_probe_write_user)(void *to, const void *from, __u32 size) = (void *)36;
+#include "bpf.h"
 
 /* The process that the tracepoint's program looks at. */
 const volatile __u32 pid;

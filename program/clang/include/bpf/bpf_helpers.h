@@ -99,6 +99,9 @@ enum libbpf_tristate { TRI_NO, TRI_YES, TRI_MODULE };
 #define KERNEL_VERSION(major, minor, patch) (((major) << 16) + ((minor) << 8) + ((patch) > 255 ? 255 : (patch)))
 #endif
 
+#ifndef NULL
+#define NULL ((void *)0)
+#endif
 #ifndef offsetof
 #define offsetof(type, member) __builtin_offsetof(type, member)
 #endif

@@ -110,8 +110,6 @@ struct pt_regs___riscv {
 
 #endif
 
-#if defined(bpf_target_x86) || defined(bpf_target_arm64) || defined(bpf_target_riscv)
-
 struct pt_regs;
 
 #ifndef __PT_REGS_CAST
@@ -119,8 +117,13 @@ struct pt_regs;
 #endif
 
 /* Read in a program's own context; _CORE reads registers that lie elsewhere. */
+#if defined(bpf_target_x86) || defined(bpf_target_arm64) || defined(bpf_target_riscv)
 #define ___bpf_reg(x, name) (__PT_REGS_CAST(x)->name)
 #define ___bpf_reg_core(x, name) BPF_CORE_READ(__PT_REGS_CAST(x), name)
+#else
+#define ___bpf_reg(x, name) ({ _Pragma("GCC error \"name the processor: -D__TARGET_ARCH_x86, arm64 or riscv\"") 0ul; })
+#define ___bpf_reg_core ___bpf_reg
+#endif
 
 #define PT_REGS_PARM1(x) ___bpf_reg(x, __PT_PARM1_REG)
 #define PT_REGS_PARM1_CORE(x) ___bpf_reg_core(x, __PT_PARM1_REG)
@@ -181,8 +184,6 @@ struct pt_regs;
 #else
 #define BPF_KPROBE_READ_RET_IP(ip, ctx) ({ (ip) = PT_REGS_RET(ctx); })
 #define BPF_KRETPROBE_READ_RET_IP(ip, ctx) ({ (ip) = PT_REGS_RET(ctx); })
-#endif
-
 #endif
 
 /*
