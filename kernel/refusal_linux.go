@@ -29,9 +29,10 @@ func explain(spec *ebpf.CollectionSpec, link program.LinkOptions, needs []Need, 
 		return err
 	}
 	name := refusedProgram(spec, refused)
-	if name == "" { // a map: one of the programs that use it is refused for it
+	if name == "" { // a map: the programs that use it are refused for it as a whole
 		for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
-			if err := explainProgram(spec, name, link, nil); err != nil {
+			var whole *verifier.Error
+			if err := explainProgram(spec, name, link, nil); errors.As(err, &whole) && whole.Insn < 0 {
 				return err
 			}
 		}

@@ -46,7 +46,7 @@ var causes = [...]struct{ name, what, hint string }{
 	CausePrivilege:       {"privilege", "this needs a capability", "load with CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN"},
 	CauseKernel:          {"kernel", "this needs a newer Linux", "see docs/kernels.md for what brought it"},
 	CauseMissing:         {"missing", "the program needs what this kernel lacks", "ask first whether it is there: bpf_core_field_exists(), bpf_core_type_exists(), bpf_ksym_exists()"},
-	CauseThisKernel:      {"this-kernel", "this kernel alone refuses the program: skep's verifier accepts it", "see the kernel's whole log, and whether a newer kernel takes the program: skep check --kernel"},
+	CauseThisKernel:      {"this-kernel", "this kernel alone refuses the program, skep's verifier does not", "keep the kernel's whole log with --log, and see what other versions say: skep check --kernel"},
 	CauseException:       {"exception", "a rule of exceptions is broken", "bpf_throw may not leave references, locks or iterators behind"},
 }
 

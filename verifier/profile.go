@@ -92,7 +92,7 @@ func (c *checker) ask(since kernels.Version, ok bool, format string, args ...any
 // tooOld refuses the program for what a later Linux brought, or what this one was built
 // without.
 func (c *checker) tooOld(since kernels.Version, format string, args ...any) error {
-	if since != 0 && since <= c.kernel.Version() {
+	if c.kernel.String() == "host" && since != 0 && since <= c.kernel.Version() {
 		what := fmt.Sprintf(format, args...)
 		return c.refuse(&Error{Cause: CauseMissing, Insn: c.insn, Reg: -1, Kernel: what, Missing: "this kernel is built without " + what})
 	}
