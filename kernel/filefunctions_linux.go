@@ -23,8 +23,8 @@ type functionTable struct {
 	offsets map[string]uint64 // where in the file each begins, by the name of its symbol
 }
 
-// fileFunctions reads the functions that a file defines. Of a Go program without symbols
-// they come from the table that its runtime has.
+// fileFunctions reads the functions that a file defines, by its symbols and, where it is a
+// Go program, also without them.
 func fileFunctions(path string) (*functionTable, error) {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -56,7 +56,10 @@ func fileFunctions(path string) (*functionTable, error) {
 	return t, nil
 }
 
-// goFunctions adds the functions of a Go program.
+// goFunctions adds the functions of a Go program, by the table that its runtime has. The
+// table counts from where Go's code begins, which it does not tell: that is the beginning
+// of the program's code, but where C code was linked before it. Only if the program begins
+// where the table has Go's entry the table is right.
 func goFunctions(f *elf.File, add func(name string, address uint64)) error {
 	table, text := f.Section(".gopclntab"), f.Section(".text")
 	if table == nil || text == nil {
@@ -69,6 +72,10 @@ func goFunctions(f *elf.File, add func(name string, address uint64)) error {
 	symbols, err := gosym.NewTable(nil, gosym.NewLineTable(data, text.Addr))
 	if err != nil {
 		return err
+	}
+	isEntry := func(fn gosym.Func) bool { return strings.HasPrefix(fn.Name, "_rt0_") && fn.Entry == f.Entry }
+	if !slices.ContainsFunc(symbols.Funcs, isEntry) {
+		return nil
 	}
 	for i := range symbols.Funcs {
 		add(symbols.Funcs[i].Name, symbols.Funcs[i].Entry)

@@ -2,11 +2,13 @@ package kernel
 
 import (
 	"bufio"
+	"debug/elf"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -157,6 +159,35 @@ func TestUprobes(t *testing.T) {
 				t.Errorf("the program ran %d times, %v, want %d", n, err, tc.want)
 			}
 		})
+	}
+}
+
+// The functions of a Go program are found without its symbols, and where they are.
+func TestGoFunctions(t *testing.T) {
+	f, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	found := make(map[string]uint64)
+	if err := goFunctions(f, func(name string, address uint64) { found[name] = address }); err != nil {
+		t.Fatal(err)
+	}
+	if f.Section(".init") != nil { // this test was built with cgo
+		if len(found) != 0 {
+			t.Errorf("of a program with C code there are %d functions", len(found))
+		}
+		return
+	}
+	const name = "github.com/skep-ebpf/skep/kernel.probed"
+	if want := uint64(reflect.ValueOf(probed).Pointer()); found[name] != want {
+		t.Errorf("%s is at %#x, want %#x", name, found[name], want)
+	}
+	// With C code before it, all of Go's is elsewhere than the table has it.
+	f.Entry += 0x100
+	clear(found)
+	if err := goFunctions(f, func(name string, address uint64) { found[name] = address }); err != nil || len(found) != 0 {
+		t.Errorf("a program that begins elsewhere has %d functions, %v", len(found), err)
 	}
 }
 
