@@ -2,16 +2,24 @@ package ir
 
 // Combine makes several instructions of a block one where a machine has one for
 // them: rotations, extensions by shifts, numbers put together from loaded bytes, sums that are
-// addresses, masks that are compared with 0. It needs liveness, of which it
-// takes nothing away.
+// addresses, masks that are compared with 0. It needs liveness, and finds it out again
+// on the way.
 func (f *Func) Combine(t *Target) {
 	longest := 0
 	for at := range f.Blocks {
 		longest = max(longest, len(f.Blocks[at].Ins))
 	}
 	c := combiner{target: t, nodes: f.workspace().nodes.make(longest + 1), vars: int(f.Vars)}
-	for at := range f.Blocks {
-		c.block(&f.Blocks[at])
+	leadsOn := f.leadsOn()
+	for at := len(f.Blocks) - 1; at >= 0; at-- {
+		b := &f.Blocks[at]
+		if leadsOn {
+			b.Out = f.liveOut(b)
+		}
+		c.block(b)
+	}
+	if !leadsOn {
+		f.Liveness()
 	}
 }
 
@@ -53,7 +61,7 @@ func (c *combiner) block(b *Block) {
 	for k := range c.ins {
 		c.combine(int32(k) + 1)
 	}
-	b.sweep()
+	b.In = b.sweep()
 }
 
 // start goes to before the block's first instruction.

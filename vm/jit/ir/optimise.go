@@ -19,7 +19,6 @@ func (p *Program) Optimise(t *Target) {
 		}
 		f.Divide()
 		f.Combine(t)
-		f.Liveness()
 	}
 }
 

@@ -19,16 +19,17 @@ func (p *Program) Promote(f *Func) bool {
 		return false
 	}
 	f.shape()
-	m := promotion{f: f, prog: p, size: f.Frame}
+	work := f.workspace()
+	m := promotion{f: f, prog: p, size: f.Frame, accesses: work.accesses[:0]}
+	defer func() { work.accesses = m.accesses }()
 	for at := range f.Blocks {
+		m.block = int32(at)
 		if m.survey(&f.Blocks[at]); m.lost {
 			return false
 		}
 	}
 	found := m.choose()
-	if m.slots != nil {
-		m.rewrite()
-	}
+	m.rewrite()
 	f.Frame = (m.kept + 7) &^ 7
 	return found
 }
@@ -51,6 +52,10 @@ type promotion struct {
 
 	touches []Touch
 	consts  []Ins
+
+	accesses []*Ins  // of whole slots
+	zeroed   []int32 // blocks with stores of zeroes
+	block    int32   // the one that is looked at
 }
 
 // slot is what is known of a byte of the frame, and of what begins there. Stores of
@@ -181,12 +186,16 @@ func (m *promotion) access(i *Ins, off int32, w float32) {
 		return
 	}
 	if i.zeroes() {
+		if n := len(m.zeroed); n == 0 || m.zeroed[n-1] != m.block {
+			m.zeroed = append(m.zeroed, m.block)
+		}
 		m.slots[at].zeroes = true
 		if end := at + int(i.Width); end < m.size {
 			m.slots[end].zeroes = true
 		}
 		return
 	}
+	m.accesses = append(m.accesses, i)
 	m.begun[at/64] |= 1 << (at % 64)
 	s := &m.slots[at]
 	s.widths |= i.Width
@@ -288,28 +297,34 @@ func (m *promotion) group(at int) (end int, is groupKind) {
 
 // rewrite lets instructions use the variables.
 func (m *promotion) rewrite() {
-	for at := range m.f.Blocks {
-		b := &m.f.Blocks[at]
-		var out []Ins // what the block becomes if it becomes longer
-		for k := range b.Ins {
-			i := &b.Ins[k]
-			if i.A != Frame || i.Op < Load || i.Op > Store || i.B != None {
-			} else if i.zeroes() {
-				m.zeroes(i)
-				if len(m.consts) > 0 && out == nil {
-					out = append(m.f.workspace().ins.room(len(b.Ins)+len(m.consts)), b.Ins[:k]...)
-				}
-				out = append(out, m.consts...)
-			} else if v := m.slots[m.at(i.Off)].v; v != 0 {
-				i.promote(v)
+	for _, i := range m.accesses {
+		if v := m.slots[m.at(i.Off)].v; v != 0 {
+			i.promote(v)
+		}
+	}
+	for _, at := range m.zeroed {
+		m.rewriteZeroes(&m.f.Blocks[at])
+	}
+}
+
+// rewriteZeroes does so in a block's stores of zeroes.
+func (m *promotion) rewriteZeroes(b *Block) {
+	var out []Ins // what the block becomes if it becomes longer
+	for k := range b.Ins {
+		i := &b.Ins[k]
+		if i.A == Frame && i.B == None && i.zeroes() {
+			m.zeroes(i)
+			if len(m.consts) > 0 && out == nil {
+				out = append(m.f.workspace().ins.room(len(b.Ins)+len(m.consts)), b.Ins[:k]...)
 			}
-			if out != nil {
-				out = append(out, *i)
-			}
+			out = append(out, m.consts...)
 		}
 		if out != nil {
-			b.Ins = out
+			out = append(out, *i)
 		}
+	}
+	if out != nil {
+		b.Ins = out
 	}
 }
 

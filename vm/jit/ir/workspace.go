@@ -15,6 +15,7 @@ type Workspace struct {
 	nodes     arena[node]
 	slots     arena[slot]
 	pairs     arena[pair]
+	accesses  []*Ins
 }
 
 // maxKept is how many instructions a workspace keeps memory for, so that a very long
