@@ -189,7 +189,7 @@ func TestUnknownTargets(t *testing.T) {
 		{"lsm/file_opne", ebpf.LSM, ebpf.AttachLSMMac, "the kernel has no security hook file_opne; did you mean file_open?"},
 		{"fexit/tcp_connet", ebpf.Tracing, ebpf.AttachTraceFExit, "the kernel has no function tcp_connet; did you mean tcp_connect?"},
 		{"fmod_ret/security_file_opne", ebpf.Tracing, ebpf.AttachModifyReturn, "the kernel has no function security_file_opne; did you mean security_file_open?"},
-		{"kprobe/do_unlinkta", ebpf.Kprobe, 0, "the kernel has no function do_unlinkta; did you mean do_unlinkat?"},
+		{"kprobe/vfs_unlinkk", ebpf.Kprobe, 0, "the kernel has no function vfs_unlinkk; did you mean vfs_unlink?"},
 		{"kretprobe/tcp_connect+8", ebpf.Kprobe, 0, "a function returns as a whole: leave the offset away"},
 		{"ksyscall/getpgidd", ebpf.Kprobe, 0, "the kernel has no system call getpgidd; did you mean getpgid?"},
 	} {
