@@ -46,7 +46,8 @@ func fallBack(spec *ebpf.CollectionSpec, name string, at hook.Point, link progra
 		return false, nil
 	}
 	if err := r.replace(spec, name, at, link); err != nil {
-		return false, fmt.Errorf("%s needs another hook, as this kernel %s, and a %s cannot take its place: %w", at, why, r.kind, err)
+		// Not wrapped: the kernel does not refuse the program as it is.
+		return false, fmt.Errorf("%s needs another hook, as this kernel %s, and a %s cannot take its place: %v", at, why, r.kind, err)
 	}
 	return true, nil
 }
