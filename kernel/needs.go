@@ -37,6 +37,18 @@ var attachCaps = map[string]kernels.Caps{
 	"freplace": kernels.CapSysAdmin, // it looks for a running program
 }
 
+// attachNeeds are the capabilities that attaching at a kind of hooks takes in the running
+// kernel; in the newest where there is none.
+func attachNeeds(kind string) kernels.Caps {
+	switch host, err := kernels.Host(); kind {
+	case "uprobe.multi", "uretprobe.multi":
+		if err == nil && host.Version() < kernels.V(6, 6) {
+			return attachCaps["uprobe"] // one uprobe each
+		}
+	}
+	return attachCaps[kind]
+}
+
 // Needs lists the capabilities that it takes to load the programs and maps of a spec, to
 // attach programs at points, and to read what they send. Things that need the same as
 // what they belong to are not listed again.
@@ -56,7 +68,7 @@ func Needs(spec *ebpf.CollectionSpec, at []hook.Attachment) []Need {
 		}
 	}
 	for _, a := range at {
-		if caps := attachCaps[a.Point.Kind.Name]; caps != 0 {
+		if caps := attachNeeds(a.Point.Kind.Name); caps != 0 {
 			needs = append(needs, Need{fmt.Sprintf("attaching %s at %s", a.Program, a.Point), caps})
 		}
 	}

@@ -17,6 +17,7 @@ type PinnedMap struct {
 	*ebpf.Map
 	Name       string // as the object calls it
 	Key, Value btf.Type
+	Note       string // why there are no types, if there may be some
 }
 
 // Map opens a map that is pinned under a name.
@@ -77,9 +78,13 @@ func (p *Pins) openMap(name, mapName string) (*PinnedMap, error) {
 		return nil, fmt.Errorf("open map %s of %s: %w", mapName, name, err)
 	}
 	key, value, err := typesOf(m)
+	if errors.Is(err, fs.ErrPermission) {
+		void := (*btf.Void)(nil)
+		return &PinnedMap{m, mapName, void, void, "without types, which Linux tells those who have CAP_SYS_ADMIN"}, nil
+	}
 	if err != nil {
 		m.Close()
 		return nil, fmt.Errorf("types of map %s of %s: %w", mapName, name, err)
 	}
-	return &PinnedMap{m, mapName, key, value}, nil
+	return &PinnedMap{m, mapName, key, value, ""}, nil
 }

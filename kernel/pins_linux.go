@@ -1,10 +1,14 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -20,7 +24,14 @@ func lockPins(dir string) (unlock func(), err error) {
 	if !isOn(bpffs, unix.BPF_FS_MAGIC) {
 		return nil, fmt.Errorf("bpffs, the file system of pinned programs, is not mounted at %s: mount -t bpf bpf %s", bpffs, bpffs)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	err = os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrPermission) {
+		err = cmp.Or(checkOwner(bpffs), err)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := checkOwner(dir); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(dir)
@@ -35,6 +46,23 @@ func lockPins(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return func() { f.Close() }, nil
+}
+
+// checkOwner refuses a directory of pins that is another user's: they may not be used, or,
+// by root, be trusted.
+func checkOwner(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	if int(st.Uid) == os.Geteuid() {
+		return nil
+	}
+	owner := fmt.Sprintf("'#%d'", st.Uid)
+	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
+		owner = u.Username
+	}
+	return &deniedError{fmt.Sprintf("what stays attached is %s's here (%s): run skep as that user, with sudo -u %s", owner, dir, owner), fs.ErrPermission}
 }
 
 // errNoExchange says that a bpffs does not exchange, which it does since Linux 5.17.

@@ -47,7 +47,9 @@ func (p *Program) Params() []Param {
 //   - an IPv4 address for 4 bytes (a 32-bit number too) and an IPv6 address for
 //     16, a MAC address for 6; always in the order of the network
 //   - characters: text, which leaves room for the NUL behind it
-//   - another array: values with commas between; those left out are 0
+//   - another array: values with commas between, in [] or without; those left out are 0
+//   - a struct: its fields as {addr = 10.0.0.1, port = 80}; those left out are 0
+//   - a key of an LPM trie: a prefix, 10.0.0.0/8
 //
 // The error is one sentence.
 func (p *Program) Set(name, value string) error {

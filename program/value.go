@@ -16,7 +16,7 @@ import (
 // putValue writes a value into zeroed memory of a type's size; see
 // [Program.Set] for the forms.
 func putValue(dst []byte, typ btf.Type, text string) error {
-	if ctype.PutAddress(dst, typ, text) {
+	if ctype.PutAddress(dst, typ, text) || ctype.PutPrefix(dst, typ, text) {
 		return nil
 	}
 	switch t := btf.UnderlyingType(typ).(type) {
@@ -27,7 +27,13 @@ func putValue(dst []byte, typ btf.Type, text string) error {
 	case *btf.Array:
 		return putArray(dst, t, text)
 	case *btf.Struct, *btf.Union:
-		return fmt.Errorf("it has fields: set one at a time, as in name.%s=%s", firstMember(t), text)
+		if inner, ok := enclosed(text, "{", "}"); ok {
+			return putFields(dst, t, inner)
+		}
+		if bits := ctype.PrefixBits(t); bits > 0 {
+			return fmt.Errorf("%q is no prefix of an address of %d bits: write it as 10.0.0.0/8 or 2001:db8::/32", text, bits)
+		}
+		return fmt.Errorf("it has fields: set one at a time, as in name.%s=%s, or all, as in name={%[1]s = %[2]s}", firstMember(t), text)
 	}
 	return errors.New("values of this type cannot be written as text")
 }
@@ -60,6 +66,54 @@ func putBool(dst []byte, text string) error {
 		return putInt(dst, 0)
 	}
 	return fmt.Errorf("%q is neither y nor n", text)
+}
+
+// putFields writes fields, as "a = 1, b = {c = 2}".
+func putFields(dst []byte, typ btf.Type, text string) error {
+	for _, field := range splitTop(text) {
+		name, value, ok := strings.Cut(field, "=")
+		if !ok {
+			return fmt.Errorf("%q: want field = value", field)
+		}
+		value = strings.TrimSpace(value)
+		if plain, err := strconv.Unquote(value); err == nil {
+			value = plain
+		}
+		if err := putPath(dst, typ, "."+strings.TrimSpace(name), value); err != nil {
+			return fmt.Errorf("%s: %w", strings.TrimSpace(name), err)
+		}
+	}
+	return nil
+}
+
+// enclosed gives what is between two signs.
+func enclosed(text, open, end string) (inner string, ok bool) {
+	inner, begins := strings.CutPrefix(strings.TrimSpace(text), open)
+	inner, ends := strings.CutSuffix(inner, end)
+	return inner, begins && ends
+}
+
+// splitTop splits at the commas that are not in brackets or in a string.
+func splitTop(text string) (parts []string) {
+	depth, start, quoted := 0, 0, false
+	for i, c := range text {
+		switch {
+		case c == '"' && (i == 0 || text[i-1] != '\\'):
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		case c == ',' && depth == 0:
+			parts = append(parts, strings.TrimSpace(text[start:i]))
+			start = i + 1
+		}
+	}
+	if rest := strings.TrimSpace(text[start:]); rest != "" {
+		parts = append(parts, rest)
+	}
+	return parts
 }
 
 // isNetworkOrder reports whether a type is one of the kernel's big-endian ones.
@@ -103,12 +157,15 @@ func putArray(dst []byte, t *btf.Array, text string) error {
 	if err != nil || size == 0 {
 		return errors.New("its elements have no size")
 	}
-	values := strings.Split(text, ",")
+	if inner, ok := enclosed(text, "[", "]"); ok {
+		text = inner
+	}
+	values := splitTop(text)
 	if len(values) > len(dst)/size {
 		return fmt.Errorf("%d values are too many for %d elements", len(values), len(dst)/size)
 	}
 	for i, v := range values {
-		if err := putValue(dst[i*size:(i+1)*size], t.Type, strings.TrimSpace(v)); err != nil {
+		if err := putValue(dst[i*size:(i+1)*size], t.Type, v); err != nil {
 			return fmt.Errorf("element %d: %w", i, err)
 		}
 	}

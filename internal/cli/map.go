@@ -23,16 +23,19 @@ func newMap() *cobra.Command {
 		Long: `Show and change the maps of what 'skep run --pin' has left attached in the kernel. A map
 is named by NAME/MAP, as in firewall/blocked_ipv4.
 
-Keys and values are written as --set of 'skep run' takes them, by their types; a struct's
-fields one at a time, as key.addr=192.0.2.0. Where a map has no types they are hex digits.`,
+Keys and values are written as --set of 'skep run' takes them, by their types: numbers,
+names of enums, addresses. A struct's fields are written one at a time, as in
+value.port=80, or all as 'skep map dump' shows them: 'value={addr = 10.0.0.1, port = 80}'. The
+key of an LPM trie may be a prefix, 10.0.0.0/8. Where a map has no types they are hex digits.`,
 		Example: `  sudo skep map ls
   sudo skep map dump firewall/blocked_ipv4
-  sudo skep map set firewall/blocked_ipv4 key.prefixlen=24 key.addr=192.0.2.0
-  sudo skep map delete firewall/blocked_ipv4 key.prefixlen=24 key.addr=192.0.2.0`,
+  sudo skep map set firewall/blocked_ipv4 key=192.0.2.0/24
+  sudo skep map delete firewall/blocked_ipv4 key=192.0.2.0/24
+  sudo skep map watch firewall/verdicts`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newMapLs(), newMapDump(), newMapSet(), newMapDelete())
+	cmd.AddCommand(newMapLs(), newMapDump(), newMapSet(), newMapDelete(), newMapWatch())
 	return cmd
 }
 
@@ -93,16 +96,9 @@ func newMapDump() *cobra.Command {
 		ValidArgsFunction: completePinnedMap,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withMap(args[0], func(m *kernel.PinnedMap) error {
-				cpus, err := ebpf.PossibleCPU()
+				shown, err := look(m)
 				if err != nil {
 					return err
-				}
-				shown, err := readMap(m, m.Name, m.Key, m.Value, cpus)
-				if err != nil {
-					return err
-				}
-				if shown == nil {
-					return fmt.Errorf("it is a %s, which has no entries to show", m.Type())
 				}
 				return report.NewWriter(cmd.OutOrStdout(), out.form).Map(shown)
 			})
@@ -205,16 +201,30 @@ func setEntry(m *kernel.PinnedMap, parts []string) error {
 	return m.Put(key, value)
 }
 
-// keyType is the type of a map's keys. An array's are numbers, also where the kernel kept no
-// types: it does not if the keys are an enum's.
+// keyType is the type of a map's keys. Where the kernel kept none, an array's are numbers (it
+// keeps none if they are an enum's), and an LPM trie's that have room for an address are
+// prefixes.
 func keyType(m *kernel.PinnedMap) btf.Type {
-	switch m.Type() {
-	case ebpf.Array, ebpf.PerCPUArray:
-		if _, void := m.Key.(*btf.Void); void {
-			return &btf.Int{Name: "__u32", Size: 4}
-		}
+	u32 := &btf.Int{Name: "__u32", Size: 4}
+	if _, void := m.Key.(*btf.Void); !void {
+		return m.Key
+	}
+	switch {
+	case m.Type() == ebpf.Array || m.Type() == ebpf.PerCPUArray:
+		return u32
+	case m.Type() == ebpf.LPMTrie && m.KeySize() == 4+4:
+		return prefixType(u32, &btf.Struct{Name: "in_addr", Size: 4})
+	case m.Type() == ebpf.LPMTrie && m.KeySize() == 4+16:
+		return prefixType(u32, &btf.Struct{Name: "in6_addr", Size: 16})
 	}
 	return m.Key
+}
+
+// prefixType is a key of an LPM trie: how many bits of an address count, and the address.
+func prefixType(u32 *btf.Int, addr *btf.Struct) btf.Type {
+	return &btf.Struct{Size: u32.Size + addr.Size, Members: []btf.Member{
+		{Name: "prefixlen", Type: u32}, {Name: "addr", Type: addr, Offset: btf.Bits(8 * u32.Size)},
+	}}
 }
 
 // putParts writes a key or a value from those parts that are of it, and gives the others.

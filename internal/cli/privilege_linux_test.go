@@ -92,10 +92,10 @@ func TestCapabilities(t *testing.T) {
 		{"send", "cgroup_skb/egress/" + dir, kernels.CapBPF | kernels.CapNetAdmin},
 		{"lookup", "sk_lookup", kernels.CapBPF},
 		{"call", fmt.Sprintf("uprobe/%s:main.main,pid=%d", command, os.Getpid()), kernels.CapBPF | kernels.CapPerfmon | kernels.CapSysAdmin},
-		{"call", fmt.Sprintf("uprobe.multi/%s:main.main,pid=%d", command, os.Getpid()), kernels.CapBPF | kernels.CapPerfmon},
+		{"call", fmt.Sprintf("uprobe.multi/%s:main.main,pid=%d", command, os.Getpid()), kernels.CapBPF | kernels.CapPerfmon | since(kernels.V(6, 6), kernels.CapSysAdmin)},
 		{"poke", fmt.Sprintf("uprobe.multi/%s:main.main,pid=%d", command, os.Getpid()), kernels.CapBPF | kernels.CapPerfmon | kernels.CapSysAdmin},
-		{"start", "kprobe/do_unlinkat", kernels.CapBPF | kernels.CapPerfmon},
-		{"start", fmt.Sprintf("perf_event/software/cpu-clock@99hz,pid=%d", os.Getpid()), kernels.CapBPF | kernels.CapPerfmon},
+		{"call", "kprobe/do_unlinkat", kernels.CapBPF | kernels.CapPerfmon},
+		{"sample", fmt.Sprintf("perf_event/software/cpu-clock@99hz,pid=%d", os.Getpid()), kernels.CapBPF | kernels.CapPerfmon},
 		{"start", "tracepoint/sched/sched_process_exec", kernels.CapBPF | kernels.CapPerfmon | kernels.CapDACReadSearch},
 	} {
 		point, err := hook.Parse(tc.at)
@@ -133,6 +133,15 @@ func TestCapabilities(t *testing.T) {
 		}
 		checkRefused(t, unprivileged(command, 0, args...), table)
 	}
+}
+
+// since gives capabilities that the running kernel asks for because it is older than a
+// version.
+func since(v kernels.Version, before kernels.Caps) kernels.Caps {
+	if host, err := kernels.Host(); err == nil && host.Version() < v {
+		return before
+	}
+	return 0
 }
 
 // checkRefused runs a command that fails because capabilities are missing.
@@ -182,8 +191,8 @@ func TestDropsCapabilities(t *testing.T) {
 		prog, at string
 		want     kernels.Caps
 	}{
-		{"pass", "xdp/lo", 0},
-		{"see", "clsact/ingress/lo", kernels.CapNetAdmin},
+		{"pass", "xdp/lo", since(kernels.V(5, 19), kernels.CapBPF)},
+		{"see", "clsact/ingress/lo", kernels.CapNetAdmin | since(kernels.V(5, 19), kernels.CapBPF)},
 	} {
 		var stderr bytes.Buffer
 		cmd := skep("run", privilegesObject, "--prog", tc.prog, "--hook", tc.at)
@@ -240,6 +249,7 @@ func capsOf(t *testing.T, pid int) (caps kernels.Caps) {
 
 // What skep inspect says that an example needs is what Linux asks for.
 func TestInspectedCapabilities(t *testing.T) {
+	testenv.KernelFrom(t, 6, 6, "older verifiers refuse more of loaders without CAP_PERFMON")
 	newRoad(t)
 	for _, tc := range []struct{ object, prog, at string }{
 		{"firewall/firewall", "firewall", "xdp/in"},
@@ -275,4 +285,42 @@ func TestInspectedCapabilities(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What stays attached belongs to who attached it, who needs no privilege any more to see and
+// stop it; others may not.
+func TestPinsOfNobody(t *testing.T) {
+	testenv.KernelFrom(t, 6, 6, "it brought tcx")
+	newRoad(t)
+	command, object := forNobody(t, filepath.Join(testenv.Root(t), "examples", "redirect", "redirect.bpf.o"))
+	do := func(caps kernels.Caps, args ...string) string {
+		t.Helper()
+		out, err := unprivileged(command, caps, args...).CombinedOutput()
+		if err != nil {
+			t.Errorf("skep %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	do(kernels.CapBPF|kernels.CapNetAdmin|kernels.CapPerfmon, "run", object, "--prog", "count", "--hook", "tcx/ingress/in", "--pin", "own")
+	if out := do(0, "ps"); !strings.Contains(out, "tcx/ingress/in") {
+		t.Errorf("ps: %s", out)
+	}
+	out := do(0, "map", "dump", "own/passed")
+	if want := "without types, which Linux tells those who have CAP_SYS_ADMIN"; !strings.Contains(out, want) {
+		t.Errorf("dump: %s\nwant: %s", out, want)
+	}
+	do(0, "map", "ls")
+	do(0, "stop", "own")
+	if err := os.Remove(filepath.Join(kernel.BPFFS, "skep")); err != nil {
+		t.Fatal(err)
+	}
+
+	mustSkep(t, "run", object, "--prog", "count", "--hook", "tcx/ingress/in", "--pin", "others")
+	for _, verb := range [][]string{{"ps"}, {"stop", "others"}, {"map", "ls"}, {"map", "dump", "others/passed"}, {"map", "watch", "others/passed"}} {
+		out, err := unprivileged(command, 0, verb...).CombinedOutput()
+		if want := "what stays attached is root's here (/sys/fs/bpf/skep): run skep as that user, with sudo -u root"; err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("skep %s: %v: %s\nwant: %s", strings.Join(verb, " "), err, out, want)
+		}
+	}
+	mustSkep(t, "stop", "others")
 }

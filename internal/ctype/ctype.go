@@ -6,6 +6,7 @@
 package ctype
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -99,6 +100,36 @@ func IsBigEndian(typ btf.Type) bool {
 		typ = t.Type
 	}
 	return false
+}
+
+// PrefixBits is how many bits the address of a key of an LPM trie has: of a struct that
+// begins with a 32-bit number with "prefix" in its name. 0: the type is none.
+func PrefixBits(typ btf.Type) int {
+	members := Members(typ)
+	if len(members) < 2 || !strings.Contains(members[0].Name, "prefix") || members[1].Offset != 32 {
+		return 0
+	}
+	bits, ok := btf.UnderlyingType(members[0].Type).(*btf.Int)
+	size, err := btf.Sizeof(typ)
+	if !ok || bits.Size != 4 || err != nil || size != 4+4 && size != 4+16 {
+		return 0
+	}
+	return 8 * (size - 4)
+}
+
+// PutPrefix writes a prefix such as 10.0.0.0/8, or an address as one of all its bits, where
+// the type is a key of an LPM trie, and reports whether it did.
+func PutPrefix(dst []byte, typ btf.Type, text string) bool {
+	prefix, err := netip.ParsePrefix(text)
+	if addr, wrong := netip.ParseAddr(text); wrong == nil && addr.Zone() == "" {
+		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	if err != nil || prefix.Addr().BitLen() != PrefixBits(typ) {
+		return false
+	}
+	binary.NativeEndian.PutUint32(dst, uint32(prefix.Bits()))
+	copy(dst[4:], prefix.Masked().Addr().AsSlice())
+	return true
 }
 
 // PutAddress writes a network address (IPv4, IPv6, MAC) where the type has its

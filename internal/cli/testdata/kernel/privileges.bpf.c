@@ -90,6 +90,12 @@ int poke(void *ctx)
 	return 0;
 }
 
+SEC("perf_event")
+int sample(void *ctx)
+{
+	return hit(ctx, 0);
+}
+
 SEC("tracepoint/sched/sched_process_exec")
 int start(void *ctx)
 {
