@@ -31,6 +31,7 @@ type kernelRun struct {
 	version string
 	tests   []string // as package.Test/subtest, in the order in which they ended, without those that have subtests
 	results map[string]result
+	parents map[string]bool // those that have subtests
 }
 
 // event is a line of go test -json.
@@ -46,9 +47,8 @@ var said = regexp.MustCompile(`^ +\w+_test\.go:\d+: (.+)`)
 
 // readRun reads what go test -json wrote.
 func readRun(version string, in io.Reader) (*kernelRun, error) {
-	r := &kernelRun{version: version, results: make(map[string]result)}
+	r := &kernelRun{version: version, results: make(map[string]result), parents: make(map[string]bool)}
 	last := make(map[string]string) // what each test said last
-	parents := make(map[string]bool)
 	for lines := json.NewDecoder(in); ; {
 		var e event
 		if err := lines.Decode(&e); errors.Is(err, io.EOF) {
@@ -65,11 +65,11 @@ func readRun(version string, in io.Reader) (*kernelRun, error) {
 		case !ended:
 		case e.Test == "" && came == failed && !r.anyFailed(name):
 			r.add(name+"*", result{outcome: failed}) // it was not built, or ended too early
-		case e.Test != "" && !parents[name]:
+		case e.Test != "" && !r.parents[name]:
 			r.add(name, result{came, last[name]})
 		}
 		for i := strings.LastIndexByte(name, '/'); i >= 0; i = strings.LastIndexByte(name[:i], '/') {
-			parents[name[:i]] = true
+			r.parents[name[:i]] = true
 		}
 	}
 }

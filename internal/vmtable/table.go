@@ -81,7 +81,28 @@ func rows(runs []*kernelRun) (hooks, others []*row) {
 			byName[name].results[i] = worse(byName[name].results[i], r.results[test])
 		}
 	}
-	return hooks, together(others)
+	return hooks, together(leaves(others, runs))
+}
+
+// leaves gives the tests that have subtests in no kernel. What came of one that was not run
+// as far as its subtests is what came of them.
+func leaves(all []*row, runs []*kernelRun) []*row {
+	byName := make(map[string]*row)
+	for _, r := range all {
+		byName[r.name] = r
+	}
+	for _, r := range all {
+		for i := strings.LastIndexByte(r.name, '/'); i >= 0; i = strings.LastIndexByte(r.name[:i], '/') {
+			if parent := byName[r.name[:i]]; parent != nil {
+				for k := range r.results {
+					r.results[k] = worse(parent.results[k], r.results[k])
+				}
+			}
+		}
+	}
+	return slices.DeleteFunc(all, func(r *row) bool {
+		return slices.ContainsFunc(runs, func(run *kernelRun) bool { return run.parents[r.name] })
+	})
 }
 
 // together makes one row of a test's subtests where the same came of all, in the order
