@@ -83,11 +83,18 @@ func Kinds() []*Kind { return kinds }
 // Parse takes a name apart: KIND, KIND/TARGET or KIND:TARGET. The longest kind that
 // the name begins with is meant, as cgroup/connect4 and cgroup/connect_unix.
 func Parse(name string) (Point, error) {
-	if k, rest, ok := split(name); ok {
-		return Point{k, rest}, nil
+	plain := strings.Replace(name, ":", "/", 1)
+	for _, name := range []string{name, plain} { // tcx:ingress/veth0 has its colon in the kind
+		if k, rest, ok := split(name); ok {
+			return Point{k, rest}, nil
+		}
 	}
-	first, _, _ := strings.Cut(strings.Replace(name, ":", "/", 1), "/")
-	return Point{}, fmt.Errorf("hook %s: there is no kind of hooks %s%s", name, first, suggest.Name(first, names()))
+	first, _, _ := strings.Cut(plain, "/")
+	known := slices.DeleteFunc(names(), func(kind string) bool { return !strings.HasPrefix(kind, first+"/") })
+	if len(known) == 0 {
+		known = names()
+	}
+	return Point{}, fmt.Errorf("hook %s: there is no kind of hooks %s%s", name, first, suggest.Name(first, known))
 }
 
 // split finds the kind that a name begins with.

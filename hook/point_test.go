@@ -20,6 +20,7 @@ func TestParse(t *testing.T) {
 		{"uprobe:/usr/bin/bash:readline", "uprobe", "/usr/bin/bash:readline"},
 		{"tc/ingress/veth0", "tcx/ingress", "veth0"},
 		{"tc:veth0", "clsact", "veth0"},
+		{"tcx:ingress/veth0", "tcx/ingress", "veth0"},
 		{"classifier/ingress/veth0@7", "clsact", "ingress/veth0@7"},
 		{"cgroup/connect_unix//sys/fs/cgroup/a", "cgroup/connect_unix", "/sys/fs/cgroup/a"},
 		{"cgroup/sock", "cgroup/sock_create", ""},
@@ -35,6 +36,7 @@ func TestParse(t *testing.T) {
 		"kprob/x": "did you mean kprobe?",
 		"":        "there is no kind of hooks",
 		"xdpx":    "did you mean xdp?",
+		"tcx:lo":  "there is no kind of hooks tcx; there is tcx/egress, tcx/ingress",
 	} {
 		if _, err := hook.Parse(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Parse(%q): error %v, want one with %q", in, err, want)

@@ -143,8 +143,11 @@ func (q *clsact) attach(prog *ebpf.Program, at hook.Point, attrs netlink.FilterA
 		return nil, err
 	}
 	defer func() {
-		if err != nil && owned {
-			err = errors.Join(err, q.removeUnused())
+		if err == nil || !owned {
+			return
+		}
+		if alone, _ := q.alone(f); alone {
+			err = errors.Join(err, q.QdiscDel(q.qdisc()))
 		}
 	}()
 	last, inherited, err := q.last(attrs.Parent)
@@ -234,26 +237,36 @@ func (q *clsact) sweep() error {
 	return nil
 }
 
-// remove removes a filter, and the qdisc if it was skep's and nobody uses it any more.
+// remove removes a filter, and with it the qdisc if that is skep's and nobody else uses it.
 func (q *clsact) remove(f *netlink.BpfFilter) error {
-	err := q.FilterDel(f)
+	alone, err := q.alone(f)
+	switch {
+	case err != nil:
+	case alone && isOwned(f):
+		err = q.QdiscDel(q.qdisc())
+	default:
+		err = q.FilterDel(f)
+	}
 	if errors.Is(err, unix.ENODEV) {
 		return nil // the interface has gone, with all that was there
-	}
-	if err == nil && isOwned(f) {
-		err = q.removeUnused()
 	}
 	return err
 }
 
-func (q *clsact) removeUnused() error {
+// alone says whether there are no other filters than one, on both sides.
+func (q *clsact) alone(with *netlink.BpfFilter) (bool, error) {
 	for _, side := range directions {
 		all, err := q.filters(side)
-		if err != nil || len(all) > 0 {
-			return err
+		if err != nil {
+			return false, err
+		}
+		for _, f := range all {
+			if f.Attrs().Handle != with.Handle {
+				return false, nil
+			}
 		}
 	}
-	return q.QdiscDel(q.qdisc())
+	return true, nil
 }
 
 // filters are those on one side.

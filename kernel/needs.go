@@ -33,7 +33,7 @@ var attachCaps = map[string]kernels.Caps{
 	"cgroup_skb/ingress": kernels.CapNetAdmin, "cgroup_skb/egress": kernels.CapNetAdmin,
 	"socket": kernels.CapNetRaw, // it opens a packet socket
 	"clsact": kernels.CapNetAdmin,
-	"lwt_in": kernels.CapNetAdmin, "lwt_out": kernels.CapNetAdmin, "lwt_xmit": kernels.CapNetAdmin,
+	"lwt_in": kernels.CapNetAdmin, "lwt_out": kernels.CapNetAdmin, "lwt_xmit": kernels.CapNetAdmin, "lwt_seg6local": kernels.CapNetAdmin,
 	"freplace": kernels.CapSysAdmin, // it looks for a running program
 }
 

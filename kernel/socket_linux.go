@@ -157,7 +157,7 @@ func (s processSocket) attach(prog *ebpf.Program, at hook.Point, use socketUse) 
 func (s processSocket) detach(cookie uint64, use socketUse) error {
 	open, err := s.open()
 	if err != nil {
-		return nil // gone, and the program with it
+		return nil // gone, or not for this process any more: what stood in does nothing now
 	}
 	defer open.Close()
 	if now, err := unix.GetsockoptUint64(int(open), unix.SOL_SOCKET, unix.SO_COOKIE); err != nil || now != cookie {
