@@ -64,6 +64,7 @@ func TestUSDT(t *testing.T) {
 		{"skep:plain", "p", []seen{kept([]int32{4, 8, 1}, -5, 0x1122334455667788, -7)}},
 		{"skep:memory", "p", []seen{kept([]int32{2, 4, 4}, -3, 10, 11)}},
 		{"skep:indexed", "p", []seen{kept([]int32{4, 4, 1}, 12, 11, 0)}},
+		{"skep:variable", "p", []seen{kept([]int32{4, 4}, 21, -22)}},
 		{"skep:none", "p", []seen{kept(nil)}},
 		{"skep:several", "s", []seen{kept([]int32{4}, 1), kept([]int32{4}, 2)}},
 		{"skep:guarded", "g", []seen{kept([]int32{1}, 'g')}},
@@ -131,7 +132,7 @@ func TestUnknownProbe(t *testing.T) {
 	for at, want := range map[string]string{
 		":skep:plane":    "has no static probe skep:plane; did you mean skep:plain?",
 		":skip:guarded":  "has no static probe skip:guarded; did you mean skep:guarded?",
-		":libc:*":        "has no static probe libc:*; there is skep:guarded, skep:indexed, skep:memory, skep:none, skep:plain, skep:several",
+		":libc:*":        "has no static probe libc:*; there is skep:guarded, skep:indexed, skep:memory, skep:none, skep:plain, skep:several, skep:variable",
 		":skep":          "want a file and a probe",
 		"no:skep:plain":  "no such file or directory",
 		":skep:a,pid=me": `"me" is not the number of a process`,

@@ -48,12 +48,27 @@ func (p *Probe) Arguments() ([]Arg, error) {
 	}
 	args := make([]Arg, len(texts))
 	for i, text := range texts {
-		var err error
-		if args[i], err = syntax.parse(text); err != nil {
+		a, variable, err := syntax.parse(text)
+		if err == nil && variable != "" {
+			err = p.locate(&a, variable)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("probe %s: argument %d, %s: %w", p, i+1, text, err)
 		}
+		args[i] = a
 	}
 	return args, nil
+}
+
+// locate makes an argument that is in a variable one that is so far from the probe, where
+// the program counter is.
+func (p *Probe) locate(a *Arg, variable string) error {
+	address, ok := p.symbols[variable]
+	if !ok {
+		return fmt.Errorf("the file does not say where variable %s is: it may be stripped", variable)
+	}
+	a.Value += int64(address - p.Address)
+	return nil
 }
 
 // splitArgs splits at spaces that are not within brackets: "8@[sp, 8] 4@w0".
@@ -89,27 +104,31 @@ func operand(kind ArgKind, expr string) form {
 	return form{kind, regexp.MustCompile(`^` + expr + `$`)}
 }
 
-// parse reads SIZE@OPERAND. A negative size is a signed argument's.
-func (s *syntax) parse(text string) (a Arg, err error) {
+// parse reads SIZE@OPERAND. A negative size is a signed argument's. Where the operand names
+// a variable, its address is still to be added to the value.
+func (s *syntax) parse(text string) (a Arg, variable string, err error) {
 	size, operand, ok := strings.Cut(text, "@")
 	if !ok {
-		return a, fmt.Errorf("want size@operand")
+		return a, "", fmt.Errorf("want size@operand")
 	}
 	digits, signed := strings.CutPrefix(size, "-")
 	a.Signed = signed
 	if a.Size, err = strconv.Atoi(digits); err != nil || !slices.Contains([]int{1, 2, 4, 8}, a.Size) {
-		return a, fmt.Errorf("its size is %s: programs get integers of 1, 2, 4 and 8 bytes", size)
+		return a, "", fmt.Errorf("its size is %s: programs get integers of 1, 2, 4 and 8 bytes", size)
 	}
 	for _, f := range s.forms {
 		if groups := f.expr.FindStringSubmatch(operand); groups != nil {
 			a.Kind = f.kind
-			return a, s.fill(&a, f.expr.SubexpNames(), groups)
+			if i := f.expr.SubexpIndex("variable"); i >= 0 {
+				variable = groups[i]
+			}
+			return a, variable, s.fill(&a, f.expr.SubexpNames(), groups)
 		}
 	}
-	return a, fmt.Errorf("skep does not know operands of this form")
+	return a, "", fmt.Errorf("skep does not know operands of this form")
 }
 
-// fill puts what an expression found into an argument.
+// fill puts the numbers and registers that an expression found into an argument.
 func (s *syntax) fill(a *Arg, names, groups []string) (err error) {
 	for i, name := range names {
 		text, ok := groups[i], true

@@ -11,8 +11,8 @@ import (
 
 // Offsets into struct pt_regs, as /usr/include/asm/ptrace.h has them.
 const (
-	rbp, rbx, rax, rcx, rsp = 4 * 8, 5 * 8, 10 * 8, 11 * 8, 19 * 8
-	sp                      = 31 * 8
+	rbp, rbx, rax, rcx, rip, rsp = 4 * 8, 5 * 8, 10 * 8, 11 * 8, 16 * 8, 19 * 8
+	sp                           = 31 * 8
 )
 
 func TestArguments(t *testing.T) {
@@ -37,6 +37,10 @@ func TestArguments(t *testing.T) {
 			{Kind: Indexed, Size: 1, Value: -96, Base: rbp, Index: rax, Shift: 3}, {Kind: Indexed, Size: 1, Base: rbp, Index: rax, Shift: 2},
 			{Kind: Indexed, Size: 1, Value: -96, Base: rbp, Index: rax}, {Kind: Indexed, Size: 1, Base: rbp, Index: rax},
 		}},
+		{elf.EM_X86_64, "-4@counter(%rip) 8@counter+16(%rip) 8@40+static.1(%rip)", []Arg{
+			{Kind: Memory, Size: 4, Signed: true, Value: 0x3000, Base: rip}, {Kind: Memory, Size: 8, Value: 0x3010, Base: rip},
+			{Kind: Memory, Size: 8, Value: 40 - 0x800, Base: rip},
+		}},
 		{elf.EM_AARCH64, "-4@w0 8@x30 8@sp -4@5 8@#-7", []Arg{
 			{Kind: Register, Size: 4, Signed: true}, {Kind: Register, Size: 8, Base: 30 * 8}, {Kind: Register, Size: 8, Base: sp},
 			{Size: 4, Signed: true, Value: 5}, {Size: 8, Value: -7},
@@ -49,7 +53,8 @@ func TestArguments(t *testing.T) {
 			{Kind: Indexed, Size: 8, Base: 1 * 8, Index: 2 * 8}, {Kind: Indexed, Size: 8, Base: 1 * 8, Index: 2 * 8, Shift: 3},
 		}},
 	} {
-		p := Probe{Provider: "a", Name: "b", Args: tc.text, machine: tc.machine}
+		p := Probe{Provider: "a", Name: "b", Args: tc.text, Address: 0x1000, machine: tc.machine}
+		p.symbols = map[string]uint64{"counter": 0x4000, "static.1": 0x800}
 		got, err := p.Arguments()
 		if diff := cmp.Diff(tc.want, got); diff != "" || err != nil {
 			t.Errorf("%s %q: %v (-want +got):\n%s", tc.machine, tc.text, err, diff)
@@ -64,7 +69,9 @@ func TestWrongArguments(t *testing.T) {
 		"8f@%xmm0":                           "its size is 8f",
 		"8@%xmm0":                            "its base xmm0 is none that skep knows",
 		"1@%ah":                              "its base ah is none that skep knows",
-		"4@counter(%rip)":                    "skep does not know operands of this form",
+		"4@counter(%rip)":                    "argument 1, 4@counter(%rip): the file does not say where variable counter is",
+		"4@counter(%rax)":                    "skep does not know operands of this form",
+		"4@feed(%rip)":                       "the file does not say where variable feed is",
 		"4@(%rax,%rbx,3)":                    "its scale 3 is none that skep knows",
 		"4@(%rax,%xmm1,4)":                   "its index xmm1 is none that skep knows",
 		"8@$0x1234567890abcdef0":             "its value 0x1234567890abcdef0 is none that skep knows",

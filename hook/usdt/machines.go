@@ -5,7 +5,10 @@ import (
 	"fmt"
 )
 
-const number = `(?P<value>[+-]?(?:0x)?[0-9a-fA-F]+)`
+const (
+	number   = `(?P<value>[+-]?(?:0x[0-9a-fA-F]+|\d+))`
+	variable = `(?P<variable>[A-Za-z_.$][\w.$]*)`
+)
 
 // syntaxes are the machines' whose arguments skep reads.
 var syntaxes = map[elf.Machine]*syntax{
@@ -14,6 +17,8 @@ var syntaxes = map[elf.Machine]*syntax{
 			operand(Constant, `\$`+number),
 			operand(Register, `%(?P<base>\w+)`),
 			operand(Memory, number+`?\(%(?P<base>\w+)\)`),
+			operand(Memory, variable+`(?P<value>[+-]\d+)?\(%(?P<base>rip)\)`),
+			operand(Memory, number+`\+`+variable+`\(%(?P<base>rip)\)`),
 			operand(Indexed, number+`?\(%(?P<base>\w+),%(?P<index>\w+)(?:,(?P<scale>\d+))?\)`),
 		},
 		registers: amd64Registers(),

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Probe is one place at which a probe was compiled in. A probe in a function that is
@@ -28,7 +29,9 @@ type Probe struct {
 	Fixed bool
 	// Semaphore is where in the file the counter is; 0: there is none.
 	Semaphore uint64
-	machine   elf.Machine
+
+	machine elf.Machine
+	symbols map[string]uint64 // addresses of variables, where arguments name any
 }
 
 // String is PROVIDER:NAME.
@@ -68,12 +71,36 @@ func Read(r io.ReaderAt) ([]Probe, error) {
 		base = s.Addr
 	}
 	probes := make([]Probe, len(notes))
+	var symbols map[string]uint64
 	for i, n := range notes {
 		if probes[i], err = n.probe(f, base); err != nil {
 			return nil, err
 		}
+		if strings.Contains(n.args, "(%rip)") && symbols == nil {
+			if symbols, err = variables(f); err != nil {
+				return nil, err
+			}
+		}
+		probes[i].symbols = symbols
 	}
 	return probes, nil
+}
+
+// variables are the addresses of a file's variables.
+func variables(f *elf.File) (map[string]uint64, error) {
+	found := make(map[string]uint64)
+	for _, table := range []func() ([]elf.Symbol, error){f.Symbols, f.DynamicSymbols} {
+		all, err := table()
+		if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+			return nil, err
+		}
+		for _, s := range all {
+			if elf.ST_TYPE(s.Info) == elf.STT_OBJECT && s.Section != elf.SHN_UNDEF {
+				found[s.Name] = s.Value
+			}
+		}
+	}
+	return found, nil
 }
 
 // note is what a note says. Addresses are those of the link.

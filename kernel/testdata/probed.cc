@@ -61,6 +61,10 @@ __attribute__((noinline)) int swarm(int n)
 
 }
 
+extern "C" {
+volatile int pots[] = {21, 0};
+}
+
 static void places()
 {
 	volatile short on_stack = -3;
@@ -70,6 +74,8 @@ static void places()
 	PROBE("plain", "0", "-4@%0 8@%1 -1@%2", "i"(-5), "r"(0x1122334455667788), "r"((char)-7));
 	PROBE("memory", "0", "-2@%0 4@(%1) 4@4(%1)", "m"(on_stack), "r"(table));
 	PROBE("indexed", "0", "4@(%0,%1,4) 4@-4(%0,%1,4) 1@(%0,%1)", "r"(table), "r"(index));
+	pots[1] = -22; // programs read no memory that nobody has touched
+	PROBE("variable", "0", "-4@pots(%%rip) -4@4+pots(%%rip)");
 	PROBE("none", "0", "");
 }
 
