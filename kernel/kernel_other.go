@@ -60,4 +60,4 @@ func perfParanoid() int { return 0 }
 
 func effective() kernels.Caps { return 0 }
 
-func forbidden() string { return "this is " + runtime.GOOS + ", and Linux runs elsewhere" }
+func forbidden(error) string { return "this is " + runtime.GOOS + ", and Linux runs elsewhere" }

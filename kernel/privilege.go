@@ -25,7 +25,7 @@ func denied(err error, needs []Need) error {
 		perfParanoid() > 2 && effective()&kernels.CapSysAdmin == 0:
 		return &deniedError{fmt.Sprintf("kernel.perf_event_paranoid is %d here, which leaves perf events to CAP_SYS_ADMIN: run skep with sudo, or lower it (sudo sysctl kernel.perf_event_paranoid=2)", perfParanoid()), err}
 	}
-	return &deniedError{forbidden(), err}
+	return &deniedError{forbidden(err), err}
 }
 
 // lacking says which capabilities are missing where Linux refused something, its verifier

@@ -1,7 +1,10 @@
 package kernel
 
 import (
+	"cmp"
+	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -26,9 +29,14 @@ func lacks() kernels.Caps {
 	return (kernels.CapBPF | kernels.CapPerfmon | kernels.CapNetAdmin | kernels.CapSysAdmin).Without(effective())
 }
 
+// tokenLacks is how cilium/ebpf says what a BPF token does not allow.
+var tokenLacks = regexp.MustCompile(`((?:map type|program type|attach type|command) \S+): token insufficiently privileged|token insufficiently privileged\?`)
+
 // forbidden says what may forbid what the process has the capabilities for.
-func forbidden() string {
-	switch {
+func forbidden(err error) string {
+	switch lacks := tokenLacks.FindStringSubmatch(err.Error()); {
+	case lacks != nil:
+		return fmt.Sprintf("the BPF token of this user namespace does not allow it (%s): mount its bpffs with more delegated (delegate_cmds, delegate_maps, delegate_progs, delegate_attachs)", cmp.Or(lacks[1], "Linux says no more"))
 	case inUserNamespace():
 		return "this process has its capabilities in its user namespace alone, and Linux asks for those outside: " +
 			"run skep outside, or mount a bpffs that delegates to the namespace (a BPF token, Linux 6.9)"

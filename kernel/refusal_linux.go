@@ -143,7 +143,7 @@ func explainErrno(err error) error {
 	case errors.Is(err, os.ErrPermission) && memoryCounts() && memoryLimit() != unix.RLIM_INFINITY:
 		return fmt.Errorf("%s: before 5.11 Linux counts programs and maps as locked memory, of which this process may have %d KiB, and it may not have more without CAP_SYS_RESOURCE: raise the limit (ulimit -l unlimited): %w", what, memoryLimit()>>10, unix.EPERM)
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%s: %s: %w", what, forbidden(), unix.EPERM)
+		return fmt.Errorf("%s: %s: %w", what, forbidden(err), unix.EPERM)
 	case errors.As(err, &said) && len(said.Log) == 0:
 		return fmt.Errorf("%w: the kernel refuses it before its verifier looks at it", err)
 	case errors.Is(err, unix.ENOMEM):

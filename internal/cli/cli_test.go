@@ -13,11 +13,12 @@ import (
 	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"skep": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
-	})
+// commands are what tests execute.
+var commands = map[string]func(){
+	"skep": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 }
+
+func TestMain(m *testing.M) { testscript.Main(m, commands) }
 
 // The scripts in testdata run the command as a user does, on the bundled
 // examples ($EXAMPLES).
