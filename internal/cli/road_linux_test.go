@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
+	"github.com/skep-ebpf/skep/kernel"
 )
 
 // road is three networks in a row: a sender's, the test's own, and a receiver's.
@@ -24,7 +25,7 @@ import (
 // goes from the one to the other but by a program.
 type road struct {
 	sender, receiver *os.File // their network namespaces
-	in, out          int      // indexes
+	out              int      // the interface's index
 }
 
 // The ends of the road.
@@ -54,10 +55,10 @@ func newRoad(t *testing.T) *road {
 		t.Skipf("no namespaces of the test's own: %v", err)
 	}
 	check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	check(unix.Mount("bpf", "/sys/fs/bpf", "bpf", 0, ""))
+	check(unix.Mount("bpf", kernel.BPFFS, "bpf", 0, ""))
 
 	r := &road{sender: ownNetNS(t), receiver: ownNetNS(t)}
-	ownNetNS(t).Close() // the middle, where the test stays
+	ownNetNS(t) // the middle, where the test stays
 	link := func(end, middle string, ns *os.File, mac net.HardwareAddr, ip net.IP) (index int) {
 		check(netlink.LinkAdd(&netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: middle}, PeerName: end, PeerNamespace: netlink.NsFd(ns.Fd()), PeerHardwareAddr: mac,
@@ -74,7 +75,7 @@ func newRoad(t *testing.T) *road {
 		})
 		return l.Attrs().Index
 	}
-	r.in = link("sender", "in", r.sender, senderMAC, senderIP)
+	link("sender", "in", r.sender, senderMAC, senderIP)
 	r.out = link("receiver", "out", r.receiver, receiverMAC, receiverIP)
 	within(t, r.sender, func() { // no one answers for the receiver
 		l, err := netlink.LinkByName("sender")
@@ -139,10 +140,10 @@ func passXDP(t *testing.T, l netlink.Link) {
 // traffic is datagrams on their way along a road, numbered from 0 on.
 type traffic struct {
 	stop    chan struct{}
-	sending sync.WaitGroup
+	sending sync.WaitGroup // until it ends, sent and err are the sender's
 	sent    uint64
-	arrived chan map[uint64]int // how often each number did, when no more come
 	err     error
+	arrived chan map[uint64]int // how often each number did, when no more come
 }
 
 // A tick's datagrams are sent at once. The receiver has room for all that a busy machine
@@ -171,7 +172,7 @@ func (r *road) travel(t *testing.T) *traffic {
 	t.Cleanup(func() { from.Close() })
 	setOption(t, to, unix.SO_RCVBUFFORCE, room)
 	setOption(t, from, unix.SO_NO_CHECK, 1) // no one completes checksums on the way through XDP
-	tr := &traffic{stop: make(chan struct{}), arrived: make(chan map[uint64]int)}
+	tr := &traffic{stop: make(chan struct{}), arrived: make(chan map[uint64]int, 1)}
 	tr.sending.Go(func() { tr.err = tr.send(from) })
 	go func() { tr.arrived <- receive(to, tr.stop) }()
 	return tr
