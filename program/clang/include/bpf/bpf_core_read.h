@@ -59,7 +59,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __weak __ksym;
  * and only its type is used.
  */
 #define ___bpf_step(read, path, member) read(&___at, sizeof(___at), &((typeof(path))___at)->member)
-#define ___bpf_last(read, dst, size, path, member) read(dst, size, &((typeof(path))___at)->member)
+#define ___bpf_last(read, dst, size, path, member) read((void *)(dst), size, &((typeof(path))___at)->member)
 #define ___bpf_walk1(hop, read, dst, size, path, a) ___bpf_last(read, dst, size, path, a)
 #define ___bpf_walk2(hop, read, dst, size, path, a, more...) \
 	___bpf_step(hop, path, a), ___bpf_walk1(hop, read, dst, size, (path)->a, more)

@@ -66,7 +66,7 @@ struct pt_regs___arm64 {
 	unsigned long orig_x0;
 } __attribute__((preserve_access_index));
 
-#define __PT_REGS_CAST(x) ((const struct user_pt_regs *)(x))
+#define __PT_REGS_CAST(x) ((struct user_pt_regs *)(x))
 #define __PT_PARM1_REG regs[0]
 #define __PT_PARM2_REG regs[1]
 #define __PT_PARM3_REG regs[2]
@@ -81,8 +81,8 @@ struct pt_regs___arm64 {
 #define __PT_SP_REG sp
 #define __PT_IP_REG pc
 /* A system call's result takes its first parameter's register; the kernel keeps that one. */
-#define PT_REGS_PARM1_SYSCALL(x) (((const struct pt_regs___arm64 *)(x))->orig_x0)
-#define PT_REGS_PARM1_CORE_SYSCALL(x) BPF_CORE_READ((const struct pt_regs___arm64 *)(x), orig_x0)
+#define PT_REGS_PARM1_SYSCALL(x) (((struct pt_regs___arm64 *)(x))->orig_x0)
+#define PT_REGS_PARM1_CORE_SYSCALL(x) BPF_CORE_READ((struct pt_regs___arm64 *)(x), orig_x0)
 
 #elif defined(bpf_target_riscv)
 
@@ -91,7 +91,7 @@ struct pt_regs___riscv {
 	unsigned long orig_a0;
 } __attribute__((preserve_access_index));
 
-#define __PT_REGS_CAST(x) ((const struct user_regs_struct *)(x))
+#define __PT_REGS_CAST(x) ((struct user_regs_struct *)(x))
 #define __PT_PARM1_REG a0
 #define __PT_PARM2_REG a1
 #define __PT_PARM3_REG a2
@@ -105,8 +105,8 @@ struct pt_regs___riscv {
 #define __PT_RC_REG a0
 #define __PT_SP_REG sp
 #define __PT_IP_REG pc
-#define PT_REGS_PARM1_SYSCALL(x) (((const struct pt_regs___riscv *)(x))->orig_a0)
-#define PT_REGS_PARM1_CORE_SYSCALL(x) BPF_CORE_READ((const struct pt_regs___riscv *)(x), orig_a0)
+#define PT_REGS_PARM1_SYSCALL(x) (((struct pt_regs___riscv *)(x))->orig_a0)
+#define PT_REGS_PARM1_CORE_SYSCALL(x) BPF_CORE_READ((struct pt_regs___riscv *)(x), orig_a0)
 
 #endif
 
