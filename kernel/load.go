@@ -66,7 +66,7 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	}
 	for _, e := range exts {
 		if e.program != "" {
-			names = append(names, e.program)
+			names = append(slices.Clip(names), e.program)
 		}
 	}
 	spec, err := program.Subset(p.Spec, names...)

@@ -106,6 +106,9 @@ func planUprobe(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Cl
 	if err != nil {
 		return nil, err
 	}
+	if err := haveUprobeSessions(at); err != nil {
+		return nil, err
+	}
 	return func() (io.Closer, error) { return attachUprobes(prog, at, u.path, u.pid, places) }, nil
 }
 

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // linkCreateUprobes is what BPF_LINK_CREATE takes to attach to many places in a file: the
@@ -25,6 +25,17 @@ type linkCreateUprobes struct {
 	cookies       *uint64
 	count, _, pid uint32
 	_             uint32
+}
+
+// haveUprobeSessions reports whether the kernel has what a point wants, if that is a session.
+func haveUprobeSessions(at hook.Point) error {
+	if at.Kind.Attach != hook.AttachTraceUprobeSession {
+		return nil
+	}
+	if host, err := kernels.Host(); err == nil && host.Version() < kernels.V(6, 13) {
+		return fmt.Errorf("%s: %w here, but since Linux 6.13: attach one program at uprobe.multi and one at uretprobe.multi", at, ebpf.ErrNotSupported)
+	}
+	return nil
 }
 
 // attachUprobeSession attaches a program that runs when functions begin and, if it gives
@@ -45,13 +56,11 @@ func attachUprobeSession(prog *ebpf.Program, path string, pid int, places []upro
 	}
 	defer pin.Unpin()
 	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_LINK_CREATE, uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr))
-	switch {
-	case errors.Is(errno, unix.ESRCH):
+	switch errno {
+	case 0:
+		return link.NewFromFD(int(fd))
+	case unix.ESRCH:
 		return nil, fmt.Errorf("there is no process %d", pid)
-	case errors.Is(errno, unix.EINVAL):
-		return nil, fmt.Errorf("needs Linux 6.13: sessions of uprobes: %w", ebpf.ErrNotSupported)
-	case errno != 0:
-		return nil, errno
 	}
-	return link.NewFromFD(int(fd))
+	return nil, errno
 }
