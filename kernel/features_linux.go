@@ -14,8 +14,8 @@ import (
 // Probe finds out what this kernel and this process's privileges allow. It loads small
 // programs, and leaves nothing behind.
 func Probe() []Feature {
-	all := []Feature{release(), mayLoad(), capabilities(), kernelTypes()}
-	all = append(all, programTypes(), mapTypes())
+	all := append([]Feature{release()}, privileges()...)
+	all = append(all, kernelTypes(), programTypes(), mapTypes())
 	all = append(all,
 		tracing(),
 		exists("kprobes", "kprobe, kretprobe, ksyscall", "a kernel with CONFIG_KPROBE_EVENTS",
@@ -46,48 +46,6 @@ func release() Feature {
 	return Feature{"kernel", true, "Linux " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])}
 }
 
-// mayLoad tries to load a program.
-func mayLoad() Feature {
-	err := features.HaveProgramType(ebpf.XDP)
-	switch {
-	case err == nil:
-		return Feature{"bpf()", true, "this process may load programs"}
-	case errors.Is(err, os.ErrPermission):
-		return Feature{"bpf()", false, "this process may not load programs: it takes CAP_BPF, and CAP_NET_ADMIN or CAP_PERFMON for most of them (root has all); and no seccomp filter or lockdown"}
-	}
-	return Feature{"bpf()", false, err.Error()}
-}
-
-// capabilityNumbers are those that programs ask for.
-var capabilityNumbers = []struct {
-	name string
-	bit  int
-}{
-	{"CAP_BPF", unix.CAP_BPF}, {"CAP_PERFMON", unix.CAP_PERFMON}, {"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}, {"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN},
-}
-
-// capabilities are those of this process.
-func capabilities() Feature {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return Feature{"capabilities", false, err.Error()}
-	}
-	var has, lacks []string
-	for _, c := range capabilityNumbers {
-		if data[c.bit/32].Effective>>(c.bit%32)&1 != 0 {
-			has = append(has, c.name)
-		} else {
-			lacks = append(lacks, c.name)
-		}
-	}
-	says := strings.Join(has, " ")
-	if len(lacks) > 0 {
-		says = strings.TrimSpace(says + "; without " + strings.Join(lacks, " "))
-	}
-	return Feature{"capabilities", len(has) > 0, strings.TrimPrefix(says, "; ")}
-}
-
 // kernelTypes looks for the kernel's BTF.
 func kernelTypes() Feature {
 	const name = "types (BTF)"
@@ -103,8 +61,11 @@ func programTypes() Feature {
 	n := 0
 	for t := ebpf.SocketFilter; t <= ebpf.Netfilter; t++ {
 		n++
-		if err := features.HaveProgramType(t); errors.Is(err, ebpf.ErrNotSupported) {
+		switch err := features.HaveProgramType(t); {
+		case errors.Is(err, ebpf.ErrNotSupported):
 			lacks = append(lacks, t.String())
+		case errors.Is(err, os.ErrPermission):
+			return Feature{"program types", false, "not known, as this process may not load all of them"}
 		}
 	}
 	return listed("program types", n, lacks)
@@ -116,8 +77,11 @@ func mapTypes() Feature {
 	n := 0
 	for t := ebpf.Hash; t <= ebpf.Arena; t++ {
 		n++
-		if err := features.HaveMapType(t); errors.Is(err, ebpf.ErrNotSupported) {
+		switch err := features.HaveMapType(t); {
+		case errors.Is(err, ebpf.ErrNotSupported):
 			lacks = append(lacks, t.String())
+		case errors.Is(err, os.ErrPermission):
+			return Feature{"map types", false, "not known, as this process may not make all of them"}
 		}
 	}
 	return listed("map types", n, lacks)

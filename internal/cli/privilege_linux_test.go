@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -323,4 +324,33 @@ func TestPinsOfNobody(t *testing.T) {
 		}
 	}
 	mustSkep(t, "stop", "others")
+}
+
+// Features say what these privileges allow, and what is missing for what.
+func TestFeaturesOfNobody(t *testing.T) {
+	testenv.Kernel(t)
+	if os.Geteuid() != 0 {
+		t.Skip("to be nobody takes root")
+	}
+	command, _ := forNobody(t, privilegesObject)
+	const networks, tracing = `network programs +(\w+) .*XDP, tc, cgroups, sockets`, `tracing programs +(\w+) .*kprobes, uprobes`
+	for _, tc := range []struct {
+		caps kernels.Caps
+		want []string
+	}{
+		{0, []string{networks + ": it takes CAP_BPF and CAP_NET_ADMIN", tracing + ".*: it takes CAP_BPF and CAP_PERFMON", "program types +no +not known"}},
+		{kernels.CapBPF | kernels.CapNetAdmin, []string{"capabilities +yes +CAP_BPF CAP_NET_ADMIN; without CAP_PERFMON CAP_SYS_ADMIN",
+			"this process may load them: XDP, tc", tracing + ".*: it takes CAP_PERFMON"}},
+		{kernels.CapBPF | kernels.CapPerfmon, []string{networks + ": it takes CAP_NET_ADMIN", "this process may load them: kprobes"}},
+	} {
+		out, err := unprivileged(command, tc.caps, "features").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, want := range tc.want {
+			if !regexp.MustCompile("(?m)^ +.*" + want).Match(out) {
+				t.Errorf("with %s: no %s in\n%s", tc.caps, want, out)
+			}
+		}
+	}
 }
