@@ -1,4 +1,4 @@
-// Skep runs eBPF programs anywhere: see "skep help".
+// Skep runs eBPF programs: see "skep help".
 package main
 
 import (

@@ -79,10 +79,13 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "skep",
 		Short: "Run eBPF programs anywhere",
-		Long: `Skep runs eBPF programs anywhere: on packets from a capture, on a context of
-your making, without a kernel, without root, on any operating system.`,
-		Example: `  skep run firewall.bpf.o --pcap traffic.pcap
-  skep dump firewall.bpf.o`,
+		Long: `Skep runs eBPF programs: attached in the kernel, or in a machine of its own, on
+packets from a capture or a context of your making, without a kernel, without root, on
+any operating system.`,
+		Example: `  sudo skep run opens.bpf.c
+  skep run firewall.bpf.o --pcap traffic.pcap
+  skep check firewall.bpf.o --kernel 5.10,7.2
+  skep inspect firewall.bpf.o`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
