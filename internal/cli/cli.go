@@ -94,6 +94,7 @@ any operating system.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRun(), newBuild(), newVmlinux(), newCheck(), newDump(), newInspect(), newBench(), newFeatures(), newPs(), newStop(), newMap())
+	tellPrivileges(root)
 	return root
 }
 

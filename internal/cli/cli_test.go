@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
 )
@@ -101,5 +102,27 @@ func TestExitCodes(t *testing.T) {
 		if got := Main(args, strings.NewReader(""), &stdout, &stderr); got != tt.want {
 			t.Errorf("skep %s: exit code %d, want %d\n%s", tt.args, got, tt.want, stderr.String())
 		}
+	}
+}
+
+// Each verb's help says which privileges it takes.
+func TestHelpTellsPrivileges(t *testing.T) {
+	left := make(map[string]bool)
+	for path := range privileges {
+		left[path] = true
+	}
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		delete(left, cmd.CommandPath())
+		if cmd.HasParent() && !strings.Contains(cmd.Long, "\n\nNeeds: ") {
+			t.Errorf("the help of %s does not say what it needs", cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+	}
+	look(newRoot())
+	for path := range left {
+		t.Errorf("there is no verb %s", path)
 	}
 }
