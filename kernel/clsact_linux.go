@@ -116,8 +116,7 @@ const (
 
 func isOwned(f *netlink.BpfFilter) bool { return strings.HasPrefix(f.Name, filterNameOwned) }
 
-// attach adds a filter in direct-action mode for a program. The filter's handle and name
-// are its own.
+// attach adds a filter in direct-action mode for a program.
 func (q *clsact) attach(prog *ebpf.Program, at hook.Point, attrs netlink.FilterAttrs) (_ *standIn, err error) {
 	if err := q.sweep(); err != nil {
 		return nil, err
@@ -163,10 +162,7 @@ func (q *clsact) attach(prog *ebpf.Program, at hook.Point, attrs netlink.FilterA
 	if err := q.FilterAdd(f); err != nil {
 		return nil, fmt.Errorf("add a filter to %s: %w", q.name, err)
 	}
-	stand.detach = func() error {
-		defer q.Close()
-		return q.remove(f)
-	}
+	stand.net, stand.detach = q.Handle, func() error { return q.remove(f) }
 	return stand, nil
 }
 
@@ -261,7 +257,7 @@ func (q *clsact) alone(with *netlink.BpfFilter) (bool, error) {
 			return false, err
 		}
 		for _, f := range all {
-			if f.Attrs().Handle != with.Handle {
+			if a := f.Attrs(); a.Handle != with.Handle || a.Parent != with.Parent || a.Priority != with.Priority {
 				return false, nil
 			}
 		}

@@ -20,12 +20,18 @@ import (
 // attaches it.
 func classifier(t *testing.T, at string) *Collection {
 	t.Helper()
+	return classifierOf(t, ebpf.SchedCLS, at)
+}
+
+// classifierOf is [classifier] of a type, as the program's section has it.
+func classifierOf(t *testing.T, typ ebpf.ProgramType, at string) *Collection {
+	t.Helper()
 	point, err := hook.Parse(at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	here := []hook.Attachment{{Program: "count", Point: point}}
-	c, err := Load(counting("tc", ebpf.SchedCLS, 0, "", -1), &Options{At: here})
+	c, err := Load(counting("tc", typ, 0, "", -1), &Options{At: here})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +42,8 @@ func classifier(t *testing.T, at string) *Collection {
 	return c
 }
 
-// count reads what a collection's program has counted.
-func (c *Collection) count(t *testing.T) (n uint64) {
+// counted reads what a collection's program has counted.
+func counted(t *testing.T, c *Collection) (n uint64) {
 	t.Helper()
 	if err := c.Maps["hits"].Lookup(uint32(0), &n); err != nil {
 		t.Fatal(err)
@@ -86,7 +92,7 @@ func TestClsactTogether(t *testing.T) {
 	third := classifier(t, "clsact/egress/left@9")
 	send(t, "right")
 	send(t, "left")
-	got := []uint64{first.count(t), second.count(t), third.count(t)}
+	got := []uint64{counted(t, first), counted(t, second), counted(t, third)}
 	if diff := cmp.Diff([]uint64{2, 1, 1}, got); diff != "" { // the foreign filter runs the first program, too
 		t.Errorf("the programs counted (-want +got):\n%s", diff)
 	}
@@ -172,7 +178,7 @@ func TestClsactKilled(t *testing.T) {
 	}
 	send(t, "right")
 	send(t, "left")
-	if n := c.count(t); n != 1 {
+	if n := counted(t, c); n != 1 {
 		t.Errorf("the program ran %d times for one packet that was sent", n)
 	}
 	if err := c.Close(); err != nil {
@@ -181,6 +187,18 @@ func TestClsactKilled(t *testing.T) {
 	if _, _, qdisc := clsactOf(t); qdisc {
 		t.Error("the qdisc of the killed skep is still there")
 	}
+}
+
+// Programs that were written as actions of filters are run by clsact itself.
+func TestClsactAction(t *testing.T) {
+	t.Run("action/ingress/left", func(t *testing.T) {
+		ownNetwork(t)
+		c := classifierOf(t, ebpf.SchedACT, "action/ingress/left")
+		send(t, "right")
+		if n := counted(t, c); n != 1 {
+			t.Errorf("the program ran %d times for one packet", n)
+		}
+	})
 }
 
 // Filters do the same as tcx where Linux has none, also with programs that were loaded
@@ -205,7 +223,7 @@ func TestClsactForTCX(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(t, "right")
-	if n := c.count(t); n != 1 {
+	if n := counted(t, c); n != 1 {
 		t.Errorf("the program ran %d times for one packet", n)
 	}
 	if err := f.Close(); err != nil {

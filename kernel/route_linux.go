@@ -73,10 +73,7 @@ func attachRoute(prog *ebpf.Program, at hook.Point) (_ *standIn, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("change the route to %s by %s: %w", w.to, w.by.Name, err), stand.Close())
 	}
-	stand.detach = func() error {
-		defer w.Close()
-		return w.restore(r)
-	}
+	stand.net, stand.detach = w.Handle, func() error { return w.restore(r) }
 	return stand, nil
 }
 

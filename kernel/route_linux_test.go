@@ -102,7 +102,7 @@ func TestRoutes(t *testing.T) {
 			defer c.Close()
 			attach(t, c, tc.at)
 			tc.fire(t)
-			if n := c.count(t); n != 1 {
+			if n := counted(t, c); n != 1 {
 				t.Errorf("the program ran %d times for one packet", n)
 			}
 			if err := c.Detach(); err != nil {

@@ -60,7 +60,7 @@ func TestSockets(t *testing.T) {
 			defer c.Close()
 			attach(t, c, at)
 			hello(t, a.LocalAddr(), 32) // either may be the one that is chosen
-			n := c.count(t)
+			n := counted(t, c)
 			if n == 0 {
 				t.Error("the program did not run")
 			}
@@ -68,7 +68,7 @@ func TestSockets(t *testing.T) {
 				t.Error(err)
 			}
 			hello(t, a.LocalAddr(), 32)
-			if c.count(t) != n {
+			if counted(t, c) != n {
 				t.Error("the program runs after it was detached")
 			}
 		})

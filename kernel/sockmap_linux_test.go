@@ -107,7 +107,7 @@ func TestSockmaps(t *testing.T) {
 			if _, err := io.ReadFull(b, make([]byte, 5)); err != nil {
 				t.Errorf("what was sent does not arrive: %v", err)
 			}
-			if c.count(t) == 0 {
+			if counted(t, c) == 0 {
 				t.Error("the program did not run")
 			}
 		})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/vishvananda/netlink"
 
 	"github.com/skep-ebpf/skep/hook"
 )
@@ -17,7 +18,8 @@ import (
 type standIn struct {
 	*ebpf.Program
 	table  *ebpf.Map
-	detach func() error // once it is attached
+	detach func() error    // once it is attached
+	net    *netlink.Handle // that detach uses, in the namespace where it was; nil where it uses none
 }
 
 // sweepers remove stand-ins that do nothing any more from a point, by the names of kinds of
@@ -59,6 +61,9 @@ func (s *standIn) Close() error {
 	err := errors.Join(s.Program.Close(), s.table.Close())
 	if s.detach != nil && !pinned {
 		err = errors.Join(err, s.detach())
+	}
+	if s.net != nil {
+		s.net.Close()
 	}
 	return err
 }

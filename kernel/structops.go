@@ -25,16 +25,16 @@ func planStructOps(c *Collection, prog *ebpf.Program, at hook.Point) (func() (io
 			break
 		}
 	}
-	maps := slices.Sorted(program.OperationsOf(c.Spec, name))
-	if len(maps) == 0 {
+	structures := slices.Sorted(program.OperationsOf(c.Spec, name))
+	if len(structures) == 0 {
 		return nil, fmt.Errorf("%s: no structure of operations in section .struct_ops.link has the program", at)
 	}
 	return func() (io.Closer, error) {
 		var all closers
-		for _, m := range maps {
-			l, err := c.attachOperations(m)
+		for _, s := range structures {
+			l, err := c.attachOperations(s)
 			if err != nil {
-				return nil, errors.Join(fmt.Errorf("structure %s: %w", m, err), all.Close())
+				return nil, errors.Join(fmt.Errorf("structure %s: %w", s, err), all.Close())
 			}
 			all = append(all, l)
 		}
