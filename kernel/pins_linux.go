@@ -62,7 +62,7 @@ func checkOwner(dir string) error {
 	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
 		owner = u.Username
 	}
-	return &deniedError{fmt.Sprintf("what stays attached is %s's here (%s): run skep as that user, with sudo -u %s", owner, dir, owner), fs.ErrPermission}
+	return &deniedError{sentence: fmt.Sprintf("what stays attached is %s's here (%s): run skep as that user, with sudo -u %s", owner, dir, owner), err: fs.ErrPermission}
 }
 
 // errNoExchange says that a bpffs does not exchange, which it does since Linux 5.17.

@@ -101,7 +101,7 @@ func (e *editor) printer(name string, i int, keep, data asm.Instructions) asm.In
 		asm.Sub.Imm(asm.R0, 1), // bpf_snprintf counts the zero behind the text
 		asm.Return().WithSymbol(name+"_out"),
 	)
-	add := e.add(printedName)
+	add := e.add(printedName, asm.R1, asm.R2)
 	add[0] = add[0].WithSymbol(lost)
 	insns = append(append(insns, add...), asm.Mov.Imm(asm.R0, int32(-int64(errno.EAGAIN))), asm.Return())
 	insns[0] = insns[0].WithSymbol(name)

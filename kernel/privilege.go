@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/cilium/ebpf"
 
@@ -23,9 +24,9 @@ func denied(err error, needs []Need) error {
 		return err
 	case slices.ContainsFunc(needs, func(n Need) bool { return n.Caps&kernels.CapPerfmon != 0 }) &&
 		perfParanoid() > 2 && effective()&kernels.CapSysAdmin == 0:
-		return &deniedError{fmt.Sprintf("kernel.perf_event_paranoid is %d here, which leaves perf events to CAP_SYS_ADMIN: run skep with sudo, or lower it (sudo sysctl kernel.perf_event_paranoid=2)", perfParanoid()), err}
+		return &deniedError{sentence: fmt.Sprintf("kernel.perf_event_paranoid is %d here, which leaves perf events to CAP_SYS_ADMIN: run skep with sudo, or lower it (sudo sysctl kernel.perf_event_paranoid=2)", perfParanoid()), lacks: kernels.CapSysAdmin, err: err}
 	}
-	return &deniedError{forbidden(err), err}
+	return &deniedError{sentence: forbidden(err), err: err}
 }
 
 // lacking says which capabilities are missing where Linux refused something, its verifier
@@ -36,7 +37,11 @@ func lacking(refused error, needs []Need) error {
 		return nil
 	}
 	if sentence := missing(needs, effective()); sentence != "" {
-		return &deniedError{sentence, refused}
+		var all kernels.Caps
+		for _, n := range needs {
+			all |= n.Caps
+		}
+		return &deniedError{sentence: sentence, lacks: all.Without(effective()), err: refused}
 	}
 	return nil
 }
@@ -44,11 +49,22 @@ func lacking(refused error, needs []Need) error {
 // deniedError is a sentence in place of an error's.
 type deniedError struct {
 	sentence string
+	lacks    kernels.Caps // 0: not known
 	err      error
 }
 
 func (e *deniedError) Error() string { return e.sentence }
 func (e *deniedError) Unwrap() error { return e.err }
+
+// Denied reports whether an error is that the kernel wants privileges, and which ones this
+// process lacks, where that is known.
+func Denied(err error) (lacks kernels.Caps, denied bool) {
+	var e *deniedError
+	if errors.As(err, &e) {
+		return e.lacks, true
+	}
+	return 0, errors.Is(err, syscall.EPERM)
+}
 
 // missing says what lacks which capability in a process that has some, and what to do; ""
 // where nothing does.

@@ -24,7 +24,7 @@ func TestStorm(t *testing.T) {
 		runs          uint32
 	}{
 		{"through_ring", "ring", 250},
-		{"through_samples", "samples", 25}, // Linux wakes the reader for each
+		{"through_samples", "samples", 40}, // Linux wakes the reader for each
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := loadEvents(t, tc.program)

@@ -159,11 +159,13 @@ type editor struct {
 	program string
 	insns   asm.Instructions
 	origins *program.Origins
+	checks  map[int]check               // of what bpf_ringbuf_reserve gave, by instruction
 	subs    map[string]asm.Instructions // functions that are added, by name
 }
 
 func (e *editor) edit() (asm.Instructions, error) {
 	e.origins = program.NewOrigins(e.insns)
+	e.findChecks()
 	insns, err := program.Rewrite(e.insns, e.instead)
 	if err != nil {
 		return nil, err
@@ -177,16 +179,17 @@ func (e *editor) edit() (asm.Instructions, error) {
 // instead gives what takes the place of an instruction; nil: it stays.
 func (e *editor) instead(i int) asm.Instructions {
 	ins := e.insns[i]
+	if c, ok := e.checks[i]; ok {
+		return e.countNull(i, c)
+	}
 	if !ins.IsBuiltinCall() {
 		return nil
 	}
 	switch fn := asm.BuiltinFunc(ins.Constant); fn {
 	case asm.FnRingbufOutput, asm.FnRingbufReserveDynptr:
-		return e.count(i, e.mapOf(i, asm.R1, ebpf.RingBuf), asm.JSGE)
-	case asm.FnRingbufReserve:
-		return e.count(i, e.mapOf(i, asm.R1, ebpf.RingBuf), asm.JNE)
+		return e.count(i, e.mapOf(i, asm.R1, ebpf.RingBuf))
 	case asm.FnPerfEventOutput, asm.FnSkbOutput, asm.FnXdpOutput:
-		return e.count(i, e.mapOf(i, asm.R2, ebpf.PerfEventArray), asm.JSGE)
+		return e.count(i, e.mapOf(i, asm.R2, ebpf.PerfEventArray))
 	case asm.FnTracePrintk, asm.FnTraceVprintk:
 		if !e.silent {
 			return e.printk(i, fn)
@@ -195,25 +198,34 @@ func (e *editor) instead(i int) asm.Instructions {
 	return nil
 }
 
-// count puts behind a call what counts that it failed: that its result, compared with 0,
-// is not what it is where it succeeds. The call has left R1 to R5 to whoever wants them.
-func (e *editor) count(i int, name string, succeeds asm.JumpOp) asm.Instructions {
+// count puts behind a call what counts that it failed. The call has left R1 to R5 to
+// whoever wants them.
+func (e *editor) count(i int, name string) asm.Instructions {
 	if name == "" {
-		e.miss("what program %s loses is not counted: its instructions do not tell which map it is for", e.program)
+		e.uncounted()
 		return nil
 	}
-	add := e.add(name)
-	skip := succeeds.Imm(asm.R0, 0, "").WithReference("")
-	skip.Offset = int16(add.Size() / asm.InstructionSize)
-	return append(asm.Instructions{e.insns[i], skip}, add...)
+	add := e.add(name, asm.R1, asm.R2)
+	return append(asm.Instructions{e.insns[i], skip(asm.JSGE, asm.R0, add)}, add...)
 }
 
-// add adds one to a counter. It changes R1 and R2.
-func (w *watch) add(name string) asm.Instructions {
+func (e *editor) uncounted() {
+	e.miss("what program %s loses is not counted: its instructions do not tell which map it is for, or when", e.program)
+}
+
+// skip jumps over instructions where a register compares with 0.
+func skip(op asm.JumpOp, reg asm.Register, over asm.Instructions) asm.Instruction {
+	ins := op.Imm(reg, 0, "").WithReference("")
+	ins.Offset = int16(over.Size() / asm.InstructionSize)
+	return ins
+}
+
+// add adds one to a counter, with the help of two registers.
+func (w *watch) add(name string, at, one asm.Register) asm.Instructions {
 	return asm.Instructions{
-		asm.LoadMapValue(asm.R1, 0, uint32(8*w.counter(name))).WithReference(lostMap),
-		asm.Mov.Imm(asm.R2, 1),
-		asm.AddAtomic.Mem(asm.R1, asm.R2, asm.DWord, 0),
+		asm.LoadMapValue(at, 0, uint32(8*w.counter(name))).WithReference(lostMap),
+		asm.Mov.Imm(one, 1),
+		asm.AddAtomic.Mem(at, one, asm.DWord, 0),
 	}
 }
 

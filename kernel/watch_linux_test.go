@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/skep-ebpf/skep/internal/testenv"
@@ -69,8 +71,8 @@ func rest(t *testing.T, e *Events) (all []string) {
 func TestPrinted(t *testing.T) {
 	testenv.KernelFrom(t, 5, 16, "there was no bpf_trace_vprintk")
 	c := loadEvents(t, "prints")
-	if blind := c.Unseen(); len(blind) > 0 {
-		t.Skipf("needs Linux 5.16: bpf_snprintf and bpf_trace_vprintk (%s)", strings.Join(blind, "; "))
+	if unseen := c.Unseen(); len(unseen) > 0 {
+		t.Fatal(unseen)
 	}
 	e, err := c.Printed()
 	if err != nil {
@@ -117,8 +119,10 @@ func TestUnseen(t *testing.T) {
 
 // TestLost counts what finds no room in ring buffers that nobody reads, each for itself.
 func TestLost(t *testing.T) {
-	testenv.KernelFrom(t, 5, 12, "programs had no atomic operations but to add")
 	c := loadEvents(t, "through_ring", "through_reserved")
+	if unseen := c.Unseen(); len(unseen) > 0 {
+		t.Fatal(unseen)
+	}
 	for _, tc := range []struct {
 		program, ring string
 		room          int // records of 16 bytes, each with 8 bytes before it
@@ -159,5 +163,64 @@ func TestWatchKeepsPrograms(t *testing.T) {
 	}
 	if after := fmt.Sprint(changed.Programs["prints"].Instructions); after == before || strings.Contains(after, "FnTracePrintk") {
 		t.Errorf("it prints as before:\n%s", after)
+	}
+}
+
+// TestLostReserved counts what is lost wherever programs look whether they got a record.
+func TestLostReserved(t *testing.T) {
+	testenv.Kernel(t)
+	reserve := asm.Instructions{
+		asm.LoadMapPtr(asm.R1, 0).WithReference("ring"), asm.Mov.Imm(asm.R2, 8), asm.Mov.Imm(asm.R3, 0),
+		asm.FnRingbufReserve.Call(),
+	}
+	submit := func(record asm.Register) asm.Instructions {
+		return asm.Instructions{
+			asm.StoreImm(record, 0, 1, asm.Word),
+			asm.Mov.Reg(asm.R1, record), asm.Mov.Imm(asm.R2, 0), asm.FnRingbufSubmit.Call(),
+		}
+	}
+	out := asm.Instructions{asm.Mov.Imm(asm.R0, 0).WithSymbol("out"), asm.Return()}
+	got := submit(asm.R0)
+	got[0] = got[0].WithSymbol("got")
+	seven := asm.Mov.Imm(asm.R1, 7)
+	for name, tc := range map[string]struct {
+		check  []asm.Instructions // what follows the call
+		unseen bool
+	}{
+		"away if NULL":       {check: []asm.Instructions{{asm.JEq.Imm(asm.R0, 0, "out")}, submit(asm.R0), out}},
+		"away if it is not":  {check: []asm.Instructions{{asm.JNE.Imm(asm.R0, 0, "got"), asm.Ja.Label("out")}, got, out}},
+		"moved":              {check: []asm.Instructions{{asm.Mov.Reg(asm.R6, asm.R0), asm.JEq.Imm(asm.R6, 0, "out")}, submit(asm.R6), out}},
+		"with R1 in use":     {check: []asm.Instructions{{seven, asm.JEq.Imm(asm.R0, 0, "out"), asm.Mov.Reg(asm.R7, asm.R1)}, submit(asm.R0), out}},
+		"behind a jump":      {check: []asm.Instructions{{asm.Ja.Label("check"), asm.JEq.Imm(asm.R0, 0, "out").WithSymbol("check")}, submit(asm.R0), out}, unseen: true},
+		"all registers used": {check: []asm.Instructions{{seven, asm.Mov.Imm(asm.R2, 7), asm.Mov.Imm(asm.R3, 7), asm.Mov.Imm(asm.R4, 7), asm.JEq.Imm(asm.R0, 0, "out")}, submit(asm.R0), out}, unseen: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &program.Program{Name: "reserve.o", Spec: &ebpf.CollectionSpec{
+				Maps: map[string]*ebpf.MapSpec{"ring": {Name: "ring", Type: ebpf.RingBuf, MaxEntries: 4096}},
+				Programs: map[string]*ebpf.ProgramSpec{"send": {
+					Name: "send", Type: ebpf.SchedCLS, License: "GPL",
+					Instructions: slices.Concat(append([]asm.Instructions{reserve}, tc.check...)...),
+				}},
+			}}
+			c, err := Load(p, &Options{Watch: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if unseen := c.Unseen(); (len(unseen) > 0) != tc.unseen {
+				t.Fatalf("unseen: %q", unseen)
+			}
+			e, err := c.Events("ring")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			run(t, c, "send", 60, 1000)
+			came := len(rest(t, e))
+			lost, err := e.Lost()
+			if err != nil || came == 0 || !tc.unseen && came+int(lost) != 1000 {
+				t.Errorf("of 1000 records %d came and %d were lost, %v", came, lost, err)
+			}
+		})
 	}
 }

@@ -24,7 +24,7 @@ func iterates(p hook.Point) error {
 	if p.Target == "task" {
 		return nil
 	}
-	return fmt.Errorf("skep's own machine lists the tasks of a world (iter/task) alone: run %s in the kernel, with root or --on kernel, or give the program one step with --ctx", p)
+	return fmt.Errorf("skep's own machine lists the tasks of a world (iter/task) alone: run %s in the kernel, or give the program one step with --ctx", p)
 }
 
 // iterator is what a program for iter/task is run with.

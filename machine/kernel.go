@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"syscall"
 
 	"github.com/cilium/ebpf"
 
@@ -88,9 +87,12 @@ func (c *KernelCollection) Printed() (Events, error) {
 // MayNot says in a clause that the kernel may not be used for what failed with an error:
 // for want of privileges, or because it has nothing of the kind; "" where it may.
 func MayNot(err error) string {
+	lacks, denied := kernel.Denied(err)
 	switch {
-	case errors.Is(err, syscall.EPERM):
-		return "the kernel wants privileges for it (CAP_BPF, or root)"
+	case denied && lacks != 0:
+		return "the kernel wants " + lacks.String()
+	case denied:
+		return "the kernel does not let this process use bpf()"
 	case errors.Is(err, ebpf.ErrNotSupported):
 		return "the kernel here does not support it"
 	}

@@ -274,7 +274,7 @@ func TestUserAttach(t *testing.T) {
 	}
 	for point, want := range map[string]string{
 		"tcx/ingress/eth1":   `no interface "eth1"; it has eth0`,
-		"kprobe/do_unlinkat": "in a running kernel alone: run it there",
+		"kprobe/do_unlinkat": "run it in the kernel, or give the program one context with --ctx",
 		"iter/bpf_map":       "lists the tasks of a world",
 	} {
 		if _, err := c.Attach(attachment(t, "send", point)); err == nil || !strings.Contains(err.Error(), want) {

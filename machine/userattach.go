@@ -39,7 +39,7 @@ func UserMakes(p hook.Point) error {
 // onlyKernel says what to do instead of attaching a program to a point that skep's own
 // machine does not have.
 func onlyKernel(p hook.Point) error {
-	return fmt.Errorf("what happens at %s happens in a running kernel alone: run it there, with root or --on kernel, or give the program one context with --ctx", p)
+	return fmt.Errorf("nothing happens at %s in skep's own machine: run it in the kernel, or give the program one context with --ctx", p)
 }
 
 // plan finds the place of an attachment, and gives what attaches.

@@ -65,3 +65,6 @@ func (o *Origins) Of(i int, reg asm.Register) *asm.Instruction {
 	}
 	return nil
 }
+
+// Joins reports whether something jumps to instruction i.
+func (o *Origins) Joins(i int) bool { return o.targets[i] }

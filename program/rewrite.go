@@ -9,14 +9,18 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
+// There is where an instruction jumped in whose place another one jumps, for those that
+// [Rewrite]'s edit gives: asm.Ja.Label(program.There).
+const There = "skep:there"
+
 // Rewrite gives a program with other instructions in the place of some. edit says what
 // takes the place of instruction i; nil: it stays as it is. Jumps lead where they led, a
 // jump to i to the first instruction in its place; jumps in what edit gives stay within
-// that. Symbols and lines of source go over to what takes the place. insns are not
-// changed.
+// that, or lead There. Symbols and lines of source go over to what takes the place. insns
+// are not changed.
 func Rewrite(insns asm.Instructions, edit func(i int) asm.Instructions) (asm.Instructions, error) {
 	out := make(asm.Instructions, 0, len(insns))
-	var kept []placed // instructions that jump and stay
+	var kept []placed // instructions that jump where they did
 	before := make([]int64, 0, len(insns)+1)
 	moved := make(map[int64]int64, len(insns)+1) // from slots before to slots after
 	var from, to int64
@@ -28,8 +32,14 @@ func Rewrite(insns asm.Instructions, edit func(i int) asm.Instructions) (asm.Ins
 			first := len(out)
 			out = append(out, with...)
 			inherit(&out[first], &insns[i])
-			for _, ins := range with {
-				to += int64(ins.Width())
+			for n := first; n < len(out); n++ {
+				to += int64(out[n].Width())
+				if out[n].Reference() != There {
+					continue
+				}
+				out[n] = out[n].WithReference(insns[i].Reference())
+				out[n].Offset = insns[i].Offset
+				kept = append(kept, placed{i, n, to})
 			}
 		} else {
 			kept = append(kept, placed{i, len(out), to + width})

@@ -106,6 +106,37 @@ func TestRewriteKeepsSymbols(t *testing.T) {
 	}
 }
 
+// TestRewriteThere puts a jump to where another one led.
+func TestRewriteThere(t *testing.T) {
+	nop := asm.Mov.Imm(asm.R3, 3)
+	jump := func(slots int16) asm.Instruction {
+		ins := asm.JEq.Imm(asm.R0, 0, "")
+		ins.Offset = slots
+		return ins.WithReference("")
+	}
+	for name, tc := range map[string]struct{ was, want asm.Instructions }{
+		"by distance": {asm.Instructions{jump(1), nop, asm.Return()}, asm.Instructions{nop, goTo(2), nop, nop, asm.Return()}},
+		"back":        {asm.Instructions{jump(-1), nop, asm.Return()}, asm.Instructions{nop, goTo(-2), nop, nop, asm.Return()}},
+		"by a label": {
+			asm.Instructions{asm.JEq.Imm(asm.R0, 0, "out"), nop, asm.Return().WithSymbol("out")},
+			asm.Instructions{nop, asm.Ja.Label("out"), nop, nop, asm.Return().WithSymbol("out")},
+		},
+	} {
+		got, err := program.Rewrite(tc.was, func(i int) asm.Instructions {
+			if i == 0 {
+				return asm.Instructions{nop, asm.Ja.Label(program.There), nop}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(text(tc.want), text(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestRewriteRefuses(t *testing.T) {
 	table := asm.Instruction{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Ja).SetSource(asm.RegSource), Dst: asm.R1}
 	many := make(asm.Instructions, math.MaxInt16)

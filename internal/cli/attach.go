@@ -225,11 +225,13 @@ func (f *runFlags) load(cmd *cobra.Command, p *program.Program, opts *machine.Op
 	if f.attach.on == "kernel" || why == "" {
 		return c, "in the kernel", err
 	}
-	c, userErr := f.loadUser(p, opts)
-	if userErr != nil {
-		return nil, "", fmt.Errorf("%w; %w", err, userErr)
+	for _, a := range opts.At {
+		if none := machine.UserMakes(a.Point); none != nil {
+			return nil, "", fmt.Errorf("%w; %w", err, none)
+		}
 	}
-	return c, "in skep's own machine, as " + why, nil
+	c, err = f.loadUser(p, opts)
+	return c, "in skep's own machine, as " + why, err
 }
 
 // loadUser loads programs into skep's own machine, where nothing but what it makes itself
