@@ -77,12 +77,12 @@ func (e *extension) find(spec *ebpf.CollectionSpec) error {
 	}
 	switch len(have) {
 	case 0:
-		of := "program of the object"
+		who := "no program of the object has a"
 		if e.program != "" {
-			of = e.program
+			who = "program " + e.program + " has no"
 		}
 		slices.Sort(functions)
-		return fmt.Errorf("no %s has a global function %s%s", of, e.function, suggest.Name(e.function, slices.Compact(functions)))
+		return fmt.Errorf("%s global function %s%s", who, e.function, suggest.Name(e.function, slices.Compact(functions)))
 	case 1:
 		e.program = have[0]
 		return nil

@@ -116,10 +116,14 @@ func functions() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return namesIn(filepath.Join(dir, "available_filter_functions"), func(line string) (string, bool) {
+	names, err := namesIn(filepath.Join(dir, "available_filter_functions"), func(line string) (string, bool) {
 		name, _, _ := strings.Cut(line, " ") // the module follows
 		return name, true
 	})
+	if failed := new(fs.PathError); errors.As(err, &failed) {
+		err = fmt.Errorf("file available_filter_functions of tracefs: %w", failed.Err)
+	}
+	return names, err
 }
 
 // namesIn gives the names in the lines of a file, of those that have one.

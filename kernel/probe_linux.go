@@ -116,11 +116,17 @@ func planKprobeMulti(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (
 	if at.Kind.Name == "kprobe.session" && errors.Is(features.HaveBPFLinkKprobeSession(), ebpf.ErrNotSupported) {
 		return nil, fmt.Errorf("%s: %w here, but since Linux 6.10 with CONFIG_FPROBE: attach one program at kprobe.multi and one at kretprobe.multi", at, ebpf.ErrNotSupported)
 	}
+	oneByOne := at.Kind.Attach == ebpf.AttachTraceKprobeMulti && lacksKprobeMulti()
+	if oneByOne {
+		if err := haveKprobes(); err != nil {
+			return nil, err
+		}
+	}
 	found, err := matching(at.Target)
 	if err != nil {
 		return nil, err
 	}
-	if at.Kind.Attach == ebpf.AttachTraceKprobeMulti && lacksKprobeMulti() {
+	if oneByOne {
 		return func() (io.Closer, error) { return attachKprobes(prog, at, found) }, nil
 	}
 	opts := link.KprobeMultiOptions{Symbols: found, Session: at.Kind.Name == "kprobe.session"}
