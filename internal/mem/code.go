@@ -2,6 +2,8 @@ package mem
 
 import (
 	"fmt"
+	"os"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 )
@@ -18,10 +20,10 @@ var codes atomic.Int64
 // Codes is how many pieces of code have not been freed.
 func Codes() int { return int(codes.Load()) }
 
-// NewCode makes text executable, in a mapping of its own. It fails where the
+// NewCode makes text executable, in pages of its own. It fails where the
 // system's policy forbids to make memory executable.
 func NewCode(text []byte) (*Code, error) {
-	b, err := reserve(max(len(text), 1))
+	b, err := codePages(max(len(text), 1))
 	if err != nil {
 		return nil, fmt.Errorf("reserve %d bytes for machine code: %w", len(text), err)
 	}
@@ -32,6 +34,42 @@ func NewCode(text []byte) (*Code, error) {
 	}
 	codes.Add(1)
 	return &Code{b}, nil
+}
+
+// regionPages is how many pages for code are mapped at once: that takes hardly longer
+// than one.
+const regionPages = 16
+
+// region has the pages that were mapped and have not been given to any code.
+var region struct {
+	sync.Mutex
+	left []byte
+}
+
+// codePages gives pages that nothing else has, of which size bytes are to be used.
+// Where pages can be given back one by one, and for short code, they are some of a
+// region's; what is left of one that is too small is given back.
+func codePages(size int) ([]byte, error) {
+	page := os.Getpagesize()
+	pages := (size + page - 1) &^ (page - 1)
+	if !releasesParts || pages > page*regionPages/4 {
+		return reserve(size)
+	}
+	region.Lock()
+	defer region.Unlock()
+	if len(region.left) < pages {
+		b, err := prepare(page * regionPages)
+		if err != nil {
+			return nil, err
+		}
+		if len(region.left) > 0 {
+			_ = release(region.left) // memory that cannot be unmapped is lost
+		}
+		region.left = b
+	}
+	b := region.left[:size:pages]
+	region.left = region.left[pages:]
+	return b, nil
 }
 
 // Addr is the address of the first byte.

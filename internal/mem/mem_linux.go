@@ -2,7 +2,10 @@ package mem
 
 import "golang.org/x/sys/unix"
 
-const noReserve = unix.MAP_NORESERVE
+const (
+	noReserve = unix.MAP_NORESERVE
+	populate  = unix.MAP_POPULATE
+)
 
 // hugePage is the size of the pages that pay: smaller blocks have few pages.
 const hugePage = 2 << 20

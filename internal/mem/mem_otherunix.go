@@ -2,6 +2,9 @@
 
 package mem
 
-const noReserve = 0
+const (
+	noReserve = 0
+	populate  = 0
+)
 
 func dense([]byte) {}

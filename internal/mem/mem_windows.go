@@ -14,6 +14,12 @@ func reserve(size int) ([]byte, error) {
 	return unsafe.Slice((*byte)(At(addr)), size), nil
 }
 
+// prepare is reserve for memory of which all will be used, and soon.
+func prepare(size int) ([]byte, error) { return reserve(size) }
+
+// releasesParts says that some pages of what was reserved can be released.
+const releasesParts = false
+
 func release(b []byte) error {
 	return windows.VirtualFree(uintptr(unsafe.Pointer(unsafe.SliceData(b))), 0, windows.MEM_RELEASE)
 }

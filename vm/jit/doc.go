@@ -37,7 +37,7 @@
 //
 // # Memory that may be executed
 //
-// Each program has a mapping of its own, which is written, then made executable and
+// Each program has pages of its own, which are written, then made executable and
 // never written again. [Available] says whether the system permits it. Linux is
 // tested, on amd64 and, emulated, on arm64. macOS (for binaries without the hardened
 // runtime, which Go's are) and Windows are built for and not tested.
