@@ -38,6 +38,7 @@ deep:
 	$(GO) test ./vm/difftest -run '^TestRandomPrograms$$' -programs 20000
 	$(GO) test ./vm/maps -run LikeTheKernel -sequences 2000
 	$(GO) test ./hook/netdev -run LikeTheKernel -networks 20
+	$(GO) test ./program/vmlinux -run '^TestKernels$$' -all -timeout 30m
 	SKEP_EDGE=50000 $(GO) test ./verifier -run '^TestAgainstKernel$$' -timeout 30m
 	SKEP_EDGE=20000 $(GO) test ./verifier -run '^TestStates$$' -timeout 30m
 

@@ -88,6 +88,7 @@ func (o *Options) args() ([]string, error) {
 	}
 	args := []string{
 		"-target", "bpfel", "-mcpu=v3", "-std=gnu17", "-O2", "-g", "-Wall", "-D__TARGET_ARCH_" + target.define,
+		"-Werror=implicit-function-declaration", // as since clang 16: there is nothing to link with
 		"-fdebug-compilation-dir=.", "-fcolor-diagnostics", "-fansi-escape-codes",
 	}
 	for _, dir := range o.Include {

@@ -31,6 +31,9 @@ func roundTrip(t *testing.T, spec *btf.Spec) {
 	if err != nil {
 		t.Skip(err)
 	}
+	if cc.Major < 15 {
+		t.Skipf("%s writes no sign of enums, nor those of 64 bits: needs clang 15", cc.Path)
+	}
 	var header bytes.Buffer
 	if err := Write(&header, spec); err != nil {
 		t.Fatal(err)

@@ -43,13 +43,17 @@ func (w *writer) record(head string, typ btf.Type, tabs int) (string, error) {
 				return "", fmt.Errorf("%s overlaps another member in %v", m.Name, typ)
 			}
 			if w.natural(at, m, l.packed) != begin {
-				pad(line, at, begin)
+				if err := w.pad(line, at, begin); err != nil {
+					return "", err
+				}
 			}
 			line("%s", text)
 			at = begin + size
 		}
 		if end := t.Size * 8; roundUp(at, l.align*8) < end {
-			pad(line, at, end)
+			if err := w.pad(line, at, end); err != nil {
+				return "", err
+			}
 		}
 	case *btf.Union:
 		largest := uint32(0) // bits
@@ -63,7 +67,10 @@ func (w *writer) record(head string, typ btf.Type, tabs int) (string, error) {
 		}
 		if end := t.Size * 8; roundUp(largest, l.align*8) < end {
 			var hole []string
-			pad(func(format string, args ...any) { hole = append(hole, fmt.Sprintf(format, args...)+";") }, 0, end)
+			err := w.pad(func(format string, args ...any) { hole = append(hole, fmt.Sprintf(format, args...)+";") }, 0, end)
+			if err != nil {
+				return "", err
+			}
 			line("struct { %s }", strings.Join(hole, " "))
 		}
 	}
@@ -76,6 +83,9 @@ func (w *writer) record(head string, typ btf.Type, tabs int) (string, error) {
 
 // member is a member's declaration, and its size in bits.
 func (w *writer) member(m btf.Member, tabs int) (string, uint32, error) {
+	if err := w.step(1); err != nil {
+		return "", 0, err
+	}
 	name := ""
 	if m.Name != "" {
 		name = member(m.Name)
@@ -129,12 +139,16 @@ func crosses(at uint32, m btf.Member) bool {
 }
 
 // pad fills bits with unnamed bit-fields, which align nothing.
-func pad(line func(string, ...any), at, end uint32) {
+func (w *writer) pad(line func(string, ...any), at, end uint32) error {
+	if err := w.step(int(end-at) / 64); err != nil {
+		return err
+	}
 	for at < end {
 		next := min(end, roundUp(at+1, 64))
 		line("long : %d", next-at)
 		at = next
 	}
+	return nil
 }
 
 // layout finds whether a structure or union must be packed: if one of its members,

@@ -22,6 +22,10 @@ import (
 // kernel's own stay below 100; a hostile file's go in circles.
 const maxDepth = 1000
 
+// maxSteps bounds the work: what types without names need, and their members, are
+// gone through at each use. A kernel's take a quarter of a million steps.
+const maxSteps = 2_000_000
+
 // header and footer surround the declarations.
 const (
 	header = `#ifndef __VMLINUX_H__
@@ -94,6 +98,7 @@ type writer struct {
 	layouts map[btf.Type]layout
 	body    btf.Type // the structure that is written next: its own name is known within
 	depth   int      // of require
+	steps   int      // taken so far
 }
 
 func (w *writer) all() error {
@@ -126,6 +131,9 @@ func (w *writer) require(typ btf.Type, whole bool) error {
 		return fmt.Errorf("types refer to one another without end, at %v", typ)
 	}
 	defer func() { w.depth-- }()
+	if err := w.step(1); err != nil {
+		return err
+	}
 	switch t := typ.(type) {
 	case *btf.Struct:
 		return w.requireRecord(t, t.Members, whole)
@@ -157,6 +165,14 @@ func (w *writer) require(typ btf.Type, whole bool) error {
 			}
 		}
 		return w.require(t.Return, false)
+	}
+	return nil
+}
+
+// step counts steps.
+func (w *writer) step(n int) error {
+	if w.steps += n; w.steps > maxSteps {
+		return fmt.Errorf("types hold one another more than %d times", maxSteps)
 	}
 	return nil
 }

@@ -354,11 +354,22 @@ func TestWriteRefuses(t *testing.T) {
 	itself := &btf.Typedef{Name: "itself", Type: anonymous}
 	anonymous.Members = []btf.Member{field("next", pointer(itself), 0)}
 
+	var doubled btf.Type = u8
+	for range 40 { // each holds two of the one before
+		size, err := btf.Sizeof(doubled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doubled = &btf.Union{Size: uint32(size), Members: []btf.Member{field("a", doubled, 0), field("b", doubled, 0)}}
+	}
+
 	for _, tt := range []struct {
 		name  string
 		types []btf.Type
 		want  string
 	}{
+		{"types without names in one another", []btf.Type{&btf.Typedef{Name: "doubled", Type: doubled}}, "more than 2000000 times"},
+		{"an endless hole", []btf.Type{&btf.Struct{Name: "hole", Size: 1 << 28}}, "more than 2000000 times"},
 		{"a structure in itself", []btf.Type{inside}, "contains itself"},
 		{"a typedef in itself", []btf.Type{itself}, "typedef itself refers to itself"},
 		{"members that overlap", []btf.Type{
@@ -379,4 +390,32 @@ func TestWriteRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzWrite looks for types that it does not end with.
+func FuzzWrite(f *testing.F) {
+	for _, types := range [][]btf.Type{
+		{&btf.Struct{Name: "s", Size: 8, Members: []btf.Member{bits("a", u32, 3, 4), field("b", pointer(array(u8, 3)), 8)}}},
+		{&btf.Typedef{Name: "t", Type: &btf.FuncProto{Return: i32, Params: []btf.FuncParam{{Type: pointer(char)}}}}},
+	} {
+		b, err := btf.NewBuilder(types, nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		raw, err := b.Marshal(nil, nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
+		if err != nil {
+			t.Skip(err)
+		}
+		var out bytes.Buffer
+		if err := Write(&out, spec); (err == nil) == (out.Len() == 0) {
+			t.Errorf("%d bytes, and error %v", out.Len(), err)
+		}
+	})
 }

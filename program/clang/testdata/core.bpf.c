@@ -42,7 +42,11 @@ int answers(struct bpf_raw_tracepoint_args *ctx)
 	right |= (bpf_core_enum_value(enum bpf_func_id, BPF_FUNC_trace_printk) == 6) << 7;
 	right |= !bpf_core_enum_value_exists(enum bpf_func_id___other, NEVER_THERE___other) << 8;
 	right |= (bpf_core_type_id_kernel(struct task_struct) != 0) << 9;
+#if __clang_major__ >= 15
 	right |= bpf_core_type_matches(struct list_head) << 10;
+#else
+	right |= 1 << 10;
+#endif
 	right |= (cast->pid == BPF_CORE_READ(task, pid)) << 11;
 	right |= (BPF_PROBE_READ(task, real_parent, pid) == BPF_CORE_READ(task, real_parent, pid)) << 12;
 	right |= (BPF_CORE_READ_BITFIELD(cast, sched_reset_on_fork) ==
