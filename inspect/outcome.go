@@ -25,7 +25,7 @@ func outcomes(img *program.Image, facts []verifier.Fact) []outcome {
 	f := &flow{img: img, facts: facts, before: make([][]int, len(img.Insns)), seen: make(map[int]bool)}
 	for i, ins := range img.Insns {
 		for _, next := range following(i, ins) {
-			if next < len(img.Insns) {
+			if next >= 0 && next < len(img.Insns) { // what is refused may jump anywhere
 				f.before[next] = append(f.before[next], i)
 			}
 		}
@@ -63,7 +63,7 @@ func following(i int, ins isa.Instruction) []int {
 
 // function adds the results of the function that begins at an instruction.
 func (f *flow) function(start int) {
-	if f.seen[start] {
+	if f.seen[start] || start < 0 {
 		return
 	}
 	f.seen[start] = true
@@ -80,6 +80,8 @@ func (f *flow) function(start int) {
 		case !f.reached(i):
 		case ins.Op == isa.ClassJMP|isa.JmpEXIT:
 			f.back(f.before[i], visited)
+		case ins.Op == isa.ClassJMP|isa.JmpJA|isa.SrcX: // through a table, to anywhere
+			f.found = append(f.found, outcome{i, nil})
 		case ins.IsCall(isa.CallKfunc) && f.img.Kfuncs[i] != nil && f.img.Kfuncs[i].Name == "bpf_throw":
 			f.found = append(f.found, outcome{i, nil})
 		}

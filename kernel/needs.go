@@ -24,7 +24,7 @@ var attachCaps = map[string]kernels.Caps{
 	"kprobe": kernels.CapPerfmon, "kretprobe": kernels.CapPerfmon,
 	"ksyscall": kernels.CapPerfmon, "kretsyscall": kernels.CapPerfmon,
 	"perf_event": kernels.CapPerfmon,
-	// They change a program's text, which uprobe.multi may do without.
+	// For these perf_event_open() asks for more than uprobe.multi's link takes.
 	"uprobe": kernels.CapSysAdmin, "uretprobe": kernels.CapSysAdmin, "usdt": kernels.CapSysAdmin,
 	// These read tracefs, which mostly is root's alone.
 	"tracepoint":   kernels.CapPerfmon | kernels.CapDACReadSearch,

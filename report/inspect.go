@@ -147,7 +147,7 @@ type (
 
 func jsonOfInspected(p *inspect.Program) jsonInspected {
 	out := jsonInspected{
-		Type: "program", Program: p.Name, ProgramType: p.Type.String(), Section: p.Section, Instructions: p.Insns,
+		Type: "inspected", Program: p.Name, ProgramType: p.Type.String(), Section: p.Section, Instructions: p.Insns,
 		Could: []jsonCould{}, Calls: p.Calls, Capabilities: append([]string{}, p.Caps.Names()...), Newest: p.Newest,
 	}
 	for _, c := range p.Could {
