@@ -25,6 +25,18 @@ func (p Point) String() string {
 	return p.Kind.Name + "/" + p.Target
 }
 
+// sleepable is BPF_F_SLEEPABLE.
+const sleepable = 1 << 4
+
+// Aim makes a program one for the point: its type, what it is loaded for, and that it may
+// sleep where Linux takes no others.
+func (p Point) Aim(prog *ebpf.ProgramSpec) {
+	prog.Type, prog.AttachType, prog.AttachTo = p.Kind.Prog, p.Kind.Attach, p.Target
+	if prog.Type == ebpf.Syscall {
+		prog.Flags |= sleepable
+	}
+}
+
 // Attachment is a program at a point.
 type Attachment struct {
 	Program string

@@ -98,3 +98,20 @@ func TestTakes(t *testing.T) {
 		}
 	}
 }
+
+func TestAim(t *testing.T) {
+	for name, want := range map[string]ebpf.ProgramSpec{
+		"tcx/egress/veth0": {Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXEgress, AttachTo: "veth0"},
+		"timer/10ms":       {Type: ebpf.Syscall, AttachTo: "10ms", Flags: 1 << 4}, // BPF_F_SLEEPABLE
+	} {
+		at, err := hook.Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p ebpf.ProgramSpec
+		at.Aim(&p)
+		if p.Type != want.Type || p.AttachType != want.AttachType || p.AttachTo != want.AttachTo || p.Flags != want.Flags {
+			t.Errorf("%s: aimed at %v, want %v", name, p, want)
+		}
+	}
+}

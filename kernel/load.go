@@ -180,9 +180,6 @@ func prepareMaps(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
-// flagSleepable is BPF_F_SLEEPABLE.
-const flagSleepable = 1 << 4
-
 // aim has programs loaded for the points at which they will be attached, and looks for
 // what programs are loaded for.
 func aim(spec *ebpf.CollectionSpec, at []hook.Attachment, link program.LinkOptions) error {
@@ -190,10 +187,9 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment, link program.LinkOptio
 	for _, a := range at {
 		points[a.Program] = a.Point
 		if p := spec.Programs[a.Program]; p != nil {
-			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, loadedFor(p, a.Point)
-			if p.Type == ebpf.Syscall {
-				p.Flags |= flagSleepable // Linux takes no others
-			}
+			to := loadedFor(p, a.Point)
+			a.Point.Aim(p)
+			p.AttachTo = to
 			if err := offload(p, a.Point); err != nil {
 				return fmt.Errorf("program %s: %w", a.Program, err)
 			}

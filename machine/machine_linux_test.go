@@ -200,7 +200,7 @@ func attachment(t *testing.T, program, point string) []hook.Attachment {
 func TestSyscall(t *testing.T) {
 	p := sender(ebpf.RingBuf)
 	send := p.Spec.Programs["send"]
-	send.Type, send.SectionName, send.Flags = ebpf.Syscall, "syscall", unix.BPF_F_SLEEPABLE
+	send.SectionName = "syscall"
 	machines(t, func(t *testing.T, m machine.Machine) {
 		for point, want := range map[string]int{"syscall": 1, "timer/1ms": 3} {
 			c, err := m.Load(p, &machine.Options{At: attachment(t, "send", point)})

@@ -66,7 +66,7 @@ func aim(spec *ebpf.CollectionSpec, at []hook.Attachment) {
 	for _, a := range at {
 		if p := spec.Programs[a.Program]; p != nil {
 			p = p.Copy()
-			p.Type, p.AttachType, p.AttachTo = a.Point.Kind.Prog, a.Point.Kind.Attach, a.Point.Target
+			a.Point.Aim(p)
 			spec.Programs[a.Program] = p
 		}
 	}

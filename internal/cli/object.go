@@ -44,6 +44,7 @@ func (f *objectFlags) open(path string) (p *program.Program, err error) {
 	if err != nil {
 		return nil, err
 	}
+	aimed(p.Spec)
 	if err := f.setType(p.Spec); err != nil {
 		return nil, err
 	}
@@ -57,6 +58,18 @@ func (f *objectFlags) open(path string) (p *program.Program, err error) {
 		}
 	}
 	return p, nil
+}
+
+// aimed gives programs the types of their sections that are skep's own.
+func aimed(spec *ebpf.CollectionSpec) {
+	for _, p := range spec.Programs {
+		if p.Type != ebpf.UnspecifiedProgram {
+			continue
+		}
+		if at, err := hook.Of(p); err == nil {
+			at.Aim(p)
+		}
+	}
 }
 
 // setType gives programs that have no type the one that --type names.
