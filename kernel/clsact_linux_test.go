@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -186,6 +187,30 @@ func TestClsactKilled(t *testing.T) {
 	}
 	if _, _, qdisc := clsactOf(t); qdisc {
 		t.Error("the qdisc of the killed skep is still there")
+	}
+}
+
+// When another point refuses its program the filter goes, and the qdisc with it.
+func TestClsactAllOrNone(t *testing.T) {
+	ownNetwork(t)
+	c, err := Load(counting("tc", ebpf.SchedCLS, 0, "", -1), &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var at []hook.Attachment
+	for _, name := range []string{"clsact/ingress/left", "clsact/egress/left", "xdp/left"} { // which takes none of these
+		point, err := hook.Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, hook.Attachment{Program: "count", Point: point})
+	}
+	if _, err := c.Attach(at); err == nil || !strings.Contains(err.Error(), "attach program count to xdp/left") {
+		t.Errorf("attach: %v", err)
+	}
+	if ingress, egress, qdisc := clsactOf(t); qdisc {
+		t.Errorf("there are still a qdisc, %v and %v", ingress, egress)
 	}
 }
 

@@ -380,6 +380,7 @@ func TestPinsReplaceKinds(t *testing.T) {
 		{[]string{"tcx/ingress/left", "tcx/ingress/right"}, ebpf.SchedCLS, ebpf.AttachTCXIngress},
 		{[]string{"clsact/ingress/left", "clsact/egress/left@9"}, ebpf.SchedCLS, 0},
 		{[]string{"sk_lookup"}, ebpf.SkLookup, ebpf.AttachSkLookup},
+		{[]string{"flow_dissector"}, ebpf.FlowDissector, ebpf.AttachFlowDissector},
 		{[]string{"cgroup/connect4/CGROUP", "cgroup/connect4/CGROUP"}, ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect},
 	} {
 		t.Run("replaced at "+tc.points[0], func(t *testing.T) {

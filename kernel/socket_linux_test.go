@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
+	"github.com/skep-ebpf/skep/program"
 )
 
 // shared makes a socket that may share its address, and gives its number.
@@ -87,6 +89,42 @@ func hello(t *testing.T, to net.Addr, times int) {
 			t.Error(err)
 		}
 		c.Close()
+	}
+}
+
+// What stays at another process's sockets can be replaced, and ends when it is stopped.
+func TestPinsSocket(t *testing.T) {
+	ownNetwork(t)
+	p := ownPins(t)
+	a, fd := shared(t, "127.0.0.1:0")
+	object := counting("sk_reuseport", ebpf.SkReuseport, ebpf.AttachSkReuseportSelect, "", skPass)
+	c, err := Load(object, &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	attach(t, c, fmt.Sprintf("sk_reuseport/%d:%d", os.Getpid(), fd))
+	kept, err := c.Maps["hits"].Clone() // to look at when all else is gone
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	if err := errors.Join(p.Pin("choice", c), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var n [3]uint64
+	for i, then := range []func() error{
+		func() error { _, err := p.Replace("choice", object, program.LinkOptions{}); return err },
+		func() error { return p.Stop("choice") },
+		func() error { return nil },
+	} {
+		hello(t, a.LocalAddr(), 1)
+		if err := errors.Join(kept.Lookup(uint32(0), &n[i]), then()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != [3]uint64{1, 2, 2} {
+		t.Errorf("the programs had run %d times when they were pinned, replaced and stopped, want [1 2 2]", n)
 	}
 }
 
