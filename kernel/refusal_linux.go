@@ -91,7 +91,7 @@ func explainProgram(spec *ebpf.CollectionSpec, name string, link program.LinkOpt
 	case errors.As(err, &ours) && ours.Cause != verifier.CauseUnsupported:
 		ours.AddKernel(told)
 		return fmt.Errorf("program %s: %w", name, ours)
-	case told != nil:
+	case told != nil && told.Kernel != "": // a log may end without words, as when it was interrupted
 		return fmt.Errorf("program %s: %w", name, told)
 	}
 	return nil
