@@ -58,11 +58,13 @@ func checkOwner(dir string) error {
 	if int(st.Uid) == os.Geteuid() {
 		return nil
 	}
-	owner := fmt.Sprintf("'#%d'", st.Uid)
+	owner := fmt.Sprintf("'#%d'", st.Uid) // as sudo takes it
 	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
 		owner = u.Username
+	} else if st.Uid == 0 {
+		owner = "root"
 	}
-	return &deniedError{sentence: fmt.Sprintf("what stays attached is %s's here (%s): run skep as that user, with sudo -u %s", owner, dir, owner), err: fs.ErrPermission}
+	return &deniedError{sentence: fmt.Sprintf("what stays attached belongs to another user (%s): run skep as that one, with sudo -u %s", dir, owner), err: fs.ErrPermission}
 }
 
 // errNoExchange says that a bpffs does not exchange, which it does since Linux 5.17.
