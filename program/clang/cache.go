@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
 
 	"github.com/skep-ebpf/skep/internal/usercache"
@@ -86,9 +84,6 @@ func lookup(path string) *Object {
 
 func sumOf(file string) (string, error) {
 	data, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("%w: it was there when clang ran", err)
-	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:16]), err
 }

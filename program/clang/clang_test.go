@@ -164,6 +164,8 @@ func TestCompileErrors(t *testing.T) {
 		{"no such header of libbpf", "#include <bpf/libbpf.h>\n", "file not found", "skep brings bpf_helpers.h"},
 		{"a helper without its header", "int f(void) { return bpf_ktime_get_ns(); }\n", "bpf_ktime_get_ns", "helpers are declared in <bpf/bpf_helpers.h>"},
 		{"a macro that types lack", types + "int f(int p) { return p == ETH_P_IP; }\n", "ETH_P_IP", "#define ETH_P_IP 0x0800"},
+		{"both headers", "struct xdp_md { int x; };\n# 1 \"vmlinux.h\"\nstruct xdp_md { int x; };\n",
+			"redefinition of 'xdp_md'", "leave the headers in linux/ away"},
 		{"too much stack", types + `SEC("xdp") int f(void *ctx) { char a[600]; bpf_probe_read_kernel(a, 600, ctx); bpf_trace_printk(a, 600); return 0; }` + "\n",
 			"stack", "512 bytes of stack"},
 		{"a function of C's library", types + `SEC("xdp") int f(char **ctx) { __builtin_memcpy(ctx[0], ctx[1], (long)ctx[2]); return 0; }` + "\n",

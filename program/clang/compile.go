@@ -54,7 +54,7 @@ type Error struct {
 func (e *Error) Error() string {
 	text := Plain(e.Output)
 	what := "clang fails: " + e.cause.Error()
-	switch n := len(found.FindAllString(text, -1)); {
+	switch n := countErrors(text); {
 	case n == 1:
 		what = "clang finds an error"
 	case n > 1:
@@ -68,13 +68,15 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-var (
-	found  = regexp.MustCompile(`(?m)^(?:\S+: )?(?:fatal )?error: `)
-	colour = regexp.MustCompile(`\x1b\[[0-9;]*[mK]`)
-)
+// countErrors counts the errors in what clang says.
+func countErrors(text string) int {
+	return len(regexp.MustCompile(`(?m)^(?:\S+: )?(?:fatal )?error: `).FindAllString(text, -1))
+}
 
 // Plain is a text without colours.
-func Plain(text string) string { return colour.ReplaceAllString(text, "") }
+func Plain(text string) string {
+	return regexp.MustCompile(`\x1b\[[0-9;]*[mK]`).ReplaceAllString(text, "")
+}
 
 // args are clang's arguments, but for the files.
 func (o *Options) args() ([]string, error) {

@@ -66,20 +66,21 @@ func advice() string {
 // identity tells compilers apart without running them: which there are, and since
 // when.
 func identity() string {
-	paths := installed()
-	if path, err := exec.LookPath(os.Getenv("CLANG")); err == nil {
-		paths = []string{path}
+	paths := []string{os.Getenv("CLANG")}
+	if paths[0] == "" {
+		paths = installed()
+	} else if path, err := exec.LookPath(paths[0]); err == nil {
+		paths[0] = path
 	}
 	var all strings.Builder
 	for _, path := range paths {
+		fmt.Fprintln(&all, path)
 		if info, err := os.Stat(path); err == nil {
-			fmt.Fprintln(&all, path, info.Size(), info.ModTime().UnixNano())
+			fmt.Fprintln(&all, info.Size(), info.ModTime().UnixNano())
 		}
 	}
 	return all.String()
 }
-
-var numbered = regexp.MustCompile(`^clang-(\d+)(?:\.exe)?$`)
 
 // installed are the compilers that may be the newest: clang, and the highest NN of
 // clang-NN, in the folders of $PATH and where package managers hide them.
@@ -88,6 +89,7 @@ func installed() []string {
 	if path, err := exec.LookPath("clang"); err == nil {
 		paths = append(paths, path)
 	}
+	numbered := regexp.MustCompile(`^clang-(\d+)(?:\.exe)?$`)
 	highest, best := 0, ""
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), hidden()...) {
 		entries, err := os.ReadDir(dir)
@@ -126,15 +128,13 @@ func sameFile(a, b string) bool {
 	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
-var version = regexp.MustCompile(`clang version (\d+)`)
-
 // ask has a compiler say its version.
 func ask(path string) (*Compiler, error) {
 	out, err := exec.Command(path, "--version").Output()
 	if err != nil {
 		return nil, fmt.Errorf("run %s --version: %w", path, err)
 	}
-	m := version.FindSubmatch(out)
+	m := regexp.MustCompile(`clang version (\d+)`).FindSubmatch(out)
 	if m == nil {
 		first, _, _ := strings.Cut(string(out), "\n")
 		return nil, fmt.Errorf("%s is not clang, it calls itself %q", path, first)
