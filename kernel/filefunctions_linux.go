@@ -5,12 +5,12 @@ import (
 	"debug/gosym"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/ianlancetaylor/demangle"
 
@@ -90,40 +90,76 @@ func (t *functionTable) find(name string) []uint64 {
 	if offset, ok := t.offsets[name]; ok {
 		return []uint64{offset}
 	}
-	found := t.those(func(known string) bool { return known == name })
+	own := ownName(name)
+	found := t.those(func(symbol string) bool {
+		return strings.Contains(symbol, own) && slices.Contains(namesOf(symbol), name)
+	})
 	if len(found) == 0 && isPattern(name) {
-		found = t.those(pattern(name).MatchString)
+		wanted, first := pattern(name), firstName(name)
+		found = t.those(func(symbol string) bool {
+			return strings.Contains(symbol, first) && slices.ContainsFunc(namesOf(symbol), wanted.MatchString)
+		})
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
 }
 
-// those are the functions one of whose names a test holds for.
-func (t *functionTable) those(holds func(name string) bool) (found []uint64) {
+// those are the functions for whose symbol a test holds.
+func (t *functionTable) those(holds func(symbol string) bool) (found []uint64) {
 	for symbol, offset := range t.offsets {
-		if slices.ContainsFunc(namesOf(symbol), holds) {
+		if holds(symbol) {
 			found = append(found, offset)
 		}
 	}
 	return found
 }
 
+// maxNameLog2 is the length to which names of functions are spelled out, as a power of two.
+const maxNameLog2 = 14
+
 // namesOf are a symbol's names: its own, and that of a C++ or Rust function as one
 // writes it, with and without the types of its parameters.
 func namesOf(symbol string) []string {
-	full, err := demangle.ToString(symbol)
+	full, err := demangle.ToString(symbol, demangle.MaxLength(maxNameLog2))
 	if err != nil {
 		return []string{symbol}
 	}
-	return []string{symbol, full, demangle.Filter(symbol, demangle.NoParams)}
+	return []string{symbol, full, shortName(symbol)}
 }
+
+// shortName is a symbol's name as one writes it, without the types of its parameters.
+func shortName(symbol string) string {
+	return demangle.Filter(symbol, demangle.NoParams, demangle.MaxLength(maxNameLog2))
+}
+
+// ownName is the part of a function's name that its symbol has as it is: the last one, but
+// for operators. To look for it saves spelling out most of the names.
+func ownName(name string) string {
+	name, _, _ = strings.Cut(name, "(")
+	name = name[strings.LastIndexByte(name, ':')+1:]
+	if strings.HasPrefix(name, "operator") || strings.ContainsFunc(name, noIdentifier) {
+		return ""
+	}
+	return name
+}
+
+// firstName is the part of a pattern that the symbols that it matches have as it is: what
+// it begins with, but for std.
+func firstName(pattern string) string {
+	if i := strings.IndexFunc(pattern, noIdentifier); i >= 0 {
+		pattern = pattern[:i]
+	}
+	return strings.TrimPrefix(pattern, "std")
+}
+
+// noIdentifier reports whether a character is none of an identifier's.
+func noIdentifier(c rune) bool { return c != '_' && !unicode.IsLetter(c) && !unicode.IsDigit(c) }
 
 // unknown says that there is no such function, and which is near.
 func (t *functionTable) unknown(name string) error {
 	var names []string
-	for symbol := range maps.Keys(t.offsets) {
-		all := namesOf(symbol)
-		names = append(names, all[len(all)-1])
+	for symbol := range t.offsets {
+		names = append(names, shortName(symbol))
 	}
 	if isPattern(name) {
 		return fmt.Errorf("%s has no function that matches %s%s", t.path, name, suggest.Name(strings.Trim(name, "*"), names))

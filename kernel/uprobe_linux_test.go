@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
@@ -188,6 +189,35 @@ func TestGoFunctions(t *testing.T) {
 	clear(found)
 	if err := goFunctions(f, func(name string, address uint64) { found[name] = address }); err != nil || len(found) != 0 {
 		t.Errorf("a program that begins elsewhere has %d functions, %v", len(found), err)
+	}
+}
+
+// C++ and Rust functions are found by what one writes.
+func TestFindFunctions(t *testing.T) {
+	table := functionTable{"f", map[string]uint64{
+		"_ZN4bees4Hive4fillEi": 1, "_ZN4bees4Hive4fillEPKc": 2, "_ZN4bees4HiveC1Ev": 3, "_ZN4bees4HiveD1Ev": 4, "_ZN4beesplERKNS_4HiveES2_": 5,
+		"_ZNSt6vectorIiSaIiEE9push_backERKi": 6, "_ZN4bees4sortIiEEvT_": 7, "_ZN5alloc3vec12Vec$LT$T$GT$4push17h0123456789abcdefE": 8, "main": 9,
+	}}
+	for name, want := range map[string][]uint64{
+		"main":                          {9},
+		"_ZN4bees4HiveC1Ev":             {3},
+		"bees::Hive::fill":              {1, 2},
+		"bees::Hive::fill(char const*)": {2},
+		"bees::Hive::Hive":              {3},
+		"bees::Hive::~Hive":             {4},
+		"bees::operator+":               {5},
+		"bees::sort<int>":               {7},
+		"bees::*":                       {1, 2, 3, 4, 5, 7},
+		"std::vector*push_back*":        {6},
+		"alloc::vec::Vec<T>::push":      {8},
+		"*Hive*":                        {1, 2, 3, 4, 5},
+		"m??n":                          {9},
+		"bees::Hive::fil":               nil,
+		"hive*":                         nil,
+	} {
+		if diff := cmp.Diff(want, table.find(name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
