@@ -49,7 +49,7 @@ type Collection struct {
 	// operations are the structures of operations that are attached, by their names.
 	operations map[string]*operations
 	// usdtSpecs are the numbers of the descriptions that programs have of probes'
-	// arguments, by what the probes' notes say of these.
+	// arguments.
 	usdtSpecs map[string]uint32
 }
 

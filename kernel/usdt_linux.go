@@ -124,20 +124,22 @@ func (u *usdtArgs) describe(p *usdt.Probe) (number uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	n, known := u.coll.usdtSpecs[p.Args]
+	value, err := encodeSpec(u.coll.Spec.Maps[usdtSpecs].Value, args)
+	if err != nil {
+		return 0, fmt.Errorf("probe %s: %w", p, err)
+	}
+	n, known := u.coll.usdtSpecs[string(value)]
 	if !known {
 		n = uint32(len(u.coll.usdtSpecs))
 		if n >= m.MaxEntries() {
 			return 0, fmt.Errorf("probe %s: there are more kinds of arguments than map %s has room for: define BPF_USDT_MAX_SPEC_CNT above %d before usdt.bpf.h is included", p, usdtSpecs, m.MaxEntries())
 		}
-		u.coll.usdtSpecs[p.Args] = n
+		u.coll.usdtSpecs[string(value)] = n
 	}
 	if u.value == nil {
 		u.value, u.ips = make(map[uint32][]byte), make(map[uint64]uint32)
 	}
-	if u.value[n], err = encodeSpec(u.coll.Spec.Maps[usdtSpecs].Value, args); err != nil {
-		return 0, fmt.Errorf("probe %s: %w", p, err)
-	}
+	u.value[n] = value
 	if features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie) == nil {
 		return uint64(n), nil
 	}

@@ -64,7 +64,7 @@ func TestUSDT(t *testing.T) {
 		{"skep:plain", "p", []seen{kept([]int32{4, 8, 1}, -5, 0x1122334455667788, -7)}},
 		{"skep:memory", "p", []seen{kept([]int32{2, 4, 4}, -3, 10, 11)}},
 		{"skep:indexed", "p", []seen{kept([]int32{4, 4, 1}, 12, 11, 0)}},
-		{"skep:variable", "p", []seen{kept([]int32{4, 4}, 21, -22)}},
+		{"skep:variable", "p", []seen{kept([]int32{4, 4}, 21, -22), kept([]int32{4, 4}, 21, -22)}},
 		{"skep:none", "p", []seen{kept(nil)}},
 		{"skep:several", "s", []seen{kept([]int32{4}, 1), kept([]int32{4}, 2)}},
 		{"skep:guarded", "g", []seen{kept([]int32{1}, 'g')}},

@@ -38,7 +38,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s has its semaphore at %#x", &probes[i], p.Semaphore)
 		}
 	}
-	want := map[string]int{"skep:plain": 1, "skep:memory": 1, "skep:indexed": 1, "skep:variable": 1, "skep:none": 1, "skep:several": 2, "skep:guarded": 1}
+	want := map[string]int{"skep:plain": 1, "skep:memory": 1, "skep:indexed": 1, "skep:variable": 2, "skep:none": 1, "skep:several": 2, "skep:guarded": 1}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("places of each probe (-want +got):\n%s", diff)
 	}

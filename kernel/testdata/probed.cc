@@ -76,6 +76,7 @@ static void places()
 	PROBE("indexed", "0", "4@(%0,%1,4) 4@-4(%0,%1,4) 1@(%0,%1)", "r"(table), "r"(index));
 	pots[1] = -22; // programs read no memory that nobody has touched
 	PROBE("variable", "0", "-4@pots(%%rip) -4@4+pots(%%rip)");
+	PROBE("variable", "0", "-4@pots(%%rip) -4@4+pots(%%rip)"); // which is another distance
 	PROBE("none", "0", "");
 }
 
