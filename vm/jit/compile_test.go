@@ -2,6 +2,7 @@ package jit_test
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 
 	"github.com/skep-ebpf/skep/internal/progen"
@@ -12,9 +13,12 @@ import (
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
-// TestDeterministic compiles programs twice, for both architectures.
+// TestDeterministic compiles programs twice, for both architectures, and all of them once
+// more at the same time.
 func TestDeterministic(t *testing.T) {
 	compiled := 0
+	var again sync.WaitGroup
+	defer again.Wait()
 	for seed := range uint64(100) {
 		c := progen.New(seed)
 		typ, err := progtype.Get(c.Type)
@@ -47,6 +51,11 @@ func TestDeterministic(t *testing.T) {
 			if other, err := jit.Assemble(p, arch); err != nil || !bytes.Equal(one.Bytes, other.Bytes) {
 				t.Errorf("seed %d, %s: two compilations differ, %v", seed, arch, err)
 			}
+			again.Go(func() {
+				if other, err := jit.Assemble(p, arch); err != nil || !bytes.Equal(one.Bytes, other.Bytes) {
+					t.Errorf("seed %d, %s: a compilation beside others differs, %v", seed, arch, err)
+				}
+			})
 		}
 	}
 	if compiled < 50 {

@@ -73,7 +73,7 @@ type Emitter struct {
 }
 
 // maxKept is how many bytes of code an emitter keeps memory for.
-const maxKept = 1 << 20
+const maxKept = 128 << 10
 
 // Emit makes a program's code, which is the emitter's until it makes the next one. The
 // functions have to be coloured. The same program and options give the same code.
@@ -109,7 +109,7 @@ func (e *Emitter) forget() {
 		*e = Emitter{}
 		return
 	}
-	clear(e.colds)
+	clear(e.colds[:cap(e.colds)])
 	e.prog, e.funcs, e.f, e.lacks, e.err = nil, nil, nil, nil, nil
 }
 

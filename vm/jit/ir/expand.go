@@ -476,7 +476,9 @@ func (e *expander) lookup(m int) int64 {
 		if layout.Trie != nil {
 			write = newPrefixLookup
 		}
-		e.routines = append(e.routines, write(e.calls.Maps[m], layout))
+		routine := write(e.calls.Maps[m], layout)
+		routine.work = e.prog.work
+		e.routines = append(e.routines, routine)
 	}
 	return e.lookups[m]
 }

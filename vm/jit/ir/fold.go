@@ -232,7 +232,9 @@ func (d *folder) define(i *Ins, k known) {
 
 // nothing is a Nop.
 func nothing(at int32) Ins {
-	return Ins{Op: Nop, Size: 8, Dst: None, A: None, B: None, C: None, At: at}
+	i := blank
+	i.At = at
+	return i
 }
 
 // become makes i an operation on one variable and a number.

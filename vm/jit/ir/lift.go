@@ -117,7 +117,9 @@ type lifter struct {
 
 // new is an instruction without operands, of 8 bytes.
 func (l *lifter) new(op Op, at int) Ins {
-	return Ins{Op: op, Size: 8, Dst: None, A: None, B: None, C: None, At: int32(at)}
+	i := blank
+	i.Op, i.At = op, int32(at)
+	return i
 }
 
 // function lifts a function behind those that it calls.
