@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -29,13 +28,12 @@ func (c *Collection) DropCapabilities() error {
 		{Effective: uint32(keep), Permitted: uint32(keep)},
 		{Effective: uint32(keep >> 32), Permitted: uint32(keep >> 32)},
 	}
-	err := inAllThreads(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])))
-	runtime.KeepAlive(&header)
-	runtime.KeepAlive(&data)
-	return err
+	return inAllThreads(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data)))
 }
 
-// inAllThreads has each thread make a system call.
+// inAllThreads has each thread make a system call. Pointers are kept as for syscall.Syscall.
+//
+//go:uintptrescapes
 func inAllThreads(call, a, b uintptr) error {
 	_, _, errno := syscall.AllThreadsSyscall(call, a, b, 0)
 	switch errno {
@@ -60,8 +58,9 @@ func (c *Collection) stillNeeded() (caps kernels.Caps) {
 	return caps
 }
 
-// detachCaps are the capabilities that it takes to be attached, and to end that. Whoever holds a link of the
-// kernel's, or an event, may close it; what is attached otherwise is the network's.
+// detachCaps are the capabilities that it takes to be attached, and to end that. Whoever
+// holds a link of the kernel's, or an event, may close it; what is attached otherwise is
+// the network's.
 func detachCaps(attached io.Closer) (caps kernels.Caps) {
 	switch attached := attached.(type) {
 	case closers:

@@ -104,51 +104,55 @@ func (c *MapChange) parts() (all []part, err error) {
 }
 
 // column gives what has changed in a column.
-func (c *MapChange) column(col column) (all []part, err error) {
+func (c *MapChange) column(col column) ([]part, error) {
 	typ := c.Map.ValueType
 	if col.member != nil {
 		typ = col.member.Type
 	}
-	_, number := integerType(typ)
-	if col.member != nil && col.member.BitfieldSize != 0 {
-		number = false
+	if _, number := integerType(typ); number && (col.member == nil || col.member.BitfieldSize == 0) {
+		return c.sumPart(col, &Map{ValueType: typ})
 	}
-	if number {
-		one := Map{ValueType: typ}
-		now, err := cut(c.New, col)
-		if err != nil {
-			return nil, err
-		}
-		was, err := cut(c.Old, col)
-		if err != nil {
-			return nil, err
-		}
-		p := part{name: col.name, number: true, old: c.Old != nil, text: one.sumText(&now)}
-		a, _ := one.sum(&was)
-		b, _ := one.sum(&now)
-		if p.difference = int64(b - a); p.difference == 0 && p.old {
-			return nil, nil
-		}
-		return []part{p}, nil
+	return c.cpuParts(col)
+}
+
+// sumPart is a number, of all CPUs together; of is a map of such numbers.
+func (c *MapChange) sumPart(col column, of *Map) ([]part, error) {
+	was, err := cut(c.Old, col)
+	if err != nil {
+		return nil, err
 	}
+	now, err := cut(c.New, col)
+	if err != nil {
+		return nil, err
+	}
+	a, _ := of.sum(&was)
+	b, _ := of.sum(&now)
+	if c.Old != nil && a == b {
+		return nil, nil
+	}
+	return []part{{name: col.name, text: of.sumText(&now), number: true, difference: int64(b - a), old: c.Old != nil}}, nil
+}
+
+// cpuParts are the values that have changed, each of its CPU.
+func (c *MapChange) cpuParts(col column) (all []part, err error) {
 	for cpu, value := range c.New {
-		if c.Old != nil && bytes.Equal(value, c.Old[cpu]) || c.Old == nil && cpu > 0 && zeroes(value) == len(value) {
+		if c.Old == nil && cpu > 0 && zeroes(value) == len(value) {
 			continue
 		}
-		cells, err := appendCells(nil, []column{col}, Value{c.Map.ValueType, value})
+		now, err := appendCells(nil, []column{col}, Value{c.Map.ValueType, value})
 		if err != nil {
 			return nil, err
 		}
-		if c.Old != nil {
-			before, err := appendCells(nil, []column{col}, Value{c.Map.ValueType, c.Old[cpu]})
+		p := part{name: col.name, text: now[0], old: c.Old != nil}
+		if p.old {
+			was, err := appendCells(nil, []column{col}, Value{c.Map.ValueType, c.Old[cpu]})
 			if err != nil {
 				return nil, err
 			}
-			if before[0] == cells[0] {
+			if was[0] == now[0] {
 				continue
 			}
 		}
-		p := part{name: col.name, text: cells[0], old: c.Old != nil}
 		if c.Map.PerCPU {
 			p.name += fmt.Sprintf("[cpu %d]", cpu)
 		}

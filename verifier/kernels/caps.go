@@ -17,7 +17,6 @@ const (
 	CapNetAdmin      Caps = 1 << 12
 	CapNetRaw        Caps = 1 << 13
 	CapDACReadSearch Caps = 1 << 2
-	CapSysResource   Caps = 1 << 24
 	CapSysBoot       Caps = 1 << 22
 	CapSysAdmin      Caps = 1 << 21
 )
@@ -28,8 +27,7 @@ var capNames = []struct {
 	name string
 }{
 	{CapBPF, "CAP_BPF"}, {CapPerfmon, "CAP_PERFMON"}, {CapNetAdmin, "CAP_NET_ADMIN"}, {CapNetRaw, "CAP_NET_RAW"},
-	{CapDACReadSearch, "CAP_DAC_READ_SEARCH"}, {CapSysResource, "CAP_SYS_RESOURCE"}, {CapSysBoot, "CAP_SYS_BOOT"},
-	{CapSysAdmin, "CAP_SYS_ADMIN"},
+	{CapDACReadSearch, "CAP_DAC_READ_SEARCH"}, {CapSysBoot, "CAP_SYS_BOOT"}, {CapSysAdmin, "CAP_SYS_ADMIN"},
 }
 
 // Names are those of the capabilities above that are in the set: "CAP_BPF".
