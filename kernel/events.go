@@ -127,16 +127,13 @@ func (e *Events) forget() {
 // Lost counts the records that found no room, so far. Without [Options].Watch Linux counts
 // them in perf event arrays alone, and not those behind the last one that found room.
 func (e *Events) Lost() (uint64, error) {
-	counted, ok, err := e.watch.count(e.name)
+	counted, err := e.watch.count(e.name)
 	if err != nil {
 		return 0, fmt.Errorf("count what %s lost: %w", e.name, err)
 	}
-	if ok {
-		return counted, nil
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.lost, nil
+	return max(counted, e.lost), nil // programs know more, where they could all be changed
 }
 
 // Close ends reading.

@@ -27,14 +27,16 @@ type perfReader struct {
 	ended bool // a flush was asked for: the round that follows is the last
 	lost  uint64
 
-	wake int // an eventfd: a flush is asked for, or the end
+	wake   *os.File // an eventfd: a flush is asked for, or the end
+	wakeFD int
 }
 
 func newPerfReader(m *ebpf.Map) (_ reader, err error) {
 	p := new(perfReader)
-	if p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if p.wakeFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
+	p.wake = os.NewFile(uintptr(p.wakeFD), "eventfd")
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -88,7 +90,7 @@ func (p *perfReader) read(out *Record) (lost uint64, err error) {
 
 // wait waits until there are records in a ring, or a flush is asked for.
 func (p *perfReader) wait() error {
-	fds := []unix.PollFd{{Fd: int32(p.wake), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(p.wakeFD), Events: unix.POLLIN}}
 	for _, r := range p.rings {
 		fds = append(fds, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
 	}
@@ -105,8 +107,8 @@ func (p *perfReader) wait() error {
 	if fds[0].Revents != 0 {
 		p.ended = true
 		var count [8]byte
-		if _, err := unix.Read(p.wake, count[:]); err != nil && !errors.Is(err, unix.EAGAIN) {
-			return fmt.Errorf("eventfd: %w", err)
+		if _, err := p.wake.Read(count[:]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -130,7 +132,7 @@ func (p *perfReader) round() error {
 func (p *perfReader) Flush() error {
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
-	_, err := unix.Write(p.wake, one[:])
+	_, err := p.wake.Write(one[:])
 	return err
 }
 
@@ -146,7 +148,7 @@ func (p *perfReader) Close() error {
 	}
 	all.Wait()
 	p.rings = nil
-	return errors.Join(append(errs, err, p.array.Close(), unix.Close(p.wake))...)
+	return errors.Join(append(errs, err, p.array.Close(), p.wake.Close())...)
 }
 
 // cpuRing is the ring into which one CPU writes.

@@ -97,17 +97,17 @@ func (w *watch) close() {
 	w.printed.Close()
 }
 
-// count gives a source's counter; false where it has none.
-func (w *watch) count(name string) (uint64, bool, error) {
+// count gives a source's counter; 0 where it has none.
+func (w *watch) count(name string) (uint64, error) {
 	at := slices.Index(w.counters, name)
 	if at < 0 || w.lost == nil {
-		return 0, false, nil
+		return 0, nil
 	}
 	counters, err := w.lost.LookupBytes(uint32(0))
 	if err != nil {
-		return 0, false, err
+		return 0, err
 	}
-	return binary.NativeEndian.Uint64(counters[8*at:]), true, nil
+	return binary.NativeEndian.Uint64(counters[8*at:]), nil
 }
 
 // counter is the number of a source's counter.

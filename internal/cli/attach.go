@@ -33,7 +33,7 @@ type attachFlags struct {
 
 func (f *attachFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.on, "on", "auto", "the `machine`: kernel, user (skep's own), or auto: the kernel where a program is attached, skep's own where it is given input")
+	flags.StringVar(&f.on, "on", "auto", "the `machine`: kernel, user (skep's own), or auto: the kernel where a program is attached and may be, else skep's own")
 	flags.StringArrayVar(&f.hooks, "hook", nil, "attach at this `point` in place of the section's, such as xdp:veth0; program=point where there are several; may be repeated")
 	flags.DurationVar(&f.duration, "duration", 0, "end after this `time`, such as 10s; 0: with Ctrl-C")
 	flags.StringVar(&f.pin, "pin", "", "have programs stay attached in the kernel when skep ends, under this `name`")

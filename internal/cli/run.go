@@ -56,6 +56,9 @@ that the same capture gives the same result. Shown are each packet's verdict (-v
 what the program prints and sends while it runs, then the verdicts in total and
 the program's maps.
 
+With --hook as well it is attached to an interface at which the packets arrive, and
+what becomes of them there is shown.
+
 With --net several programs of the object run in a virtual network, which sends
 packets from one to the next; --out is a pattern then: out-%i-%d.pcap, where %i is
 the interface and %d rx or tx.
@@ -71,6 +74,7 @@ describes.`,
   sudo skep run firewall.bpf.o --replace firewall
   skep run firewall.bpf.o --pcap traffic.pcap
   skep run firewall.bpf.o --pcap traffic.pcap -v --set blocked_port=80
+  skep run firewall.bpf.o --pcap traffic.pcap --hook xdp:eth0
   skep run prog.bpf.o --prog ingress --pcap in.pcapng --out out.pcapng
   skep run spread.bpf.o --net net.yaml --pcap in.pcap --out 'out-%i.pcapng'
   tcpdump -w - -c 100 | skep run prog.bpf.o --pcap - -o json
