@@ -39,12 +39,12 @@ func beforeDash(cmd *cobra.Command, args []string) (ours, clangs []string) {
 // of it. types is what --btf says, for vmlinux.h.
 func openSource(cmd *cobra.Command, path, types string) (*program.Program, error) {
 	_, flags := beforeDash(cmd, cmd.Flags().Args())
-	o, err := compileOptions(types, flags)
-	if err != nil {
-		return nil, err
-	}
 	done := waiting(cmd.ErrOrStderr(), "compiling "+path)
-	object, err := clang.Cached(cmd.Context(), path, o)
+	o, err := compileOptions(types, flags)
+	var object *clang.Object
+	if err == nil {
+		object, err = clang.Cached(cmd.Context(), path, o)
+	}
 	done()
 	if err := showDiagnostics(cmd.ErrOrStderr(), object, err); err != nil {
 		return nil, err

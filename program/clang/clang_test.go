@@ -256,7 +256,10 @@ func TestFind(t *testing.T) {
 		{name: "the one that is said", env: "mine", folder: map[string]string{
 			"clang": says("clang version 20.1.0"), "mine": says("clang version 15.0.7"),
 		}, want: "mine"},
-		{name: "the one that is said is not there", env: "mine", message: "$CLANG is no compiler"},
+		{name: "the one that is said is not there", env: "mine", message: "no clang that compiles for BPF: run "},
+		{name: "the one that is said is too old", env: "mine", folder: map[string]string{"mine": says("clang version 9.0.1")},
+			message: "is version 9, and 12 is the first"},
+		{name: "Apple's", folder: map[string]string{"clang": says("Apple clang version 17.0.0 (clang-1700.0.13.3)")}, message: "is Apple's own"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -24,16 +24,9 @@ type Compiler struct {
 
 // Find looks for clang: $CLANG, or the newest among clang and clang-NN in $PATH.
 func Find() (*Compiler, error) {
-	if path := os.Getenv("CLANG"); path != "" {
-		path, err := exec.LookPath(path)
-		if err != nil {
-			return nil, fmt.Errorf("$CLANG is no compiler: %w", err)
-		}
-		return ask(path)
-	}
 	var newest *Compiler
 	var broken error
-	for _, path := range installed() {
+	for _, path := range candidates() {
 		c, err := ask(path)
 		if err != nil {
 			broken = err
@@ -43,7 +36,7 @@ func Find() (*Compiler, error) {
 	}
 	switch {
 	case newest == nil && broken != nil:
-		return nil, broken
+		return nil, fmt.Errorf("no clang that compiles for BPF: %w; %s", broken, advice())
 	case newest == nil:
 		return nil, errors.New("clang is not installed, and C sources need it: " + advice())
 	case newest.Major < oldest:
@@ -52,11 +45,19 @@ func Find() (*Compiler, error) {
 	return newest, nil
 }
 
+// candidates are the compilers to ask: only $CLANG, if it is set.
+func candidates() []string {
+	if path := os.Getenv("CLANG"); path != "" {
+		return []string{path}
+	}
+	return installed()
+}
+
 // advice says how clang is installed.
 func advice() string {
 	switch runtime.GOOS {
 	case "darwin":
-		return "brew install llvm (Apple's own clang does not compile for BPF)"
+		return "brew install llvm"
 	case "windows":
 		return "winget install LLVM.LLVM"
 	}
@@ -66,14 +67,11 @@ func advice() string {
 // identity tells compilers apart without running them: which there are, and since
 // when.
 func identity() string {
-	paths := []string{os.Getenv("CLANG")}
-	if paths[0] == "" {
-		paths = installed()
-	} else if path, err := exec.LookPath(paths[0]); err == nil {
-		paths[0] = path
-	}
 	var all strings.Builder
-	for _, path := range paths {
+	for _, path := range candidates() {
+		if found, err := exec.LookPath(path); err == nil {
+			path = found
+		}
 		fmt.Fprintln(&all, path)
 		if info, err := os.Stat(path); err == nil {
 			fmt.Fprintln(&all, info.Size(), info.ModTime().UnixNano())
@@ -133,6 +131,9 @@ func ask(path string) (*Compiler, error) {
 	out, err := exec.Command(path, "--version").Output()
 	if err != nil {
 		return nil, fmt.Errorf("run %s --version: %w", path, err)
+	}
+	if strings.HasPrefix(string(out), "Apple ") {
+		return nil, fmt.Errorf("%s is Apple's own", path)
 	}
 	m := regexp.MustCompile(`clang version (\d+)`).FindSubmatch(out)
 	if m == nil {

@@ -46,6 +46,7 @@ func newNames() *names {
 
 func (n *names) assign(types []btf.Type) {
 	var declared []*btf.Fwd
+	var nameless []*btf.Enum
 	for _, typ := range types {
 		switch t := typ.(type) {
 		case *btf.Struct:
@@ -53,7 +54,14 @@ func (n *names) assign(types []btf.Type) {
 		case *btf.Union:
 			n.record(t, tag{union: true, name: t.Name})
 		case *btf.Enum:
-			n.enum(t)
+			if t.Name == "" {
+				nameless = append(nameless, t)
+			} else {
+				n.of[t] = unique(n.tags, t.Name)
+			}
+			for _, v := range t.Values {
+				n.values[t] = append(n.values[t], unique(n.idents, v.Name))
+			}
 		case *btf.Typedef:
 			n.of[t] = unique(n.idents, t.Name)
 		case *btf.Fwd:
@@ -66,6 +74,15 @@ func (n *names) assign(types []btf.Type) {
 	}
 	for _, t := range declared {
 		n.record(t, fwdTag(t))
+	}
+	// Types may refer to an enum without a name, and its values can be defined only
+	// once: it is called as the first of them.
+	for _, t := range nameless {
+		name := "nameless"
+		if len(t.Values) > 0 {
+			name = t.Values[0].Name
+		}
+		n.of[t] = unique(n.tags, name)
 	}
 }
 
@@ -82,19 +99,6 @@ func (n *names) record(t btf.Type, g tag) {
 		return
 	}
 	n.of[t] = unique(n.tags, g.name)
-}
-
-// enum names an enum and its values. One without a name that types refer to
-// needs one, as its values can be defined only once: its first value's.
-func (n *names) enum(t *btf.Enum) {
-	name := t.Name
-	if name == "" && len(t.Values) > 0 {
-		name = t.Values[0].Name
-	}
-	n.of[t] = unique(n.tags, name)
-	for _, v := range t.Values {
-		n.values[t] = append(n.values[t], unique(n.idents, v.Name))
-	}
 }
 
 // definition finds what a declaration stands for; itself, if nothing defines it.
