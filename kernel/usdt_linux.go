@@ -159,7 +159,10 @@ func (u *usdtArgs) address(p *usdt.Probe) (uint64, error) {
 	if u.pid == 0 {
 		return 0, fmt.Errorf("probe %s: before Linux 5.15 its arguments are known for one process: write ,pid=N behind it", p)
 	}
-	path, err := filepath.EvalSymlinks(u.path)
+	path, err := filepath.Abs(u.path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
 	if err != nil {
 		return 0, err
 	}

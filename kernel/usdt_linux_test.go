@@ -3,6 +3,8 @@ package kernel
 import (
 	"encoding/hex"
 	"errors"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -199,5 +201,34 @@ func TestEncodeSpec(t *testing.T) {
 		if _, err := encodeSpec(tc.typ, tc.args); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%v, want an error with %q", err, tc.want)
 		}
+	}
+}
+
+// Where Linux has no cookies, a description is found by where a process has loaded the probe.
+func TestUSDTAddress(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions, err := fileFunctions(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe := usdt.Probe{Provider: "a", Name: "b", Address: 1, Offset: functions.offsets["github.com/skep-ebpf/skep/kernel.probed"]}
+	u := usdtArgs{path: self, pid: os.Getpid()}
+	if got, err := u.address(&probe); err != nil || got != uint64(reflect.ValueOf(probed).Pointer()) {
+		t.Errorf("it is at %#x, %v, want %#x", got, err, reflect.ValueOf(probed).Pointer())
+	}
+	u.pid = 0
+	if _, err := u.address(&probe); err == nil || !strings.Contains(err.Error(), "probe a:b: before Linux 5.15 its arguments are known for one process: write ,pid=N behind it") {
+		t.Errorf("of no process: %v", err)
+	}
+	u.pid, u.path = os.Getpid(), "testdata/probed"
+	if _, err := u.address(&probe); err == nil || !strings.Contains(err.Error(), "has not loaded testdata/probed") {
+		t.Errorf("of a file that is not loaded: %v", err)
+	}
+	probe.Fixed = true
+	if got, err := u.address(&probe); err != nil || got != 1 {
+		t.Errorf("of a file that is loaded at one place alone: %#x, %v, want 1", got, err)
 	}
 }
