@@ -49,6 +49,7 @@ var said = regexp.MustCompile(`^ +\w+_test\.go:\d+: (.+)`)
 func readRun(version string, in io.Reader) (*kernelRun, error) {
 	r := &kernelRun{version: version, results: make(map[string]result), parents: make(map[string]bool)}
 	last := make(map[string]string) // what each test said last
+	running := make(map[string]bool)
 	for lines := json.NewDecoder(in); ; {
 		var e event
 		if err := lines.Decode(&e); errors.Is(err, io.EOF) {
@@ -62,21 +63,39 @@ func readRun(version string, in io.Reader) (*kernelRun, error) {
 		}
 		came, ended := outcomes[e.Action]
 		switch {
+		case e.Action == "run":
+			running[name] = true
+			for i := strings.LastIndexByte(name, '/'); i >= 0; i = strings.LastIndexByte(name[:i], '/') {
+				// Names of subtests have slashes of their own.
+				r.parents[name[:i]] = r.parents[name[:i]] || running[name[:i]]
+			}
 		case !ended:
 		case e.Test == "" && came == failed && !r.anyFailed(name):
 			r.add(name+"*", result{outcome: failed}) // it was not built, or ended too early
 		case e.Test != "" && !r.parents[name]:
 			r.add(name, result{came, last[name]})
 		}
-		for i := strings.LastIndexByte(name, '/'); i >= 0; i = strings.LastIndexByte(name[:i], '/') {
-			r.parents[name[:i]] = true
-		}
+		running[name] = running[name] && !ended
 	}
 }
 
 func (r *kernelRun) add(test string, came result) {
 	r.tests = append(r.tests, test)
 	r.results[test] = came
+}
+
+// came is what came of a test, or of one that it is a part of and that ended before.
+func (r *kernelRun) came(test string) result {
+	for {
+		if got, ok := r.results[test]; ok {
+			return got
+		}
+		i := strings.LastIndexByte(test, '/')
+		if i < 0 {
+			return result{}
+		}
+		test = test[:i]
+	}
 }
 
 // anyFailed reports whether a test failed whose name begins so.

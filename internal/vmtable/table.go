@@ -67,42 +67,35 @@ func rows(runs []*kernelRun) (hooks, others []*row) {
 		byName[k.Name] = &row{k.Name, make([]result, len(runs))}
 		hooks = append(hooks, byName[k.Name])
 	}
-	for i, r := range runs {
-		for _, test := range r.tests {
-			name := test
-			_, sub, _ := strings.Cut(test, "/")
-			if at, err := hook.Parse(sub); err == nil {
-				name = at.Kind.Name
-			}
-			if byName[name] == nil {
-				byName[name] = &row{name, make([]result, len(runs))}
-				others = append(others, byName[name])
-			}
-			byName[name].results[i] = worse(byName[name].results[i], r.results[test])
+	for _, test := range leaves(runs) {
+		name := test
+		_, sub, _ := strings.Cut(test, "/")
+		if at, err := hook.Parse(sub); err == nil {
+			name = at.Kind.Name
+		}
+		r := byName[name]
+		if r == nil {
+			r = &row{name, make([]result, len(runs))}
+			byName[name] = r
+			others = append(others, r)
+		}
+		for i, run := range runs {
+			r.results[i] = worse(r.results[i], run.came(test))
 		}
 	}
-	return hooks, together(leaves(others, runs))
+	return hooks, together(others)
 }
 
-// leaves gives the tests that have subtests in no kernel. What came of one that was not run
-// as far as its subtests is what came of them.
-func leaves(all []*row, runs []*kernelRun) []*row {
-	byName := make(map[string]*row)
-	for _, r := range all {
-		byName[r.name] = r
-	}
-	for _, r := range all {
-		for i := strings.LastIndexByte(r.name, '/'); i >= 0; i = strings.LastIndexByte(r.name[:i], '/') {
-			if parent := byName[r.name[:i]]; parent != nil {
-				for k := range r.results {
-					r.results[k] = worse(parent.results[k], r.results[k])
-				}
+// leaves are the tests that have subtests in no kernel.
+func leaves(runs []*kernelRun) (tests []string) {
+	for _, run := range runs {
+		for _, test := range run.tests {
+			if !slices.Contains(tests, test) && !slices.ContainsFunc(runs, func(r *kernelRun) bool { return r.parents[test] }) {
+				tests = append(tests, test)
 			}
 		}
 	}
-	return slices.DeleteFunc(all, func(r *row) bool {
-		return slices.ContainsFunc(runs, func(run *kernelRun) bool { return run.parents[r.name] })
-	})
+	return tests
 }
 
 // together makes one row of a test's subtests where the same came of all, in the order
