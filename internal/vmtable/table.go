@@ -10,8 +10,8 @@ import (
 
 const intro = `
 What tests of attached programs say in Debian's kernels %s. A kind of hooks has "yes" where a test has attached a program
-there and seen it run, another test where it passes; a number is that of the reason, below, why it could not be run.
-` + "`make vmtest`" + ` writes this part.
+there and seen it run, also where skep attaches it [in another way](kernel.md) because that Linux has none; another test has
+it where it passes. A number is that of the reason, below, why it could not be run. ` + "`make vmtest`" + ` writes this part.
 
 `
 
