@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/skep-ebpf/skep/inspect"
@@ -73,24 +74,32 @@ func mapsText(maps []inspect.Map) string {
 	return strings.Join(texts, ", ")
 }
 
+// fewPrograms is how many are still named where maps are shared.
+const fewPrograms = 6
+
 // sharesText says which maps are shared with which programs: "a, b with other; c with one".
 func sharesText(maps []inspect.Map) string {
-	var with []string
-	shared := make(map[string][]string) // maps, by the programs with which they are shared
+	type group struct{ maps, with []string }
+	var groups []*group
 	for _, m := range maps {
-		others := strings.Join(m.SharedBy, ", ")
-		if others == "" {
+		if len(m.SharedBy) == 0 {
 			continue
 		}
-		if shared[others] == nil {
-			with = append(with, others)
+		i := slices.IndexFunc(groups, func(g *group) bool { return slices.Equal(g.with, m.SharedBy) })
+		if i < 0 {
+			i, groups = len(groups), append(groups, &group{with: m.SharedBy})
 		}
-		shared[others] = append(shared[others], m.Name)
+		groups[i].maps = append(groups[i].maps, m.Name)
 	}
-	for i, others := range with {
-		with[i] = strings.Join(shared[others], ", ") + " with " + others
+	var texts []string
+	for _, g := range groups {
+		with := strings.Join(g.with, ", ")
+		if n := len(g.with); n > fewPrograms {
+			with = fmt.Sprintf("%s and %d more", strings.Join(g.with[:fewPrograms-1], ", "), n-fewPrograms+1)
+		}
+		texts = append(texts, strings.Join(g.maps, ", ")+" with "+with)
 	}
-	return strings.Join(with, "; ")
+	return strings.Join(texts, "; ")
 }
 
 // needsText says what a program takes: "Linux 5.12 (atomic operations); CAP_BPF".

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
@@ -57,6 +58,9 @@ func inspected(p *program.Program, f *objectFlags) ([]*inspect.Program, error) {
 			return nil, err
 		}
 		names = []string{f.prog}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("the object has no programs")
 	}
 	names, untyped := typed(p.Spec, names)
 	if untyped != nil {
