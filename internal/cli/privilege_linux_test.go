@@ -310,7 +310,9 @@ func TestPinsOfNobody(t *testing.T) {
 		}
 		return string(out)
 	}
-	do(kernels.CapBPF|kernels.CapNetAdmin|kernels.CapPerfmon, "run", object, "--prog", "count", "--hook", "tcx/ingress/in", "--pin", "own")
+	pin := []string{"run", object, "--prog", "count", "--hook", "tcx/ingress/in", "--pin", "own"}
+	checkRefused(t, unprivileged(command, kernels.CapBPF, pin...), kernels.CapNetAdmin)
+	do(kernels.CapBPF|kernels.CapNetAdmin|kernels.CapPerfmon, pin...)
 	if out := do(0, "ps"); !strings.Contains(out, "tcx/ingress/in") {
 		t.Errorf("ps: %s", out)
 	}
@@ -325,7 +327,10 @@ func TestPinsOfNobody(t *testing.T) {
 	}
 
 	mustSkep(t, "run", object, "--prog", "count", "--hook", "tcx/ingress/in", "--pin", "others")
-	for _, verb := range [][]string{{"ps"}, {"stop", "others"}, {"map", "ls"}, {"map", "dump", "others/passed"}, {"map", "watch", "others/passed"}} {
+	for _, verb := range [][]string{
+		{"ps"}, {"stop", "others"}, {"run", object, "--replace", "others"}, {"map", "ls"}, {"map", "dump", "others/passed"},
+		{"map", "watch", "others/passed"}, {"map", "set", "others/passed", "key=0", "value=0"}, {"map", "delete", "others/passed", "key=0"},
+	} {
 		out, err := unprivileged(command, 0, verb...).CombinedOutput()
 		if want := "what stays attached belongs to another user (/sys/fs/bpf/skep): run skep as that one, with sudo -u root"; err == nil || !strings.Contains(string(out), want) {
 			t.Errorf("skep %s: %v: %s\nwant: %s", strings.Join(verb, " "), err, out, want)
