@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"time"
 
 	"github.com/skep-ebpf/skep/internal/usercache"
 )
@@ -26,12 +27,20 @@ func Cached(ctx context.Context, source string, o *Options) (*Object, error) {
 	if object := lookup(path); object != nil {
 		return object, nil
 	}
+	begin := time.Now()
 	object, err := Compile(ctx, source, o)
 	if err != nil {
 		return nil, err
 	}
 	k := kept{Object: object}
 	for _, file := range object.Depends {
+		info, err := os.Stat(file)
+		if err != nil {
+			return nil, err
+		}
+		if info.ModTime().After(begin) {
+			return object, nil // clang may have seen what was there before
+		}
 		sum, err := sumOf(file)
 		if err != nil {
 			return nil, err

@@ -27,7 +27,7 @@ func strip(object []byte) ([]byte, error) {
 		content := slices.Clone(s.content(from))
 		switch from.Type {
 		case uint32(elf.SHT_SYMTAB):
-			content, err = s.symbolTable(content)
+			content = s.symbolTable(content)
 		case uint32(elf.SHT_REL):
 			err = s.relocations(content)
 		case uint32(elf.SHT_GROUP):
@@ -114,7 +114,8 @@ func (s *stripper) numberSymbols(table []byte) {
 	}
 }
 
-func (s *stripper) symbolTable(table []byte) ([]byte, error) {
+// symbolTable is the symbols that stay, with their sections' new numbers.
+func (s *stripper) symbolTable(table []byte) []byte {
 	var out []byte
 	for i := range s.symbol {
 		if s.symbol[i] < 0 {
@@ -126,7 +127,7 @@ func (s *stripper) symbolTable(table []byte) ([]byte, error) {
 		}
 		out = append(out, symbol...)
 	}
-	return out, nil
+	return out
 }
 
 // relocations gives the symbols that a table refers to their new numbers.
