@@ -74,19 +74,22 @@ func checkRawTracepoint(name string) error {
 	if err != nil {
 		return nil // the kernel says what it thinks of it
 	}
-	found, _ := filepath.Glob(filepath.Join(dir, "events", "*", "*"))
-	var names []string
-	for _, at := range found {
-		names = append(names, path.Base(at))
-	}
 	// System calls' events are made of two tracepoints that have no event.
-	names = append(names, "sys_enter", "sys_exit")
-	if slices.Contains(names, name) {
+	names := []string{"sys_enter", "sys_exit"}
+	events := filepath.Join(dir, "events")
+	if slices.Contains(names, name) || slices.ContainsFunc(folders(events), func(category string) bool {
+		_, err := os.Stat(filepath.Join(events, category, name))
+		return err == nil
+	}) {
 		return nil
 	}
 	types, err := runningTypes.Kernel()
 	if err == nil && hasType[*btf.Typedef](types, "btf_trace_"+name) {
 		return nil // one without an event
+	}
+	found, _ := filepath.Glob(filepath.Join(events, "*", "*"))
+	for _, at := range found {
+		names = append(names, path.Base(at))
 	}
 	return fmt.Errorf("the kernel has no tracepoint %s%s", name, suggest.Name(name, names))
 }
