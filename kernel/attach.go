@@ -95,9 +95,14 @@ func (c *Collection) plan(a hook.Attachment) (func() (io.Closer, error), error) 
 	case f == nil:
 		return nil, fmt.Errorf("%s: the kernel machine attaches no such programs%s", a.Point, suggest.Name(a.Point.Kind.Name, kindNames()))
 	case a.Point.Target == "" && !a.Point.Kind.Optional:
-		return nil, fmt.Errorf("%s needs %s: say it with --hook, such as --hook %s", a.Point.Kind.Name, a.Point.Kind.Wants, a.Point.Kind.Example)
+		return nil, needsTarget(a.Point.Kind)
 	}
 	return f(c, prog, a.Point)
+}
+
+// needsTarget says what is missing behind the name of a kind of hooks.
+func needsTarget(k *hook.Kind) error {
+	return fmt.Errorf("%s needs %s: say it with --hook, such as --hook %s", k.Name, k.Wants, k.Example)
 }
 
 // Attaches reports whether Linux, as skep drives it here, has hooks of a kind.

@@ -39,6 +39,9 @@ func extensions(spec *ebpf.CollectionSpec, names []string, at []hook.Attachment)
 		if !isExtension {
 			continue
 		}
+		if target == "" {
+			return nil, fmt.Errorf("program %s: %w", name, needsTarget(hook.Find("freplace")))
+		}
 		e := extension{name: name, function: target}
 		if i := strings.LastIndexByte(target, ':'); i >= 0 {
 			e.program, e.function = target[:i], target[i+1:]

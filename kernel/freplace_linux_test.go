@@ -118,6 +118,7 @@ func TestFreplaceUnknown(t *testing.T) {
 	testenv.Kernel(t)
 	wantLoadErrors(t, map[string]string{
 		"freplace/polic":           "no program of the object has a global function polic; did you mean policy?",
+		"freplace":                 "program strict: freplace needs a global function of another program",
 		"freplace/firewall:police": "program firewall has no global function police",
 		"freplace/firewal:policy":  "the object has no program firewal; did you mean firewall?",
 		"freplace/policy":          "function policy is in programs firewall and other: say in which it is replaced, such as freplace/firewall:policy",
