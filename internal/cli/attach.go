@@ -110,9 +110,18 @@ func (f *attachFlags) chosen(object *objectFlags, spec *ebpf.CollectionSpec) (al
 		if p := spec.Programs[name]; !at.Kind.Takes(p.Type) {
 			return nil, usagef("--hook %s: program %s is of type %s (section %s), and %s takes programs of type %s", h, name, p.Type, p.SectionName, at.Kind.Name, at.Kind.Prog)
 		}
+		if i := slices.IndexFunc(all, func(a hook.Attachment) bool { return a.Program == name }); i >= 0 && (all[i].Point.Kind != at.Kind || forTarget(at.Kind)) {
+			return nil, usagef("--hook %s: program %s is loaded for %s: what is attached to both are two programs", h, name, all[i].Point)
+		}
 		all = append(all, hook.Attachment{Program: name, Point: at})
 	}
 	return all, nil
+}
+
+// forTarget reports whether Linux loads a program for one target, rather than for all of
+// the kind.
+func forTarget(k *hook.Kind) bool {
+	return slices.Contains([]ebpf.ProgramType{ebpf.Tracing, ebpf.LSM, ebpf.Extension, ebpf.StructOps}, k.Prog)
 }
 
 // plan says which programs are attached where; none where the object runs here. A
@@ -122,26 +131,28 @@ func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]ho
 	if err != nil {
 		return nil, err
 	}
-	points := make(map[string]hook.Point)
+	points := make(map[string][]hook.Point)
 	for _, a := range chosen {
-		points[a.Program] = a.Point
+		points[a.Program] = append(points[a.Program], a.Point)
 	}
 	var all []hook.Attachment
 	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
 		if object.prog != "" && name != object.prog {
 			continue
 		}
-		at, chosen := points[name]
-		if !chosen {
-			var err error
-			if at, err = hook.Of(spec.Programs[name]); err != nil || at.Target == "" && !at.Kind.Optional || at.Kind.Name == "syscall" && f.on != "kernel" {
+		if points[name] == nil {
+			at, err := hook.Of(spec.Programs[name])
+			if err != nil || at.Target == "" && !at.Kind.Optional || at.Kind.Name == "syscall" && f.on != "kernel" {
 				continue
 			}
 			if len(f.hooks) > 0 && object.prog == "" && at.Target == "" {
 				continue
 			}
+			points[name] = []hook.Point{at}
 		}
-		all = append(all, hook.Attachment{Program: name, Point: at})
+		for _, at := range points[name] {
+			all = append(all, hook.Attachment{Program: name, Point: at})
+		}
 	}
 	if len(all) == 0 && (f.on == "kernel" || f.pin != "") {
 		return nil, usagef("no program's section says where it is attached: say it with --hook, such as --hook xdp:veth0")
