@@ -39,7 +39,7 @@ func TestTable(t *testing.T) {
 		"5.10": report("pass TestNet/xdp/left", "skip TestNet/xdp/left@native needs a driver", "skip TestNet/netfilter/ipv4/local_in needs Linux 6.4",
 			"pass TestNet", "skip TestPins/one needs Linux 6.4", "pass TestPins/two", "pass TestPins", "pass TestSame/a", "pass TestSame/b", "skip TestWhole needs Linux 6.4", "skip TestStream needs Linux 6.4"),
 		"7.2": report("pass TestNet/xdp/left a remark", "fail TestNet/netfilter/ipv4/local_in what", "pass TestNet/tcx/ingress/left",
-			"pass TestNet", "pass TestPins/one", "pass TestPins/two", "pass TestPins", "pass TestSame/a", "pass TestSame/b",
+			"pass TestNet", "pass TestPins/one", "pass TestPins/two", "pass TestPins", "pass TestSame/a a remark", "pass TestSame/b", "skip TestMute",
 			"pass TestWhole/a", "pass TestWhole/b", "pass TestWhole", "pass TestStream/lsm/file_open", "pass TestStream"),
 	} {
 		r, err := readRun(version, strings.NewReader(text))
@@ -53,13 +53,13 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{
 		"| hook | 5.10 | 7.2 |\n|---|:-:|:-:|\n",
 		"| `xdp` | yes | yes |\n", "| `netfilter` | 1 | **fails** |\n", "| `tcx/ingress` | no test | yes |\n", "| `fentry` | no test | no test |\n", "| `lsm` | 1 | yes |\n",
-		"| test | 5.10 | 7.2 |\n|---|:-:|:-:|\n| `kernel.TestPins/one` | 1 | yes |\n| `kernel.TestPins/two` | yes | yes |\n| `kernel.TestSame` | yes | yes |\n| `kernel.TestWhole` | 1 | yes |\n\n1. needs Linux 6.4\n",
+		"| test | 5.10 | 7.2 |\n|---|:-:|:-:|\n| `kernel.TestMute` | no test | 2 |\n| `kernel.TestPins/one` | 1 | yes |\n| `kernel.TestPins/two` | yes | yes |\n| `kernel.TestSame` | yes | yes |\n| `kernel.TestWhole` | 1 | yes |\n\n1. needs Linux 6.4\n2. \n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	for _, want := range []string{"netfilter fails in Linux 7.2", "tcx/ingress has no test in Linux 5.10", "no program ran at fentry"} {
+	for _, want := range []string{"netfilter fails in Linux 7.2", "tcx/ingress has no test in Linux 5.10", "no program ran at fentry", "kernel.TestMute says not why it is skipped in Linux 7.2"} {
 		if !slices.Contains(holes, want) {
 			t.Errorf("no %q in %q", want, holes)
 		}

@@ -73,7 +73,11 @@ func readRun(version string, in io.Reader) (*kernelRun, error) {
 		case e.Test == "" && came == failed && !r.anyFailed(name):
 			r.add(name+"*", result{outcome: failed}) // it was not built, or ended too early
 		case e.Test != "" && !r.parents[name]:
-			r.add(name, result{came, last[name]})
+			got := result{outcome: came}
+			if came == skipped {
+				got.why = last[name]
+			}
+			r.add(name, got)
 		}
 		running[name] = running[name] && !ended
 	}

@@ -40,8 +40,11 @@ func table(runs []*kernelRun) (text string, holes []string) {
 	}
 	for _, r := range append(hooks, others...) {
 		for i, got := range r.results {
-			if got.outcome == failed {
+			switch {
+			case got.outcome == failed:
 				holes = append(holes, fmt.Sprintf("%s fails in Linux %s", r.name, versions[i]))
+			case got.outcome == skipped && got.why == "":
+				holes = append(holes, fmt.Sprintf("%s says not why it is skipped in Linux %s", r.name, versions[i]))
 			}
 		}
 	}

@@ -54,7 +54,7 @@ var since = map[string]struct {
 	"encapsulate":  {6, 12, "the verifier did not see the bounds that clang saw"},
 	"tasks":        {5, 11, "tasks had no storage"},
 	"cgroups":      {6, 2, "cgroups had no storage"},
-	"begin":        {6, 4, "struct_ops had no links"},
+	"begin":        {6, 4, "structures of operations had no links"},
 	"asked":        {5, 17, "programs could not ask for arguments by number"},
 	"asked_left":   {5, 17, "programs could not ask for arguments by number"},
 	"replaced":     {6, 3, "only functions with error injection could be replaced"},
