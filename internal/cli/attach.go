@@ -38,7 +38,7 @@ func (f *attachFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.duration, "duration", 0, "end after this `time`, such as 10s; 0: with Ctrl-C")
 	flags.StringVar(&f.pin, "pin", "", "have programs stay attached in the kernel when skep ends, under this `name`")
 	flags.StringVar(&f.replace, "replace", "", "take the place of what stays attached under this `name`, and go on with its maps")
-	flags.StringVar(&f.log, "log", "", "write what the kernel's verifier says of the programs to this `file`")
+	flags.StringVar(&f.log, "log", "", "write what the kernel's verifier says of the programs to this `file`; -: to standard error")
 	_ = cmd.MarkFlagFilename("log")
 	_ = cmd.RegisterFlagCompletionFunc("on", cobra.FixedCompletions([]string{"auto", "kernel", "user"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("hook", completeHooks)

@@ -15,11 +15,14 @@ import (
 	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
-// withLog has load load an object into the kernel with the file of --log, or nil, as its
+// withLog has load load an object into the kernel with what --log names, or nil, as its
 // log, and shows why where the kernel refuses a program.
 func withLog(cmd *cobra.Command, p *program.Program, f *runFlags, load func(log io.Writer) error) (err error) {
-	if f.attach.log == "" {
+	switch f.attach.log {
+	case "":
 		return showRefusal(cmd, p, f.out.form, load(nil))
+	case "-":
+		return showRefusal(cmd, p, f.out.form, load(cmd.ErrOrStderr()))
 	}
 	file, err := os.Create(f.attach.log)
 	if err != nil {
