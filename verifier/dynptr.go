@@ -179,8 +179,21 @@ func (c *checker) overwriteDynptr(f *frame, slot int) error {
 	if r.Flags&dynptrHoldsRef != 0 && (!c.since(7, 2) || c.dynptrCopies(r.RefID) <= 1) {
 		return c.fail(CauseDynptr, "cannot overwrite referenced dynptr")
 	}
+	if !c.since(7, 2) {
+		c.keepSlices(r.ID)
+	}
 	c.invalidateOf(r.ID)
 	return nil
+}
+
+// keepSlices has slices of a dynptr outlive it. Before 7.2 Linux looked for memory of no
+// kind only, which is what bpf_dynptr_data gives; what a slice leads to is still there.
+func (c *checker) keepSlices(id uint32) {
+	c.st.eachReg(func(_ *frame, r *Reg) {
+		if r.ParentID == id && r.Flags&anyDynptr != 0 {
+			r.ParentID = 0
+		}
+	})
 }
 
 // dynptrCopies counts the dynptrs that share a reference.
