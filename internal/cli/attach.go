@@ -72,8 +72,6 @@ func (f *attachFlags) check(hasInput, packets bool) error {
 	switch {
 	case f.duration < 0:
 		return usagef("--duration %s: want a time from now on", f.duration)
-	case hasInput && f.on == "kernel":
-		return usagef("--on kernel: what programs see there comes from their hooks, not from --pcap, --data, --ctx or --net")
 	case hasInput && !packets && len(f.hooks) > 0:
 		return usagef("--hook attaches programs to interfaces that --pcap's packets come by or, without input, in the kernel: leave --data, --ctx and --net away")
 	case f.pin != "" && (hasInput || f.on == "user"):
@@ -82,7 +80,7 @@ func (f *attachFlags) check(hasInput, packets bool) error {
 		return usagef("--pin has programs stay attached until 'skep stop %s', --duration detaches them: give one or the other", f.pin)
 	case f.replace != "" && (hasInput || f.on == "user" || f.pin != "" || f.duration > 0 || len(f.hooks) > 0):
 		return usagef("--replace puts programs where those of %s are attached: leave --on user, --hook, --pin, --duration and input away", f.replace)
-	case f.log != "" && (hasInput || f.on == "user"):
+	case f.log != "" && (hasInput && f.on != "kernel" || f.on == "user"):
 		return usagef("--log keeps what the kernel's verifier says: leave --on user and input away; 'skep check --log 2' shows what skep's says")
 	case f.log != "" && f.replace != "":
 		return usagef("--log goes with a new object, not with --replace")

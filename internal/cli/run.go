@@ -64,7 +64,7 @@ packets from one to the next; --out is a pattern then: out-%i-%d.pcap, where %i 
 the interface and %d rx or tx.
 
 With --data or --ctx it runs on one packet or context, with --repeat many times,
-and the time of a run is shown.
+and the time of a run is shown; with --on kernel in the kernel, away from its hooks.
 
 With --world it finds the processes, sockets, cgroups and routes that a file
 describes.`,
@@ -118,6 +118,10 @@ func (f *runFlags) check() error {
 		return err
 	}
 	switch {
+	case f.attach.on == "kernel" && (packets || f.net != ""):
+		return usagef("--on kernel: what programs see there comes from their hooks, or is one packet or context of --data or --ctx: leave --pcap and --net away")
+	case f.attach.on == "kernel" && f.world != "":
+		return usagef("--on kernel: programs find the running system around them there: leave --world away")
 	case packets && single:
 		return usagef("--pcap runs over a capture, --data and --ctx on one packet or context: give one or the other")
 	case f.attach.replace != "" && f.object.prog != "":
@@ -213,6 +217,9 @@ func runObject(cmd *cobra.Command, path string, f *runFlags) (err error) {
 		case len(at) > 0:
 			return runAttached(cmd, p, f, at)
 		}
+	}
+	if f.attach.on == "kernel" {
+		return testRun(cmd, p, f)
 	}
 	s, err := newSession(cmd, p, f)
 	if err != nil {
