@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -233,6 +234,11 @@ func TestEndedBySignal(t *testing.T) {
 	if testing.Short() {
 		rounds = 1
 	}
+	// Under nohup SIGHUP is ignored, and so it would be in what is started here: what is
+	// caught is not.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	for name, pin := range map[string][]string{"attached": nil, "pinned": {"--pin", "road"}} {
 		t.Run(name, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(testenv.Seed(t), 0))
