@@ -179,12 +179,11 @@ func runAttached(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.
 	if err != nil {
 		return err
 	}
-	r := &results{coll: coll, out: report.NewWriter(cmd.OutOrStdout(), f.out.form)}
-	r.out.Color = isTerminal(cmd.OutOrStdout())
-	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.open(p.Spec, f.events); err != nil {
+	r, err := openResults(cmd, p, f, coll)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, r.close()) }()
 	links, err := coll.Attach(at)
 	if err != nil {
 		return err

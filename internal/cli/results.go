@@ -12,8 +12,10 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/spf13/cobra"
 
 	"github.com/skep-ebpf/skep/machine"
+	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/report"
 	"github.com/skep-ebpf/skep/vm"
 )
@@ -35,6 +37,16 @@ type source struct {
 	name  string      // of the map; "": what is printed
 	types []sizedType // what a record may be
 	perf  bool        // records may be longer than what was sent
+}
+
+// openResults makes the results of what was loaded, and begins to read what it sends.
+func openResults(cmd *cobra.Command, p *program.Program, f *runFlags, coll machine.Collection) (*results, error) {
+	r := &results{coll: coll, out: report.NewWriter(cmd.OutOrStdout(), f.out.form)}
+	r.out.Color = isTerminal(cmd.OutOrStdout())
+	if err := r.open(p.Spec, f.events); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
 }
 
 // open begins to read all that programs send. forced are the types that the user names,

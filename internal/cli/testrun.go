@@ -37,12 +37,11 @@ func testRun(cmd *cobra.Command, p *program.Program, f *runFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &results{coll: coll, out: report.NewWriter(cmd.OutOrStdout(), f.out.form)}
-	r.out.Color = isTerminal(cmd.OutOrStdout())
-	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.open(p.Spec, f.events); err != nil {
+	r, err := openResults(cmd, p, f, coll)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, r.close()) }()
 	fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s runs %s, as --on kernel says\n", name, where)
 	run := ebpf.RunOptions{Data: in.Data, Repeat: f.repeat}
 	if len(in.Data) > 0 {

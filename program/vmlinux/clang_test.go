@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/ctype"
 	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/internal/verifiersuite"
 	"github.com/skep-ebpf/skep/program/clang"
@@ -168,27 +169,9 @@ func (c comparison) members(wantSize, gotSize uint32, want, got []btf.Member) er
 	return nil
 }
 
-// plain strips what order C may change: qualifiers and tags.
-func plain(typ btf.Type) btf.Type {
-	for {
-		switch t := typ.(type) {
-		case *btf.Const:
-			typ = t.Type
-		case *btf.Volatile:
-			typ = t.Type
-		case *btf.Restrict:
-			typ = t.Type
-		case *btf.TypeTag:
-			typ = t.Type
-		default:
-			return typ
-		}
-	}
-}
-
 // same compares types down to those with names, which are compared by themselves.
 func (c comparison) same(want, got btf.Type) error {
-	want, got = plain(want), plain(got)
+	want, got = ctype.Unqualified(want), ctype.Unqualified(got)
 	if _, pruned := got.(*btf.Fwd); pruned { // clang does not follow each pointer
 		if kind := fmt.Sprintf("%T", want); kind != "*btf.Struct" && kind != "*btf.Union" && kind != "*btf.Fwd" {
 			return fmt.Errorf("%v, want %v", got, want)
