@@ -43,6 +43,20 @@ type Attachment struct {
 	Point   Point
 }
 
+// Together says which program cannot be loaded for all the points where it is to be
+// attached: Linux loads some for one target, and each for one kind of hooks.
+func Together(all []Attachment) error {
+	first := make(map[string]Point)
+	for _, a := range all {
+		if p, more := first[a.Program]; more && (p.Kind != a.Point.Kind || p.Kind.forTarget()) {
+			return fmt.Errorf("program %s is loaded for %s: what is attached to both are two programs", a.Program, p)
+		} else if !more {
+			first[a.Program] = a.Point
+		}
+	}
+	return nil
+}
+
 // Kind is a kind of hooks.
 type Kind struct {
 	Name    string   // as sections begin: "kprobe"
@@ -77,6 +91,12 @@ func (k *Kind) Takes(typ ebpf.ProgramType) bool {
 	return typ == k.Prog || typ == ebpf.UnspecifiedProgram || slices.ContainsFunc(sameContext, func(types []ebpf.ProgramType) bool {
 		return slices.Contains(types, typ) && slices.Contains(types, k.Prog)
 	})
+}
+
+// forTarget reports whether Linux loads a program for one target, rather than for all of
+// the kind.
+func (k *Kind) forTarget() bool {
+	return slices.Contains([]ebpf.ProgramType{ebpf.Tracing, ebpf.LSM, ebpf.Extension, ebpf.StructOps}, k.Prog)
 }
 
 // Find gives a kind by its name or another beginning; nil where there is none.

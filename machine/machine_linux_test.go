@@ -283,6 +283,33 @@ func TestUserAttach(t *testing.T) {
 	}
 }
 
+// TestPoints loads a program for several points, which both machines take where Linux
+// loads it for all of them.
+func TestPoints(t *testing.T) {
+	machines(t, func(t *testing.T, m machine.Machine) {
+		for _, tc := range []struct {
+			points []string
+			want   string
+		}{
+			{points: []string{"tcx/ingress/left", "tcx/ingress/right"}},
+			{[]string{"tcx/ingress/left", "tcx/egress/left"}, "sender.o: program send is loaded for tcx/ingress/left: what is attached to both are two programs"},
+			{[]string{"lsm/file_open", "lsm/task_kill"}, "sender.o: program send is loaded for lsm/file_open: what is attached to both are two programs"},
+		} {
+			var at []hook.Attachment
+			for _, p := range tc.points {
+				at = append(at, attachment(t, "send", p)...)
+			}
+			c, err := m.Load(sender(ebpf.RingBuf), &machine.Options{At: at})
+			switch {
+			case err == nil && tc.want == "":
+				c.Close()
+			case err == nil || err.Error() != tc.want:
+				t.Errorf("%s: error %v, want %q", tc.points, err, tc.want)
+			}
+		}
+	})
+}
+
 // TestPrints runs programs of one object on both machines: they print the same, and
 // records come or are lost, none in silence.
 func TestPrints(t *testing.T) {

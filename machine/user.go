@@ -32,6 +32,9 @@ type user struct{ *UserOptions }
 func (user) Name() string { return "skep's own machine" }
 
 func (u user) Load(p *program.Program, opts *Options) (Collection, error) {
+	if err := hook.Together(opts.At); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
 	names := opts.Programs
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(p.Spec.Programs))

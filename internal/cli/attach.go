@@ -108,18 +108,12 @@ func (f *attachFlags) chosen(object *objectFlags, spec *ebpf.CollectionSpec) (al
 		if p := spec.Programs[name]; !at.Kind.Takes(p.Type) {
 			return nil, usagef("--hook %s: program %s is of type %s (section %s), and %s takes programs of type %s", h, name, p.Type, p.SectionName, at.Kind.Name, at.Kind.Prog)
 		}
-		if i := slices.IndexFunc(all, func(a hook.Attachment) bool { return a.Program == name }); i >= 0 && (all[i].Point.Kind != at.Kind || forTarget(at.Kind)) {
-			return nil, usagef("--hook %s: program %s is loaded for %s: what is attached to both are two programs", h, name, all[i].Point)
-		}
 		all = append(all, hook.Attachment{Program: name, Point: at})
+		if err := hook.Together(all); err != nil {
+			return nil, usagef("--hook %s: %w", h, err)
+		}
 	}
 	return all, nil
-}
-
-// forTarget reports whether Linux loads a program for one target, rather than for all of
-// the kind.
-func forTarget(k *hook.Kind) bool {
-	return slices.Contains([]ebpf.ProgramType{ebpf.Tracing, ebpf.LSM, ebpf.Extension, ebpf.StructOps}, k.Prog)
 }
 
 // plan says which programs are attached where; none where the object runs here. A
