@@ -13,6 +13,7 @@ import (
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/engine"
+	"github.com/skep-ebpf/skep/vm/exec"
 )
 
 // variable and runner are what a test needs of a collection on either machine.
@@ -28,8 +29,14 @@ type runner struct {
 }
 
 // kfuncRunners loads a program of testdata/kfunc into the kernel and into the
-// machine, in both modes.
+// machine, in each of its modes.
 func kfuncRunners(t *testing.T, object, prog string) []runner {
+	t.Helper()
+	return kfuncRunnersIn(t, nil, object, prog)
+}
+
+// kfuncRunnersIn is kfuncRunners with an environment for the machine; nil: none.
+func kfuncRunnersIn(t *testing.T, env *exec.Env, object, prog string) []runner {
 	t.Helper()
 	testenv.Kernel(t)
 	open := func() *ebpf.CollectionSpec {
@@ -47,7 +54,7 @@ func kfuncRunners(t *testing.T, object, prog string) []runner {
 	t.Cleanup(kernel.Close)
 	runners := []runner{{"kernel", kernel.Programs[prog].Run, func(name string) variable { return kernel.Variables[name] }}}
 	for _, mode := range engine.Modes() {
-		coll, err := vm.NewCollectionWithOptions(open(), vm.CollectionOptions{Programs: vm.ProgramOptions{Mode: mode}})
+		coll, err := vm.NewCollectionWithOptions(open(), vm.CollectionOptions{Programs: vm.ProgramOptions{Mode: mode, Env: env}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +107,12 @@ func (r *runner) do(t *testing.T, in *kfuncInput) kfuncResult {
 // compareKfuncs runs a program on n inputs on every machine, and wants the same
 // of all.
 func compareKfuncs(t *testing.T, object, prog string, n int, input func(rnd *rand.Rand) kfuncInput) {
-	runners := kfuncRunners(t, object, prog)
+	compareRunners(t, kfuncRunners(t, object, prog), n, input)
+}
+
+// compareRunners is compareKfuncs for a program that is loaded already.
+func compareRunners(t *testing.T, runners []runner, n int, input func(rnd *rand.Rand) kfuncInput) {
+	t.Helper()
 	rnd := rand.New(rand.NewPCG(7, 11))
 	for i := range n {
 		in := input(rnd)

@@ -71,16 +71,21 @@ func probe(memory memoryAt, text bool) Func {
 // told from one where there is nothing (ERANGE). Of no bytes a string is always
 // there.
 func probeKernel(text bool) Func {
-	const user = 1 << 47 // addresses below are a process's
 	read := probe(kernelMemory, text)
 	return func(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
 		empty := text && uint32(r2) == 0
-		if r3 < user && !empty && len(kernelMemory(s, r3)) == 0 {
+		if !empty && notKernels(s, r3) {
 			clear(view(r1, uint64(uint32(r2))))
 			return errno.ERANGE.Ret()
 		}
 		return read(s, r1, r2, r3, r4, r5)
 	}
+}
+
+// notKernels reports whether an address cannot be the kernel's.
+func notKernels(s *exec.State, addr uint64) bool {
+	const user = 1 << 47 // addresses below are a process's
+	return addr < user && len(kernelMemory(s, addr)) == 0
 }
 
 func copyMemory(s *exec.State, memory memoryAt, to []byte, addr uint64) (int, bool) {
