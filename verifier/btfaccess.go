@@ -34,19 +34,22 @@ func (c *checker) accessBTF(a *memAccess) error {
 	if err != nil {
 		return err
 	}
-	if a.value < 0 {
-		return nil
+	if a.value >= 0 {
+		c.setFound(c.reg(uint8(a.value)), &found, c.pointerTrust(r, &found))
 	}
-	dst := c.reg(uint8(a.value))
+	return nil
+}
+
+// setFound makes a register what was loaded through a pointer; flags are a pointer's.
+func (c *checker) setFound(dst *Reg, found *walkResult, flags RegFlags) {
 	switch found.kind {
 	case walkScalar:
 		dst.setUnknown()
 	case walkUntrusted:
 		c.setUntyped(dst)
 	default:
-		c.setBTF(dst, found.typ, c.pointerTrust(r, &found))
+		c.setBTF(dst, found.typ, flags)
 	}
-	return nil
 }
 
 // setUntyped makes a register what a pointer in the kernel's memory is that leads to
@@ -332,14 +335,6 @@ func (c *checker) accessMap(a *memAccess) error {
 	if err != nil || a.value < 0 {
 		return err
 	}
-	dst := c.reg(uint8(a.value))
-	switch found.kind {
-	case walkScalar:
-		dst.setUnknown()
-	case walkUntrusted:
-		c.setUntyped(dst)
-	default:
-		c.setBTF(dst, found.typ, found.flags)
-	}
+	c.setFound(c.reg(uint8(a.value)), &found, found.flags)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/ctype"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
@@ -285,7 +286,7 @@ func pointee(t btf.Type) (btf.Type, bool) {
 
 // hasTag reports whether a type is marked with a type tag.
 func hasTag(t btf.Type, tag string) bool {
-	for {
+	for range ctype.MaxDepth {
 		switch q := t.(type) {
 		case *btf.TypeTag:
 			if q.Value == tag {
@@ -304,6 +305,7 @@ func hasTag(t btf.Type, tag string) bool {
 			return false
 		}
 	}
+	return false
 }
 
 // isScalarStruct reports whether a type is a struct of nothing but numbers, arrays

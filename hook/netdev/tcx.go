@@ -48,30 +48,26 @@ func (n *Network) chain(i *Interface, hook Hook, progs []*vm.Program, p *packet)
 // ingress takes a packet from the driver to the stack.
 func (n *Network) ingress(i *Interface, p *packet) error {
 	p.ingress = i.Index
-	ret, r, err := n.chain(i, TCXIngress, i.ingress, p)
-	switch {
-	case err != nil:
-		return err
-	case ret == tcxDrop:
-		return n.drop(i)
-	case ret == tcxRedirect:
-		return n.tcxRedirect(i, p, &r, true)
-	}
-	return n.stack(i, p)
+	return n.through(i, TCXIngress, i.ingress, p, n.stack)
 }
 
 // output takes a packet from the stack to the driver.
 func (n *Network) output(i *Interface, p *packet) error {
-	ret, r, err := n.chain(i, TCXEgress, i.egress, p)
+	return n.through(i, TCXEgress, i.egress, p, n.transmit)
+}
+
+// through takes a packet through a chain, and then, if that lets it go on, to next.
+func (n *Network) through(i *Interface, hook Hook, progs []*vm.Program, p *packet, next func(*Interface, *packet) error) error {
+	ret, r, err := n.chain(i, hook, progs, p)
 	switch {
 	case err != nil:
 		return err
 	case ret == tcxDrop:
 		return n.drop(i)
 	case ret == tcxRedirect:
-		return n.tcxRedirect(i, p, &r, false)
+		return n.tcxRedirect(i, p, &r, hook == TCXIngress)
 	}
-	return n.transmit(i, p)
+	return next(i, p)
 }
 
 // tcxRedirect is skb_do_redirect.
