@@ -244,7 +244,7 @@ func (f *runFlags) loadUser(p *program.Program, opts *machine.Options) (machine.
 			return nil, prefix(p.Name, fmt.Errorf("program %s: %w", a.Program, err))
 		}
 	}
-	env, err := f.env()
+	env, err := f.env(p.Spec)
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/spf13/cobra"
 
+	"github.com/skep-ebpf/skep/internal/suggest"
 	"github.com/skep-ebpf/skep/machine"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/exec"
@@ -176,18 +179,37 @@ func theyRun(names []string) string {
 	return names[0] + " runs"
 }
 
-// env makes runs repeatable: randomness from a seed. What else programs find is the
-// described world's.
-func (f *runFlags) env() (*exec.Env, error) {
+// env makes runs of an object's programs repeatable: randomness from a seed. What else
+// they find is the described world's.
+func (f *runFlags) env(spec *ebpf.CollectionSpec) (*exec.Env, error) {
 	env := &exec.Env{Rand: rand.New(rand.NewPCG(f.seed, 0)).Uint32}
 	if f.world != "" {
 		w, err := world.Open(f.world)
 		if err != nil {
 			return nil, err
 		}
+		if err := hasCounterMaps(spec, w); err != nil {
+			return nil, prefix(f.world, err)
+		}
 		w.Into(env)
 	}
 	return env, nil
+}
+
+// hasCounterMaps refuses a world with counters in maps that an object does not have.
+func hasCounterMaps(spec *ebpf.CollectionSpec, w *world.World) error {
+	var arrays []string
+	for name, m := range spec.Maps {
+		if m.Type == ebpf.PerfEventArray {
+			arrays = append(arrays, name)
+		}
+	}
+	for _, name := range w.CounterMaps() {
+		if !slices.Contains(arrays, name) {
+			return fmt.Errorf("counters: the object has no perf event array %s%s", name, suggest.Name(name, arrays))
+		}
+	}
+	return nil
 }
 
 // user says what skep's own machine is like.

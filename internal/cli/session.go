@@ -51,7 +51,7 @@ func newSession(cmd *cobra.Command, p *program.Program, f *runFlags) (*session, 
 		return nil, prefix(p.Name, err)
 	}
 	s.writeTo(cmd.OutOrStdout(), f)
-	env, err := s.env(f)
+	env, err := s.env(p.Spec, f)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,8 @@ func prefix(object string, err error) error {
 
 // env is what programs find around them: over a capture the time of its packets, and
 // what the network says of itself.
-func (s *session) env(f *runFlags) (*exec.Env, error) {
-	env, err := f.env()
+func (s *session) env(spec *ebpf.CollectionSpec, f *runFlags) (*exec.Env, error) {
+	env, err := f.env(spec)
 	if err != nil {
 		return nil, err
 	}

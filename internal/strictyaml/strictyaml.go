@@ -82,12 +82,16 @@ func check(n *yaml.Node, t reflect.Type) error {
 	return nil
 }
 
-// fields are a struct's fields by their names in YAML.
+// fields are a struct's fields by their names in YAML, those of structs that it
+// takes in included.
 func fields(t reflect.Type) map[string]reflect.Type {
 	known := make(map[string]reflect.Type)
 	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-		if name != "" && name != "-" {
+		name, option, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		switch {
+		case option == "inline":
+			maps.Copy(known, fields(t.Field(i).Type))
+		case name != "" && name != "-":
 			known[name] = t.Field(i).Type
 		}
 	}

@@ -14,6 +14,12 @@ type item struct {
 type file struct {
 	Items  []item          `yaml:"items"`
 	ByName map[string]item `yaml:"by_name"`
+	Boxes  []box           `yaml:"boxes"`
+}
+
+type box struct {
+	item  `yaml:",inline"`
+	Depth int `yaml:"depth"`
 }
 
 func TestDecode(t *testing.T) {
@@ -25,6 +31,8 @@ func TestDecode(t *testing.T) {
 		{"yaml", "items:\n  - {name: a, size: 3}\n", file{Items: []item{{"a", 3}}}, ""},
 		{"json", `{"by_name": {"x": {"name": "b"}}}`, file{ByName: map[string]item{"x": {Name: "b"}}}, ""},
 		{"unknown field", "items:\n  - name: a\n    sise: 3\n", file{}, "f.yaml:3: unknown field sise; did you mean size?"},
+		{"taken in", "boxes: [{name: a, depth: 2}]", file{Boxes: []box{{item{Name: "a"}, 2}}}, ""},
+		{"unknown field behind what is taken in", "boxes: [{name: a, deep: 2}]", file{}, "f.yaml:1: unknown field deep; there is depth, name, size"},
 		{"unknown field in a map", "by_name:\n  x: {colour: red}\n", file{}, "f.yaml:2: unknown field colour; there is name, size"},
 		{"wrong type", "items:\n  - size: many\n", file{}, "read f.yaml: line 2: cannot unmarshal !!str `many` into int"},
 		{"no YAML", "items: [", file{}, "read f.yaml: line 1: did not find expected node content"},
@@ -42,7 +50,7 @@ func TestDecode(t *testing.T) {
 			if msg != tt.err {
 				t.Errorf("got error %q, want %q", msg, tt.err)
 			}
-			if diff := cmp.Diff(tt.want, got); err == nil && diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(box{})); err == nil && diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

@@ -150,6 +150,8 @@ type Env struct {
 	Tasks   Tasks
 	Sockets Sockets
 	Cgroups Cgroups
+	// Perf answers questions about performance events. May be nil.
+	Perf Perf
 	// Sysctl is what programs for sysctls are asked about. May be nil.
 	Sysctl *Sysctl
 	// Paths are names of files by the address of their struct path (bpf_d_path),

@@ -49,7 +49,11 @@ func perfEventOutput(s *exec.State, _, r2, r3, r4, r5 uint64) uint64 {
 	case payload > 0 && payload > uint64(s.Packet.Len()):
 		return errno.EFAULT.Ret()
 	}
-	return status(m.Output(s.CPU, r3&maps.PerfIndexMask, view(r4, r5), view(uint64(s.Packet.Data), payload)))
+	err := m.Output(s.CPU, r3&maps.PerfIndexMask, view(r4, r5), view(uint64(s.Packet.Data), payload))
+	if err == errno.ENOENT && counterAt(s, m, perfIndex(s, r3)) != nil {
+		return errno.EINVAL.Ret() // an event that counts takes no samples
+	}
+	return status(err)
 }
 
 func ringbufOutput(_ *exec.State, r1, r2, r3, r4, _ uint64) uint64 {

@@ -105,7 +105,7 @@ func TestRefusalsAsInKernel(t *testing.T) {
 	}
 	for _, size := range []int{0, 24, 48} {
 		for _, flags := range []int{0, 1} {
-			add(fmt.Sprintf("get_branch_snapshot %d %d", size, flags), calling(asm.FnGetBranchSnapshot, stackArg(-64), size, flags), 0)
+			add(fmt.Sprintf("get_branch_snapshot %d %d", size, flags), calling(asm.FnGetBranchSnapshot, stackArg(-64), size, flags), 48)
 		}
 	}
 	for _, size := range []int{4, 8, 40} {

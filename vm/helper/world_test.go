@@ -2,6 +2,7 @@ package helper_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 	"testing"
 
@@ -15,12 +16,19 @@ import (
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/internal/oracle"
+	"github.com/skep-ebpf/skep/vm/maps"
 	"github.com/skep-ebpf/skep/vm/progtype"
 	"github.com/skep-ebpf/skep/vm/world"
 )
 
 const aWorld = `
-current: {pid: 101, socket: client}
+current:
+  pid: 101
+  socket: client
+  counter: {value: 7, enabled: 9, running: 8}
+  branches: [{from: 0x10, to: 0x20, mispred: true, cycles: 3}, {from: 0x30, to: 0x40, predicted: true, type: 2}]
+counters:
+- {map: cycles, index: 0, value: 100, step: 5, enabled: 9, running: 8}
 processes:
 - pid: 100
   comm: nginx
@@ -140,6 +148,58 @@ func TestTasks(t *testing.T) {
 	call(t, s, "bpf_get_current_comm", addr(buf), 5)
 	if got := string(buf[:5]); got != "work\x00" {
 		t.Errorf("the name in 5 bytes is %q", got)
+	}
+}
+
+// words is memory as numbers of 8 bytes.
+func words(b []byte) (all []uint64) {
+	for ; len(b) > 0; b = b[8:] {
+		all = append(all, binary.LittleEndian.Uint64(b))
+	}
+	return all
+}
+
+func TestCounters(t *testing.T) {
+	s := inWorld(t, ebpf.PerfEvent, nil)
+	array, err := maps.New(&ebpf.MapSpec{Name: "cycles", Type: ebpf.PerfEventArray, KeySize: 4, ValueSize: 4, MaxEntries: 2}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer array.Close()
+	m := uint64(array.Info().Handle)
+	buf, _ := s.Lend(64)
+	for _, tt := range []struct {
+		name string
+		args []uint64
+		want uint64
+		read []uint64 // from the buffer
+	}{
+		{"bpf_perf_event_read", []uint64{m, 0}, 100, nil},
+		{"bpf_perf_event_read", []uint64{m, 1}, errno.ENOENT.Ret(), nil},
+		{"bpf_perf_event_read_value", []uint64{m, 0, addr(buf), 24}, 0, []uint64{105, 9, 8}},
+		{"bpf_perf_event_read_value", []uint64{m, 1, addr(buf), 24}, errno.ENOENT.Ret(), []uint64{0, 0, 0}},
+		{"bpf_perf_event_read", []uint64{m, 1<<32 - 1}, 110, nil},
+		{"bpf_perf_event_output", []uint64{0, m, 0, addr(buf), 8}, errno.EINVAL.Ret(), nil},
+		{"bpf_perf_prog_read_value", []uint64{0, addr(buf), 24}, 0, []uint64{7, 9, 8}},
+		{"bpf_perf_prog_read_value", []uint64{0, addr(buf), 16}, errno.EINVAL.Ret(), []uint64{0, 0, 8}},
+		{"bpf_read_branch_records", []uint64{0, 0, 0, 1}, 48, nil},
+		{"bpf_read_branch_records", []uint64{0, 0, 0, 2}, errno.EINVAL.Ret(), nil},
+		{"bpf_read_branch_records", []uint64{0, 0, 0, 0}, errno.EINVAL.Ret(), nil},
+		{"bpf_read_branch_records", []uint64{0, addr(buf), 25, 0}, errno.EINVAL.Ret(), nil},
+		{"bpf_read_branch_records", []uint64{0, addr(buf), 24, 0}, 24, []uint64{0x10, 0x20, 3<<4 | 1, 0}},
+		{"bpf_read_branch_records", []uint64{0, addr(buf), 48, 0}, 48, []uint64{0x10, 0x20, 3<<4 | 1, 0x30, 0x40, 2<<20 | 2}},
+		{"bpf_get_branch_snapshot", []uint64{addr(buf), 47, 0}, 24, []uint64{0x10, 0x20, 3<<4 | 1}},
+		{"bpf_get_branch_snapshot", []uint64{addr(buf), 64, 0}, 48, []uint64{0x10, 0x20, 3<<4 | 1, 0x30, 0x40, 2<<20 | 2}},
+		{"bpf_get_branch_snapshot", []uint64{addr(buf), 24, 1}, errno.EINVAL.Ret(), nil},
+		{"bpf_get_branch_snapshot", []uint64{addr(buf), 23, 0}, errno.ENOENT.Ret(), nil},
+	} {
+		if got := call(t, s, tt.name, tt.args...); got != tt.want {
+			t.Errorf("%s(%x) = %d, want %d", tt.name, tt.args, int64(got), int64(tt.want))
+		}
+		if diff := cmp.Diff(tt.read, words(buf[:8*len(tt.read)])); diff != "" {
+			t.Errorf("%s(%x) reads (-want +got):\n%s", tt.name, tt.args, diff)
+		}
+		clear(buf[24:48])
 	}
 }
 

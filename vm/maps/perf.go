@@ -60,6 +60,9 @@ func (p *PerfEventArray) ring(index uint64) *perfRing {
 	return p.rings[index].Load()
 }
 
+// Attached reports whether a reader's ring lies at an index.
+func (p *PerfEventArray) Attached(index uint64) bool { return p.ring(index) != nil }
+
 // userDelete detaches a reader from an index.
 func (p *PerfEventArray) userDelete(key []byte) error {
 	i := u32(key)

@@ -18,6 +18,7 @@ type Description struct {
 	Interfaces []Interface `yaml:"interfaces"`
 	Routes     []Route     `yaml:"routes"`
 	Neighbours []Neighbour `yaml:"neighbours"`
+	Counters   []Slot      `yaml:"counters"`
 	Sysctl     *Sysctl     `yaml:"sysctl"`
 	// Paths are files by the address of their struct path.
 	Paths map[uint64]string `yaml:"paths"`
@@ -39,6 +40,12 @@ type Sysctl struct {
 type Current struct {
 	PID    uint32 `yaml:"pid"`    // of a process or thread; 0: none
 	Socket string `yaml:"socket"` // name of the context's socket; "": none
+	// Counter is the event that a program of type perf_event runs for; nil: one that
+	// has counted nothing.
+	Counter *Counter `yaml:"counter"`
+	// Branches are those that the processor took, the last one first; nil: it does
+	// not record any.
+	Branches []Branch `yaml:"branches"`
 }
 
 // Process is a process and its threads.

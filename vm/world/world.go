@@ -15,6 +15,7 @@ type World struct {
 	sockets sockets
 	cgroups cgroups
 	routes  exec.Routes
+	perf    perf
 	sysctl  *exec.Sysctl
 	paths   map[uint64]string
 	symbols map[string]uint64
@@ -24,6 +25,7 @@ type World struct {
 // Into makes an environment ask this world.
 func (w *World) Into(env *exec.Env) {
 	env.Tasks, env.Sockets, env.Cgroups, env.Net = &w.tasks, &w.sockets, &w.cgroups, &w.routes
+	env.Perf = &w.perf
 	env.Sysctl, env.Paths, env.Symbols = w.sysctl, w.paths, w.symbols
 	env.Measurements = w.hashes
 }
@@ -71,13 +73,19 @@ func New(d *Description) (*World, error) {
 	if err := w.sockets.add(d.Sockets, w); err != nil {
 		return nil, err
 	}
+	if err := w.perf.add(d); err != nil {
+		return nil, err
+	}
 	if err := w.cgroups.place(); err != nil {
 		return nil, err
 	}
 	if err := w.SetCurrent(d.Current.PID); err != nil {
 		return nil, err
 	}
-	return w, w.SetSocket(d.Current.Socket)
+	if err := w.SetSocket(d.Current.Socket); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // network fills the tables of interfaces, routes and neighbours.

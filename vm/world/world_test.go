@@ -145,6 +145,11 @@ func TestRefused(t *testing.T) {
 		{"routes: [{to: default, dev: eth0}]", `route to default: there is no interface "eth0"`},
 		{"interfaces: [{index: 1, name: lo, mac: xyz}]", `"xyz" is no Ethernet address`},
 		{"interfaces: [{index: 1, name: a}, {index: 1, name: b}]", "interface b, index 1: name or index is another's"},
+		{"counters: [{index: 1, value: 2}]", "world.yaml: counter at index 1: has no map"},
+		{"counters: [{map: m, valeu: 2}]", "world.yaml:1: unknown field valeu; did you mean value?"},
+		{"counters: [{map: m}, {map: m, cpu: 1}]", "world.yaml: counter: two are at index 0 of m"},
+		{"counters: [{map: m, cpu: 1, pid: 5}]", "is for a CPU or for a thread: leave cpu or pid away"},
+		{"current: {branches: [{from: 16, type: 16}]}", "world.yaml: branch from 0x10: type is 16, and there are 16 types"},
 		{"measurements: {0x10: 'sha25:00'}", `measurement of 0x10: "sha25:00": want an algorithm and a hash, such as sha256:9f86..; did you mean sha256?`},
 		{"measurements: {0x10: 'md5:001'}", `measurement of 0x10: "md5:001": the hash of md5 is 32 hexadecimal digits`},
 	}
@@ -154,4 +159,16 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s:\n got %v\nwant %s", tt.text, err, tt.want)
 		}
 	}
+}
+
+// FuzzParse: whatever the text, there is a world or an error.
+func FuzzParse(f *testing.F) {
+	f.Add(description)
+	f.Add("counters: [{map: m, cpu: 1, value: 5, step: 1}]\ncurrent: {counter: {value: 1}, branches: [{from: 1, to: 2, mispred: true}]}")
+	f.Fuzz(func(t *testing.T, text string) {
+		w, err := world.Parse("world.yaml", []byte(text))
+		if (w == nil) != (err != nil) {
+			t.Errorf("world %v, error %v", w, err)
+		}
+	})
 }
