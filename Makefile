@@ -90,7 +90,7 @@ generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/k
 	$(GO) generate ./...
 
 # These declare kernel functions, which needs clang 19.
-vm/%.bpf.o: vm/%.bpf.c vm/testdata/kfunc/kfunc.h vm/attached/testdata/attached.h
+vm/%.bpf.o: vm/%.bpf.c vm/testdata/kfunc/kfunc.h vm/attached/testdata/attached.h vm/attached/testdata/congestion.h
 	$(CLANG) $(BPF_CFLAGS) -Wno-visibility -Wno-unused-function -Wno-uninitialized -c $< -o $@
 	$(LLVM_STRIP) --strip-debug $@
 

@@ -2,6 +2,7 @@ package ctxfile
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -89,6 +90,10 @@ func position(params []btf.FuncParam, e *entry) (int, error) {
 		if p.Name == e.name {
 			return i, nil
 		}
+		if p.Name == "" {
+			known = append(known, fmt.Sprintf("arg%d", i+1))
+			continue
+		}
 		known = append(known, p.Name)
 	}
 	if number, ok := strings.CutPrefix(e.name, "arg"); ok {
@@ -124,8 +129,55 @@ func (r *reader) params() []btf.FuncParam {
 		return nil
 	case t.Type.Prog == ebpf.Tracing:
 		return function(t.Kernel, t.AttachTo, t.Attach != ebpf.AttachTraceFEntry)
+	case t.Type.Prog == ebpf.StructOps:
+		return operation(t.Kernel, t.AttachTo)
 	}
 	return nil
+}
+
+// operation gives the parameters of a member of a structure of operations,
+// "struct:member". Names are those of the kernel's stub, where it has one.
+func operation(types *btf.Spec, member string) []btf.FuncParam {
+	ops, name, _ := strings.Cut(member, ":")
+	var s *btf.Struct
+	if err := types.TypeByName(ops, &s); err != nil {
+		return nil
+	}
+	i := slices.IndexFunc(s.Members, func(m btf.Member) bool { return m.Name == name })
+	if i < 0 {
+		return nil
+	}
+	p, _ := btf.As[*btf.Pointer](s.Members[i].Type)
+	if p == nil {
+		return nil
+	}
+	proto, ok := btf.As[*btf.FuncProto](p.Target)
+	if !ok {
+		return nil
+	}
+	params := slices.Clone(proto.Params)
+	stub := function(types, ops+"__"+name, false)
+	for i := range params {
+		if len(stub) == len(params) {
+			params[i].Name, _, _ = strings.Cut(stub[i].Name, "__") // what follows is for the verifier
+		}
+		params[i].Type = seenAs(types, ops, params[i].Type)
+	}
+	return params
+}
+
+// seenAs is the type that a program sees an argument as: a congestion control's
+// socket is TCP's.
+func seenAs(types *btf.Spec, ops string, typ btf.Type) btf.Type {
+	p, ok := btf.As[*btf.Pointer](typ)
+	if !ok || ops != "tcp_congestion_ops" {
+		return typ
+	}
+	var tcp *btf.Struct
+	if s, ok := btf.As[*btf.Struct](p.Target); !ok || s.Name != "sock" || types.TypeByName("tcp_sock", &tcp) != nil {
+		return typ
+	}
+	return &btf.Pointer{Target: tcp}
 }
 
 // function gives a kernel function's parameters, and its result as one more that

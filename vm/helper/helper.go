@@ -37,14 +37,22 @@ type Helper struct {
 	Flags Flags
 	// Since is the first Linux version with the kernel function.
 	Since string
-	// Bind, in place of Func, gives the implementation for a program with the
-	// given types, which may be nil.
-	Bind func(types *btf.Spec) Func
+	// Bind, in place of Func, gives the implementation for a program by the types
+	// that it knows. An error says why the program cannot be loaded.
+	Bind func(types Types) (Func, error)
 	// Guarded says that Func holds arguments against the memory that there is before it
 	// does the helper's work.
 	Guarded bool
 	// MovesPacket says that packet pointers are stale after the call.
 	MovesPacket bool
+}
+
+// Types are the types that a program knows.
+type Types struct {
+	// Own are those of its object; nil: none.
+	Own *btf.Spec
+	// Kernel gives those of the kernel that it is for; nil: there is none.
+	Kernel func() (*btf.Spec, error)
 }
 
 // Arg is the kind of an argument, named as the kernel names it (enum

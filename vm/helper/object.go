@@ -77,17 +77,17 @@ func init() {
 
 // newObject is bpf_obj_new and bpf_percpu_obj_new, which take the id of a type of
 // the program's.
-func newObject(perCPU bool) func(*btf.Spec) Func {
-	return func(types *btf.Spec) Func {
+func newObject(perCPU bool) func(Types) (Func, error) {
+	return func(types Types) (Func, error) {
 		var layouts sync.Map // id to *object.Layout
 		layout := func(id uint64, cpus int) *object.Layout {
 			if l, ok := layouts.Load(id); ok {
 				return l.(*object.Layout)
 			}
-			if types == nil {
+			if types.Own == nil {
 				return nil
 			}
-			t, err := types.TypeByID(btf.TypeID(id))
+			t, err := types.Own.TypeByID(btf.TypeID(id))
 			if err != nil {
 				return nil
 			}
@@ -108,7 +108,7 @@ func newObject(perCPU bool) func(*btf.Spec) Func {
 				return 0
 			}
 			return gives(s, object.New(l))
-		}
+		}, nil
 	}
 }
 

@@ -33,7 +33,10 @@ func (c *compiler) decodeKfunc(i int, o op) (op, error) {
 		}
 		if h.Bind != nil {
 			bound := *h
-			bound.Func = h.Bind(c.in.Types)
+			var err error
+			if bound.Func, err = h.Bind(helper.Types{Own: c.in.Types, Kernel: c.in.KernelTypes}); err != nil {
+				return op{}, fmt.Errorf("calls kernel function %s: %w", h.Name, err)
+			}
 			h = &bound
 		}
 		at = int32(len(c.prog.helpers))
