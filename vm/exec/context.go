@@ -23,7 +23,7 @@ const (
 // its memory, which holds what earlier runs left. It is true for all runs until
 // it is called again.
 func (s *State) SetCtx(c CtxShape) []byte {
-	s.ctx = c
+	s.ctx, s.leadsToOwn = c, false
 	return s.PlainCtx()
 }
 

@@ -132,8 +132,9 @@ func NewSockets(n int) ([]*Socket, error) {
 	return all, nil
 }
 
-// OwnSocket is a socket of the state's own, for contexts that lead to one where the
-// environment has none.
+// OwnSocket makes the context lead to a socket of the state's own, for contexts that
+// always lead to one where the environment has none. It begins empty in each run, and
+// has a number only where no other socket has one.
 func (s *State) OwnSocket() (*Socket, error) {
 	if s.ownSocket == nil {
 		all, err := NewSockets(1)
@@ -142,7 +143,37 @@ func (s *State) OwnSocket() (*Socket, error) {
 		}
 		s.ownSocket = all[0]
 	}
-	return s.ownSocket, nil
+	k := s.ownSocket
+	*k.SockFields, *k.TCP = SockFields{RxQueue: -1}, TCPFields{}
+	k.Number, k.Cookie, k.options = 1, 1, nil
+	if s.Env.Sockets != nil {
+		k.Number = 0
+	}
+	s.leadsToOwn = true
+	return k, nil
+}
+
+// ContextSocket is the socket that the context belongs to, or nil.
+func (s *State) ContextSocket() *Socket {
+	if s.leadsToOwn {
+		return s.ownSocket
+	}
+	if s.Env.Sockets == nil {
+		return nil
+	}
+	return s.Env.Sockets.Current()
+}
+
+// SocketAt is the socket whose struct bpf_sock, struct bpf_tcp_sock or kernel object
+// begins at an address, or nil.
+func (s *State) SocketAt(addr uint64) *Socket {
+	if k := s.ownSocket; s.leadsToOwn && (addr == k.SockAddr() || addr == k.TCPAddr()) {
+		return k
+	}
+	if s.Env.Sockets == nil {
+		return nil
+	}
+	return s.Env.Sockets.At(addr)
 }
 
 // SockAddr is the address of the socket's struct bpf_sock, and TCPAddr that of

@@ -107,8 +107,10 @@ type State struct {
 	native  uintptr // the native stack; 0 before Native
 
 	sockets []SocketRef // checked only
-	// ownSocket is made when a context first needs it.
-	ownSocket *Socket
+	// ownSocket is made when a context first needs it; leadsToOwn says that this run's
+	// does.
+	ownSocket  *Socket
+	leadsToOwn bool
 }
 
 // Record is memory that a helper lent (a ring buffer's record).

@@ -58,17 +58,14 @@ func isTCP(k *exec.Socket) bool { return k.IsTCP() && k.Full() }
 // socketOf is the socket that an argument means: the context's, or the one at an
 // address. It is nil where there is none.
 func socketOf(s *exec.State, arg uint64) *exec.Socket {
-	switch {
-	case s.Env.Sockets == nil:
-		return nil
-	case arg == uint64(s.Ctx()):
-		switch s.Packet.Type {
-		case ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB, ebpf.SocketFilter:
-			return s.Env.Sockets.At(progtype.SKB(s).Socket)
-		}
-		return s.Env.Sockets.Current()
+	if arg != uint64(s.Ctx()) {
+		return s.SocketAt(arg)
 	}
-	return s.Env.Sockets.At(arg)
+	switch s.Packet.Type {
+	case ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB, ebpf.SocketFilter:
+		return s.SocketAt(progtype.SKB(s).Socket)
+	}
+	return s.ContextSocket()
 }
 
 // give hands a pointer to a socket's struct bpf_sock or struct bpf_tcp_sock to

@@ -62,11 +62,8 @@ func redirectSocket(s *exec.State, what string, handle uint64, key []byte, flags
 // sockMapUpdate puts the context's socket into a map.
 func sockMapUpdate(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 	m, ok := mapOf(r2).(maps.SockMap)
-	if !ok || s.Env.Sockets == nil {
-		return errno.EOPNOTSUPP.Ret()
-	}
-	k := s.Env.Sockets.Current()
-	if k == nil || !k.IsTCP() {
+	k := s.ContextSocket()
+	if !ok || k == nil || k.Number == 0 || !k.IsTCP() {
 		return errno.EOPNOTSUPP.Ret()
 	}
 	return status(m.SetSocket(view(r3, uint64(m.Info().KeySize)), k.Number, r4))

@@ -8,6 +8,12 @@ import (
 	"github.com/skep-ebpf/skep/vm/exec"
 )
 
+// What sockets are that a context says nothing else of.
+const (
+	stream     = 1
+	stateClose = 7
+)
+
 // hasSocket are the types whose context always leads to a socket.
 var hasSocket = map[ebpf.ProgramType]bool{
 	ebpf.CGroupSockAddr: true, ebpf.CGroupSockopt: true, ebpf.SockOps: true, ebpf.SkMsg: true, ebpf.SkReuseport: true,
@@ -23,7 +29,18 @@ func (t *Type) enterOwnSocket(s *exec.State, ctx []byte) error {
 	if err != nil {
 		return err
 	}
-	*k.SockFields = exec.SockFields{RxQueue: -1}
+	k.State = stateClose
+	switch t.Prog {
+	case ebpf.SkMsg:
+		k.Type, k.Protocol, k.State = stream, exec.ProtoTCP, exec.TCPEstablished
+	case ebpf.SockOps:
+		k.Type, k.Protocol = stream, exec.ProtoTCP
+	case ebpf.CGroupSockAddr:
+		switch t.Attach[0] { // only what is connected has a peer
+		case ebpf.AttachCgroupInet4GetPeername, ebpf.AttachCgroupInet6GetPeername, ebpf.AttachCgroupUnixGetpeername:
+			k.State = exec.TCPEstablished
+		}
+	}
 	for _, f := range t.Fields {
 		if f.Size != 4 {
 			continue

@@ -166,7 +166,7 @@ func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 			s.DstIP4 = d.Remote.Addr().As4()
 		}
 	} else {
-		s.Family, s.SrcIP6 = inet6, d.Local.Addr().As16()
+		s.Family, s.SrcIP6, s.SrcIP4 = inet6, d.Local.Addr().As16(), insideIPv4(d.Local.Addr())
 		if d.Remote.IsValid() {
 			s.DstIP6 = d.Remote.Addr().As16()
 		}
@@ -182,4 +182,16 @@ func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 	s.ClassID = w.cgroups.class[s.Cgroup]
 	*s.TCP = exec.TCPFields(d.TCP)
 	return p, nil
+}
+
+// insideIPv4 is what a socket of IPv6 that is bound to an address has in place of one
+// of IPv4: the address that is mapped, or one of loopback's (LOOPBACK4_IPV6).
+func insideIPv4(a netip.Addr) [4]byte {
+	switch {
+	case a.IsUnspecified():
+		return [4]byte{}
+	case a.Is4In6():
+		return a.Unmap().As4()
+	}
+	return [4]byte{127, 0, 0, 6}
 }
