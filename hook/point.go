@@ -148,9 +148,6 @@ func split(name string) (kind *Kind, target string, ok bool) {
 // Of gives the point that a program's section names. Sleepable programs, and those
 // that take fragments, say so in their sections; the point is the same.
 func Of(p *ebpf.ProgramSpec) (Point, error) {
-	if p.AttachType == ebpf.AttachXDPDevMap || p.AttachType == ebpf.AttachXDPCPUMap {
-		return Point{}, fmt.Errorf("program %s: it runs for packets that another one redirects through a map, and is in the map rather than attached", p.Name)
-	}
 	section := strings.TrimPrefix(p.SectionName, "?")
 	kind, target, ok := split(plain(section))
 	if !ok {

@@ -68,7 +68,7 @@ func detachCaps(attached io.Closer) (caps kernels.Caps) {
 			caps |= detachCaps(one)
 		}
 		return caps
-	case link.Link, *operations, *os.File:
+	case link.Link, *operations, *mapEntry, *os.File:
 		return 0
 	case *timer.Timer:
 		return kernels.CapBPF // for its runs, which may themselves call bpf()

@@ -85,6 +85,9 @@ func openPinned(path string) (pinnedLink, error) {
 	if noTable != nil {
 		return nil, err
 	}
+	if entry, err := openEntry(table, path); entry != nil || err != nil {
+		return entry, err
+	}
 	return &pinnedStandIn{table, path}, nil
 }
 

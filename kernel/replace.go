@@ -63,7 +63,8 @@ func updatable(name string, links []PinnedLink) (at []hook.Attachment, err error
 		}
 		kind := point.Kind.Name
 		switch {
-		case slices.Contains([]string{"xdp", "clsact", "socket", "sockops", "flow_dissector"}, kind):
+		case kind == "xdp", point.Kind.InMap():
+		case slices.Contains([]string{"clsact", "socket", "sockops", "flow_dissector"}, kind):
 		case strings.HasPrefix(kind, "sk_"), strings.HasPrefix(kind, "lwt_"):
 		case strings.HasPrefix(kind, "cgroup"), strings.HasPrefix(kind, "tcx/"), strings.HasPrefix(kind, "netkit/"):
 		default:
@@ -97,6 +98,15 @@ func (p *Pins) keptMaps(name string, old *Pinned, object *program.Program, progr
 			errs = append(errs, fmt.Errorf("map %s has another %s", mapName, what))
 		}
 	}
+	for _, l := range old.Links {
+		at, err := hook.Parse(l.At)
+		if err != nil || !at.Kind.InMap() {
+			continue
+		}
+		if e, err := at.Entry(); err == nil && kept[e.Map] == nil {
+			errs = append(errs, fmt.Errorf("program %s is in map %s, which it does not have", l.Program, e.Map))
+		}
+	}
 	if len(errs) > 0 {
 		errs = append(errs, fmt.Errorf("what it holds would be lost: end the old one with 'skep stop %s' if it may be", name))
 	}
@@ -125,7 +135,7 @@ func changed(m *PinnedMap, s *ebpf.MapSpec) string {
 		return fmt.Sprintf("size of keys (%d bytes, now %d)", m.KeySize(), s.KeySize)
 	case m.ValueSize() != s.ValueSize && s.ValueSize != 0:
 		return fmt.Sprintf("size of values (%d bytes, now %d)", m.ValueSize(), s.ValueSize)
-	case m.MaxEntries() != s.MaxEntries && s.MaxEntries != 0:
+	case m.MaxEntries() != s.MaxEntries && s.MaxEntries != 0 && !oneEach(m, s):
 		return fmt.Sprintf("number of entries (%d, now %d)", m.MaxEntries(), s.MaxEntries)
 	case !sameLayout(m.Key, s.Key, 0):
 		return "layout of keys"
@@ -133,6 +143,14 @@ func changed(m *PinnedMap, s *ebpf.MapSpec) string {
 		return "layout of values"
 	}
 	return ""
+}
+
+// oneEach reports whether a map has an entry for each CPU, and no more because there are
+// no more CPUs.
+func oneEach(m *PinnedMap, s *ebpf.MapSpec) bool {
+	cpus, err := ebpf.PossibleCPU()
+	return err == nil && (m.Type() == ebpf.CPUMap || m.Type() == ebpf.PerfEventArray) &&
+		m.MaxEntries() == uint32(cpus) && s.MaxEntries > m.MaxEntries()
 }
 
 // swap puts a collection in the place of what is pinned.

@@ -48,7 +48,7 @@ func planXDP(_ *Collection, prog *ebpf.Program, at hook.Point) (func() (io.Close
 // offload has a program loaded for the hardware that will run it, if its point says so.
 func offload(prog *ebpf.ProgramSpec, at hook.Point) error {
 	name, mode, _ := strings.Cut(at.Target, "@")
-	if at.Kind.Prog != ebpf.XDP || mode != "offload" {
+	if at.Kind.Name != "xdp" || mode != "offload" {
 		return nil
 	}
 	i, err := interfaceNamed(name)

@@ -2,13 +2,17 @@ package machine
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/hook/netdev"
 	"github.com/skep-ebpf/skep/hook/timer"
 	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/internal/suggest"
 	"github.com/skep-ebpf/skep/vm"
 )
 
@@ -17,6 +21,8 @@ var networkHooks = map[string]netdev.Hook{
 	"xdp":         netdev.XDP,
 	"tcx/ingress": netdev.TCXIngress,
 	"tcx/egress":  netdev.TCXEgress,
+	"xdp/devmap":  netdev.XDPDevMap,
+	"xdp/cpumap":  netdev.XDPCPUMap,
 }
 
 // SeesPackets reports whether packets come by at a point of a virtual network.
@@ -84,18 +90,58 @@ func (c *UserCollection) planNetwork(a hook.Attachment, at netdev.Hook, prog *vm
 	if c.network == nil {
 		return nil, UserMakes(a.Point)
 	}
-	i := c.network.ByName(a.Point.Target)
-	if i == nil {
-		var names []string
-		for _, i := range c.network.Interfaces() {
-			names = append(names, i.Name)
-		}
-		return nil, fmt.Errorf("%s: the network has no interface %q; it has %s", a.Point, a.Point.Target, strings.Join(names, ", "))
+	if a.Point.Kind.InMap() {
+		return c.planEntry(a, prog)
+	}
+	i, err := c.networkInterface(a.Point, a.Point.Target)
+	if err != nil {
+		return nil, err
 	}
 	return func() (*userLink, error) {
 		if err := c.network.Attach(i, at, prog); err != nil {
 			return nil, err
 		}
 		return &userLink{point: a.Point, detach: func() error { c.network.Detach(i, at, prog); return nil }}, nil
+	}, nil
+}
+
+// networkInterface finds an interface of the network.
+func (c *UserCollection) networkInterface(at hook.Point, name string) (*netdev.Interface, error) {
+	if i := c.network.ByName(name); i != nil {
+		return i, nil
+	}
+	var names []string
+	for _, i := range c.network.Interfaces() {
+		names = append(names, i.Name)
+	}
+	return nil, fmt.Errorf("%s: the network has no interface %q; it has %s", at, name, strings.Join(names, ", "))
+}
+
+// planEntry puts a program into a map, for what is redirected there.
+func (c *UserCollection) planEntry(a hook.Attachment, prog *vm.Program) (func() (*userLink, error), error) {
+	e, err := a.Point.Entry()
+	if err != nil {
+		return nil, err
+	}
+	m := c.Maps[e.Map]
+	if m == nil {
+		return nil, fmt.Errorf("the programs use no map %s%s", e.Map, suggest.Name(e.Map, slices.Collect(maps.Keys(c.Maps))))
+	}
+	if err := e.Takes(a.Point.Kind, m); err != nil {
+		return nil, err
+	}
+	to := e.Queue
+	if e.Interface != "" {
+		i, err := c.networkInterface(a.Point, e.Interface)
+		if err != nil {
+			return nil, err
+		}
+		to = i.Index
+	}
+	return func() (*userLink, error) {
+		if err := netdev.PutEntry(m, e.Key, to, prog); err != nil {
+			return nil, err
+		}
+		return &userLink{point: a.Point, detach: func() error { return m.Delete(e.Key) }}, nil
 	}, nil
 }

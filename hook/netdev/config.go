@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/internal/strictyaml"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/exec"
@@ -303,45 +304,31 @@ func (c *Config) program(coll *vm.Collection, name, where string) (*vm.Program, 
 func (c *Config) put(n *Network, coll *vm.Collection, m *vm.Map, e EntryConfig) error {
 	where := "map " + m.Name()
 	var key *uint32
-	value := [2]uint32{}
+	var to uint32
 	switch m.Type() {
 	case ebpf.DevMap, ebpf.DevMapHash:
 		i, err := c.iface(n, e.If, where)
 		if err != nil {
 			return err
 		}
-		key, value[0] = e.Key, i.Index
+		key, to = e.Key, i.Index
 	case ebpf.CPUMap:
-		key, value[0] = e.CPU, cmp.Or(e.Qsize, 192)
+		key, to = e.CPU, cmp.Or(e.Qsize, hook.DefaultQueue)
 	default:
 		return fmt.Errorf("%s: %s is of type %s; entries can be given for DevMap, DevMapHash and CPUMap", c.name, where, m.Type())
 	}
 	if key == nil {
 		return fmt.Errorf("%s: %s: an entry needs a key (devmap) or a cpu (cpumap)", c.name, where)
 	}
+	var p *vm.Program
 	if e.Prog != "" {
-		p, err := c.program(coll, e.Prog, where)
-		if err != nil {
+		var err error
+		if p, err = c.program(coll, e.Prog, where); err != nil {
 			return err
 		}
-		if m.ValueSize() < 8 {
-			return fmt.Errorf("%s: %s: its values have no room for program %s: make them struct bpf_devmap_val or bpf_cpumap_val", c.name, where, e.Prog)
-		}
-		want := map[ebpf.MapType]ebpf.AttachType{ebpf.DevMap: ebpf.AttachXDPDevMap, ebpf.DevMapHash: ebpf.AttachXDPDevMap, ebpf.CPUMap: ebpf.AttachXDPCPUMap}[m.Type()]
-		if p.Type() != ebpf.XDP || p.AttachType() != want {
-			return fmt.Errorf("%s: %s: program %s is not for it: its section must be %s", c.name, where, e.Prog,
-				map[ebpf.AttachType]Hook{ebpf.AttachXDPDevMap: XDPDevMap, ebpf.AttachXDPCPUMap: XDPCPUMap}[want])
-		}
-		value[1] = uint32(p.FD())
 	}
-	var err error
-	if m.ValueSize() == 4 {
-		err = m.Put(*key, value[0])
-	} else {
-		err = m.Put(*key, value)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %s: entry %d: %w", c.name, where, *key, err)
+	if err := PutEntry(m, *key, to, p); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	return nil
 }

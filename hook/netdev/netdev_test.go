@@ -406,7 +406,7 @@ func TestWrong(t *testing.T) {
 		{`{interfaces: [{name: a}], maps: {devs: [{key: 9, if: a}]}}`, "net.yaml: map devs: entry 9: update: E2BIG"},
 		{`{interfaces: [{name: a}], maps: {devs: [{key: 0, if: a, prog: pass}]}}`, "net.yaml: map devs: program pass is not for it: its section must be xdp/devmap"},
 		{`{interfaces: [{name: a}], maps: {cpus: [{cpu: 0, prog: leaves}]}}`, "net.yaml: map cpus: program leaves is not for it: its section must be xdp/cpumap"},
-		{`{interfaces: [{name: a}], maps: {plain: [{key: 0, if: a, prog: leaves}]}}`, "net.yaml: map plain: its values have no room for program leaves: make them struct bpf_devmap_val or bpf_cpumap_val"},
+		{`{interfaces: [{name: a}], maps: {plain: [{key: 0, if: a, prog: leaves}]}}`, "net.yaml: values of map plain have no room for a program: make them struct bpf_devmap_val"},
 		{`{interfaces: [{name: a}], maps: {array: [{key: 0, if: a}]}}`, "net.yaml: map array is of type Array; entries can be given for DevMap, DevMapHash and CPUMap"},
 	} {
 		t.Run(tt.net, func(t *testing.T) {

@@ -127,7 +127,7 @@ func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]ho
 	for _, a := range chosen {
 		points[a.Program] = append(points[a.Program], a.Point)
 	}
-	var all []hook.Attachment
+	var inMaps, all []hook.Attachment
 	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
 		if object.prog != "" && name != object.prog {
 			continue
@@ -143,9 +143,14 @@ func (f *attachFlags) plan(object *objectFlags, spec *ebpf.CollectionSpec) ([]ho
 			points[name] = []hook.Point{at}
 		}
 		for _, at := range points[name] {
-			all = append(all, hook.Attachment{Program: name, Point: at})
+			if a := (hook.Attachment{Program: name, Point: at}); at.Kind.InMap() {
+				inMaps = append(inMaps, a)
+			} else {
+				all = append(all, a)
+			}
 		}
 	}
+	all = append(inMaps, all...) // so that what is redirected from the first packet on finds them
 	if len(all) == 0 && (f.on == "kernel" || f.pin != "") {
 		return nil, usagef("no program's section says where it is attached: say it with --hook, such as --hook xdp:veth0")
 	}

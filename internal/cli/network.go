@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,17 +42,28 @@ func (s *session) openNetwork(f *runFlags) (*network, error) {
 }
 
 // hookNetwork makes the network of --hook: the interfaces that it names. Packets arrive at
-// the first one.
+// the first one that programs are attached to.
 func (s *session) hookNetwork(f *runFlags) (*network, error) {
-	cfg := &netdev.Config{Input: s.at[0].Point.Target}
+	cfg := &netdev.Config{}
 	for _, a := range s.at {
 		if !machine.SeesPackets(a.Point) {
 			return nil, usagef("packets of --pcap come by at xdp, tcx/ingress and tcx/egress alone, not at %s", a.Point)
 		}
-		named := func(i netdev.InterfaceConfig) bool { return i.Name == a.Point.Target }
-		if !slices.ContainsFunc(cfg.Interfaces, named) {
-			cfg.Interfaces = append(cfg.Interfaces, netdev.InterfaceConfig{Name: a.Point.Target})
+		name := a.Point.Target
+		if !a.Point.Kind.InMap() {
+			cfg.Input = cmp.Or(cfg.Input, name)
+		} else if e, err := a.Point.Entry(); err != nil {
+			return nil, usageError{err}
+		} else if name = e.Interface; name == "" {
+			continue
 		}
+		named := func(i netdev.InterfaceConfig) bool { return i.Name == name }
+		if !slices.ContainsFunc(cfg.Interfaces, named) {
+			cfg.Interfaces = append(cfg.Interfaces, netdev.InterfaceConfig{Name: name})
+		}
+	}
+	if cfg.Input == "" {
+		return nil, usagef("packets of --pcap have nowhere to arrive: attach a program to an interface as well, such as --hook xdp:eth0")
 	}
 	return s.newNetwork(f, cfg)
 }
