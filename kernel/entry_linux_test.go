@@ -134,7 +134,7 @@ func TestPinnedEntry(t *testing.T) {
 			becomes(t, func() uint64 { return hitsOf(t, p, "fw") }, 1)
 
 			other := redirecting(tc.typ, tc.point, 100)
-			if _, err := p.Replace("fw", other, program.LinkOptions{}); err != nil {
+			if _, err := p.Replace("fw", other, &Options{}); err != nil {
 				t.Fatal(err)
 			}
 			send(t, "right")
@@ -143,7 +143,7 @@ func TestPinnedEntry(t *testing.T) {
 			without := redirecting(tc.typ, tc.point, 1)
 			without.Spec.Programs["count"].Instructions = without.Spec.Programs["there"].Instructions
 			want := "program there is in map to, which it does not have"
-			if _, err := p.Replace("fw", without, program.LinkOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := p.Replace("fw", without, &Options{}); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("without the map: %v, want an error with %q", err, want)
 			}
 

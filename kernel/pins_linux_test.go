@@ -257,20 +257,20 @@ func TestPinsReplace(t *testing.T) {
 	other := object(10)
 	other.Spec.Maps["hits"].ValueSize = 16
 	want := "counting.o cannot replace fw: map hits has another size of values (8 bytes, now 16), what it holds would be lost: end the old one with 'skep stop fw' if it may be"
-	if _, err := p.Replace("fw", other, program.LinkOptions{}); err == nil || err.Error() != want {
+	if _, err := p.Replace("fw", other, &Options{}); err == nil || err.Error() != want {
 		t.Errorf("replace by another layout: %v, want %s", err, want)
 	}
 	other = object(10)
 	other.Spec.Programs["new"] = other.Spec.Programs["count"]
 	delete(other.Spec.Programs, "count")
-	if _, err := p.Replace("fw", other, program.LinkOptions{}); err == nil || !strings.Contains(err.Error(), "no program count") {
+	if _, err := p.Replace("fw", other, &Options{}); err == nil || !strings.Contains(err.Error(), "no program count") {
 		t.Errorf("replace by an object without the program: %v", err)
 	}
 	send(t, "right")
 	if n := hitsOf(t, p, "fw"); n != 2 {
 		t.Errorf("after what was refused the program has counted %d, want 2", n)
 	}
-	if _, err := p.Replace("fw", object(10), program.LinkOptions{}); err != nil {
+	if _, err := p.Replace("fw", object(10), &Options{}); err != nil {
 		t.Fatal(err)
 	}
 	send(t, "right")
@@ -297,7 +297,7 @@ func TestPinsReplaceRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "program count at netfilter/ipv4/local_in cannot be replaced"
-	if _, err := p.Replace("nf", counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 1), program.LinkOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+	if _, err := p.Replace("nf", counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 1), &Options{}); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("replace: %v, want an error with %q", err, want)
 	}
 	d, err := Load(counting("netfilter", ebpf.Netfilter, ebpf.AttachNetfilter, "", 0), &Options{})
@@ -413,7 +413,7 @@ func TestPinsReplaceKinds(t *testing.T) {
 			if err := errors.Join(p.Pin("all", c), c.Close()); err != nil {
 				t.Fatal(err)
 			}
-			got, err := p.Replace("all", object, program.LinkOptions{})
+			got, err := p.Replace("all", object, &Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -477,7 +477,7 @@ func TestPinsStandIn(t *testing.T) {
 	send(t, "right")
 	object := counting("tc", ebpf.SchedCLS, 0, "", -1)
 	object.Spec.Programs["count"].Instructions[1] = asm.Mov.Imm(asm.R2, 10)
-	if _, err := p.Replace("fw", object, program.LinkOptions{}); err != nil {
+	if _, err := p.Replace("fw", object, &Options{}); err != nil {
 		t.Fatal(err)
 	}
 	send(t, "right")

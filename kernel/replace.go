@@ -19,7 +19,10 @@ import (
 // for constants and tables of programs. It gives what is attached.
 //
 // Each link changes at once, several one after the other. When one cannot, all go back.
-func (p *Pins) Replace(name string, object *program.Program, linkOpts program.LinkOptions) (at []hook.Attachment, err error) {
+//
+// Of the options, those that say which programs are loaded, for which points, and with
+// which maps are those of what is pinned.
+func (p *Pins) Replace(name string, object *program.Program, loading *Options) (at []hook.Attachment, err error) {
 	err = p.change(func() error {
 		if err := p.known(name); err != nil {
 			return err
@@ -28,7 +31,7 @@ func (p *Pins) Replace(name string, object *program.Program, linkOpts program.Li
 		if err != nil {
 			return err
 		}
-		opts := Options{Link: linkOpts}
+		opts := Options{Link: loading.Link, Log: loading.Log}
 		if opts.At, err = updatable(name, old.Links); err != nil {
 			return err
 		}

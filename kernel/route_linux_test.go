@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
-	"github.com/skep-ebpf/skep/program"
 )
 
 // routed gives left addresses, and routes to 10.9.9.0/24 and fc00::1 by it.
@@ -160,7 +159,7 @@ func TestPinsRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	hello(t, &net.UDPAddr{IP: net.IPv4(10, 9, 9, 1), Port: 7}, 1)
-	if _, err := p.Replace("route", object, program.LinkOptions{}); err != nil {
+	if _, err := p.Replace("route", object, &Options{}); err != nil {
 		t.Fatal(err)
 	}
 	hello(t, &net.UDPAddr{IP: net.IPv4(10, 9, 9, 1), Port: 7}, 1)

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skep-ebpf/skep/hook"
-	"github.com/skep-ebpf/skep/program"
 )
 
 // shared makes a socket that may share its address, and gives its number.
@@ -114,7 +113,7 @@ func TestPinsSocket(t *testing.T) {
 	}
 	var n [3]uint64
 	for i, then := range []func() error{
-		func() error { _, err := p.Replace("choice", object, program.LinkOptions{}); return err },
+		func() error { _, err := p.Replace("choice", object, &Options{}); return err },
 		func() error { return p.Stop("choice") },
 		func() error { return nil },
 	} {

@@ -137,7 +137,7 @@ func TestPinsSockmap(t *testing.T) {
 		t.Fatal(err)
 	}
 	object := onSockets(point.Kind)
-	if _, err := p.Replace("msg", object, program.LinkOptions{}); err != nil {
+	if _, err := p.Replace("msg", object, &Options{}); err != nil {
 		t.Fatal(err)
 	}
 	before := hitsOf(t, p, "msg")

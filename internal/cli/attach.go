@@ -82,8 +82,6 @@ func (f *attachFlags) check(hasInput, packets bool) error {
 		return usagef("--replace puts programs where those of %s are attached: leave --on user, --hook, --pin, --duration and input away", f.replace)
 	case f.log != "" && (hasInput && f.on != "kernel" || f.on == "user"):
 		return usagef("--log keeps what the kernel's verifier says: leave --on user and input away; 'skep check --log 2' shows what skep's says")
-	case f.log != "" && f.replace != "":
-		return usagef("--log goes with a new object, not with --replace")
 	}
 	return nil
 }
@@ -302,9 +300,13 @@ func replaceAttached(cmd *cobra.Command, p *program.Program, f *runFlags) error 
 		return err
 	}
 	name := f.attach.replace
-	at, err := pins().Replace(name, p, link)
+	var at []hook.Attachment
+	err = withLog(cmd, p, f, func(log io.Writer) error {
+		at, err = pins().Replace(name, p, &kernel.Options{Link: link, Log: log})
+		return err
+	})
 	if err != nil {
-		return showRefusal(cmd, p, f.out.form, err)
+		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "skep: %s goes on with %s\n", name, places(at))
 	return nil
