@@ -406,6 +406,7 @@ func TestHeaderOptions(t *testing.T) {
 	if got := call(t, s, "bpf_reserve_hdr_opt", 0, 4); got != 0 {
 		t.Errorf("reserve: %d", int64(got))
 	}
+	progtype.Seen(s)[isFullsock] = 0
 	if got := call(t, s, "bpf_sock_ops_cb_flags_set", 0, 1); got != errno.EINVAL.Ret() {
 		t.Errorf("flags of half a socket: %d", int64(got))
 	}

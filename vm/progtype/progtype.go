@@ -35,6 +35,8 @@ type Type struct {
 	Typed bool
 	// WritesObjects says that programs may store to kernel objects.
 	WritesObjects bool
+	// ofSocket are the fields that show something of the context's socket.
+	ofSocket []socketField
 }
 
 // Range is the numbers that R0 may be, from Min to Max.
@@ -120,6 +122,7 @@ var types = map[ebpf.ProgramType][]*Type{}
 
 func register(all ...*Type) {
 	for _, t := range all {
+		t.ofSocket = t.socketFields()
 		types[t.Prog] = append(types[t.Prog], t)
 	}
 }

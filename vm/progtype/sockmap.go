@@ -53,6 +53,9 @@ func whole(fields []Field) []Field {
 	return fields
 }
 
+// sockOpsFullsock is where struct bpf_sock_ops has is_fullsock, in bytes.
+const sockOpsFullsock = 72
+
 // sockOpsFields are those of struct bpf_sock_ops. A program answers in reply,
 // which lies over args[0].
 func sockOpsFields() []Field {

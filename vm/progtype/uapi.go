@@ -113,7 +113,7 @@ func setupUAPI(t *Type, s *exec.State, in *Input) error {
 			f.store(s, ctx[f.Off:f.Off+f.Size])
 		}
 	}
-	return t.enterOwnSocket(s, ctx[:])
+	return t.enterOwnSocket(s)
 }
 
 // readsPacketOnly are the types whose programs must not write to the packet.
