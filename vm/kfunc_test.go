@@ -33,7 +33,7 @@ func TestWrongKfuncCalls(t *testing.T) {
 		"discarded_dynptr":   "R1 (argument 1 of bpf_ringbuf_discard_dynptr) does not point to a bpf_dynptr",
 		"iterator_left":      "the reference of bpf_iter_num_new (instruction",
 		"iterator_destroyed": "R1 (argument 1 of bpf_iter_num_next) does not point to a bpf_iter_num",
-		"kernel_context":     "calls kernel function bpf_cast_to_kern_ctx, which skep does not have: it needs the kernel's own structure behind the context",
+		"kernel_context":     "points into memory of the kernel, which programs of type tc may not write",
 		"unknown_function":   "calls kernel function bpf_no_such_function, which skep does not have",
 	} {
 		t.Run(prog, func(t *testing.T) {

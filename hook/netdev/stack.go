@@ -20,6 +20,15 @@ func (v view) MTU(ifindex uint32) int {
 	return i.MTU
 }
 
+// Interface implements [exec.Interfaces].
+func (v view) Interface(index uint32) (exec.Interface, bool) {
+	i := v.n.ByIndex(index)
+	if i == nil {
+		return exec.Interface{}, false
+	}
+	return exec.Interface{Index: i.Index, Name: i.Name, MAC: i.MAC, MTU: i.MTU, Forwarding: i.Forward}, true
+}
+
 // NetNS implements [exec.Net].
 func (v view) NetNS() uint64 {
 	if v.n.at == nil {

@@ -23,7 +23,7 @@ const (
 // its memory, which holds what earlier runs left. It is true for all runs until
 // it is called again.
 func (s *State) SetCtx(c CtxShape) []byte {
-	s.ctx, s.leadsToOwn = c, false
+	s.ctx, s.leadsToOwn, s.shown = c, false, false
 	return s.PlainCtx()
 }
 

@@ -37,6 +37,12 @@ type Route struct {
 	Table   uint32     // 0: the main table
 }
 
+// Interfaces is a [Net] that knows its interfaces.
+type Interfaces interface {
+	// Interface describes the one of an index, and reports whether there is one.
+	Interface(index uint32) (Interface, bool)
+}
+
 // RouteKind is what becomes of packets that take a route.
 type RouteKind uint8
 
@@ -65,6 +71,14 @@ func (r *Routes) MTU(ifindex uint32) int {
 		return i.MTU
 	}
 	return 0
+}
+
+// Interface implements [Interfaces].
+func (r *Routes) Interface(index uint32) (Interface, bool) {
+	if i := r.iface(index); i != nil {
+		return *i, true
+	}
+	return Interface{}, false
 }
 
 // NetNS implements [Net]: all is in the first network namespace.

@@ -20,7 +20,7 @@ import (
 
 // Memory of a State, in bytes. The block is laid out as
 //
-//	stack | guard | context | headroom, packet, tailroom | scratch
+//	stack | guard | context | headroom, packet, tailroom | shared info | scratch
 //
 // and backed by the system only where it is touched.
 const (
@@ -40,7 +40,11 @@ const (
 	// the packet's place, as such types see no packet.
 	MaxPlainCtx = 64<<10 - 1
 
-	scratchOffset = packetOffset + Headroom + MaxPacket + Tailroom
+	// sharedInfo is kept free behind the packet's room, where Linux has a buffer's
+	// struct skb_shared_info.
+	sharedInfo = 512
+
+	scratchOffset = packetOffset + Headroom + MaxPacket + Tailroom + sharedInfo
 	scratchBytes  = 16 << 10
 	stateBytes    = scratchOffset + scratchBytes
 )
@@ -105,6 +109,9 @@ type State struct {
 	locks   []uintptr   // that this run holds
 	block   *mem.Block
 	native  uintptr // the native stack; 0 before Native
+
+	behind Behind
+	shown  bool // behind is of this run
 
 	sockets []SocketRef // checked only
 	// ownSocket is made when a context first needs it; leadsToOwn says that this run's
@@ -362,10 +369,23 @@ func (s *State) Readable(addr uintptr) uintptr {
 	return 0
 }
 
+// Place is where n bytes from addr on lie, if they are memory that a program may have a
+// pointer to: a structure behind the context, which may lie elsewhere than programs see
+// it, or what [State.Reaches] says. It serves accesses that Linux lets fail.
+func (s *State) Place(addr, n uintptr) (uintptr, bool) {
+	if b := s.Structure(addr, n); uintptr(len(b)) >= n && n > 0 {
+		return Addr(b), true
+	}
+	return addr, s.Reaches(addr, n)
+}
+
 // Reaches reports whether n bytes from addr on are memory that a program may have a
 // pointer to: an object of the kernel's, one that programs allocate, or [State.Readable].
-// It serves accesses that Linux lets fail.
+// A structure behind the context is as the run stands.
 func (s *State) Reaches(addr, n uintptr) bool {
+	if b := s.Structure(addr, n); n > 0 && uintptr(len(b)) >= n && Addr(b) == addr {
+		return true
+	}
 	if i, ok := s.Env.Objects.Find(addr); ok {
 		o := s.Env.Objects.At(i)
 		return o.Size-(addr-o.Addr) >= n

@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 // Func is a helper's implementation: R1..R5 in, R0 out. An error is a negated
@@ -47,8 +48,9 @@ type Helper struct {
 	MovesPacket bool
 }
 
-// Types are the types that a program knows.
+// Types are the types that a program knows, and its own.
 type Types struct {
+	Program *progtype.Type
 	// Own are those of its object; nil: none.
 	Own *btf.Spec
 	// Kernel gives those of the kernel that it is for; nil: there is none.

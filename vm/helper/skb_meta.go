@@ -29,7 +29,7 @@ func setHashInvalid(s *exec.State, _, _, _, _, _ uint64) uint64 {
 
 func setHash(s *exec.State, _, r2, _, _, _ uint64) uint64 {
 	c := progtype.SKB(s)
-	c.Hash, c.HashSet = uint32(r2), 1
+	c.Hash, c.HashSet = uint32(r2), progtype.HashOfPorts
 	return 0
 }
 
@@ -38,7 +38,11 @@ func setHash(s *exec.State, _, r2, _, _, _ uint64) uint64 {
 func hashRecalc(s *exec.State, _, _, _, _, _ uint64) uint64 {
 	c := progtype.SKB(s)
 	if c.HashSet == 0 {
-		c.Hash, c.HashSet = max(fnv(flow(s)), 1), 1
+		b, ports := flow(s)
+		c.Hash, c.HashSet = max(fnv(b), 1), progtype.HashOfAddresses
+		if ports {
+			c.HashSet = progtype.HashOfPorts
+		}
 	}
 	return uint64(c.Hash)
 }
@@ -53,24 +57,24 @@ func fnv(b []byte) uint32 {
 }
 
 // flow is the part of a packet that its flow's packets share: addresses, and
-// the ports behind a header without options.
-func flow(s *exec.State) []byte {
+// the ports behind a header without options, if ports says so.
+func flow(s *exec.State) (b []byte, ports bool) {
 	c := progtype.SKB(s)
-	b := mem.View(uintptr(c.Network), int(s.Packet.DataEnd-uintptr(c.Network)))
+	b = mem.View(uintptr(c.Network), int(s.Packet.DataEnd-uintptr(c.Network)))
 	switch {
 	case c.Protocol == progtype.ProtoIP && len(b) >= ipv4Header:
 		fragment := binary.BigEndian.Uint16(b[6:])&0x3fff != 0
 		if b[0] == 0x45 && !fragment && len(b) >= ipv4Header+4 && (b[9] == 6 || b[9] == 17) {
-			return b[12 : ipv4Header+4]
+			return b[12 : ipv4Header+4], true
 		}
-		return b[12:ipv4Header]
+		return b[12:ipv4Header], false
 	case c.Protocol == progtype.ProtoIPv6 && len(b) >= ipv6Header:
 		if len(b) >= ipv6Header+4 && (b[6] == 6 || b[6] == 17) {
-			return b[8 : ipv6Header+4]
+			return b[8 : ipv6Header+4], true
 		}
-		return b[8:ipv6Header]
+		return b[8:ipv6Header], false
 	}
-	return nil
+	return nil, false
 }
 
 // ecnSetCE marks a packet whose sender understands it as one that met

@@ -307,7 +307,7 @@ func TestSocketFaults(t *testing.T) {
 		"not a socket":  {join(calling(asm.FnSkRelease, stackArg(-16)), exit), "is not a socket"},
 		"NULL":          {join(calling(asm.FnSkRelease, nullArg{}), exit), "is NULL, not a socket"},
 		"derived, used": {join(tuple, lookup(), calling(asm.FnTcpSock, asm.R7), asm.Instructions{asm.Mov.Reg(asm.R8, asm.R0)}, release(), asm.Instructions{asm.LoadMem(asm.R0, asm.R8, 0, asm.Word)}, exit), "socket that was released"},
-		"the context's": {join(asm.Instructions{asm.LoadMem(asm.R7, asm.R6, 168, asm.DWord)}, release(), exit), "is NULL, not a socket"},
+		"the context's": {join(asm.Instructions{asm.LoadMem(asm.R7, asm.R6, 168, asm.DWord)}, release(), exit), "is a socket that the program need not release"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -40,14 +40,13 @@ func (m *machine) accessTyped(o *op, from exec.Prov, a, n uintptr, kind access) 
 		storeWidth(a, int(n), v)
 		return
 	}
-	objects := m.state.Env.Objects
 	var v uint64
-	if i, ok := objects.Find(a); from.Region() == exec.RegionCtx || ok && objects.At(i).Addr+objects.At(i).Size-a >= n {
-		v = loadWidth(a, int(n))
+	if at, ok := m.state.Place(a, n); ok || from.Region() == exec.RegionCtx {
+		v = loadWidth(at, int(n))
 	}
 	m.reg[ins.Dst], m.prov[ins.Dst] = extend(ins, v), 0
 	if n == 8 {
-		m.prov[ins.Dst] = objects.Prov(v)
+		m.prov[ins.Dst] = m.state.Env.Objects.Prov(v)
 	}
 }
 
@@ -69,6 +68,9 @@ func (m *machine) refusesTyped(from exec.Prov, a, n uintptr, kind access, ins is
 		return ""
 	}
 	if from == exec.Nowhere {
+		if _, ok := m.state.Place(a, n); ok {
+			return fmt.Sprintf("points into memory of the kernel, which programs of type %s may not write", m.prog.in.Type.Name)
+		}
 		return m.describe(from, exec.Region{}, a, n)
 	}
 	object := m.state.Region(from)

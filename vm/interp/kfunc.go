@@ -20,9 +20,6 @@ func (c *compiler) decodeKfunc(i int, o op) (op, error) {
 	if !ok {
 		h := helper.Kfunc(fn.Name)
 		if h == nil {
-			if why, ok := helper.RefusedKfuncs[fn.Name]; ok {
-				return op{}, fmt.Errorf("calls kernel function %s, which skep does not have: it %s", fn.Name, why)
-			}
 			return op{}, fmt.Errorf("calls kernel function %s, which skep does not have: docs/helpers.md lists those it has", fn.Name)
 		}
 		if !h.AllowedIn(c.in.Type.Prog) {
@@ -34,7 +31,7 @@ func (c *compiler) decodeKfunc(i int, o op) (op, error) {
 		if h.Bind != nil {
 			bound := *h
 			var err error
-			if bound.Func, err = h.Bind(helper.Types{Own: c.in.Types, Kernel: c.in.KernelTypes}); err != nil {
+			if bound.Func, err = h.Bind(helper.Types{Program: c.in.Type, Own: c.in.Types, Kernel: c.in.KernelTypes}); err != nil {
 				return op{}, fmt.Errorf("calls kernel function %s: %w", h.Name, err)
 			}
 			h = &bound

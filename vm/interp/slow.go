@@ -34,13 +34,19 @@ func (p *Program) Slow(s *exec.State, insn int, base, value, r0 uint64) (uint64,
 	case kind == verifier.MemBuffer && (a-s.Buffer.Base >= s.Buffer.Size || s.Buffer.Size-(a-s.Buffer.Base) < n):
 		at := int64(a - s.Buffer.Base)
 		reason = fmt.Sprintf("may reach %d bytes from the first byte of what the context points to, the access wants bytes %d..%d", s.Buffer.Size, at, at+int64(n))
-	case kind == verifier.MemBuffer || s.Reaches(a, n):
+	case kind == verifier.MemBuffer:
 		v = transfer(a, ins, value, r0)
-	case !load:
-		reason = fmt.Sprintf("is 0x%x, where the machine has no memory to write", base)
-	case kind == verifier.MemMixed:
-		if m := maps.Get(maps.Handle(base)); m != nil && base>>32 == 0 {
-			v, reason = p.loadMap(m, ins)
+	default:
+		at, ok := s.Place(a, n)
+		switch {
+		case ok:
+			v = transfer(at, ins, value, r0)
+		case !load:
+			reason = fmt.Sprintf("is 0x%x, where the machine has no memory to write", base)
+		case kind == verifier.MemMixed:
+			if m := maps.Get(maps.Handle(base)); m != nil && base>>32 == 0 {
+				v, reason = p.loadMap(m, ins)
+			}
 		}
 	}
 	if reason != "" {

@@ -24,7 +24,7 @@ type SKBContext struct {
 
 	Tstamp   uint64 // ns
 	HWTstamp uint64 // ns
-	Socket   uint64 // always NULL: the machine has no sockets
+	Socket   uint64 // address of its struct bpf_sock; 0: none
 
 	PktType uint32 // PACKET_*
 	Mark    uint32
@@ -47,7 +47,7 @@ type SKBContext struct {
 	GSOSize           uint16 // bytes
 	GSOType           uint16 // unset, as in a test run
 	TstampType        uint8
-	HashSet           uint8 // Hash is valid
+	HashSet           uint8 // Hash is valid: HashOfAddresses or HashOfPorts; 0: it is not
 	Encapsulation     uint8 // an outer header was added
 	ChecksumLevel     uint8
 	ChecksumValidated uint8 // CHECKSUM_UNNECESSARY
@@ -75,6 +75,12 @@ type SKBContext struct {
 	RemoteIP6, LocalIP6   [4]uint32
 	RemotePort, LocalPort uint32
 }
+
+// What a packet's hash is of ([SKBContext.HashSet]).
+const (
+	HashOfAddresses = 1 + iota
+	HashOfPorts     // and addresses, or a program set it
+)
 
 // SKB is the context of the run that s holds, of a type that sees a socket
 // buffer.
@@ -255,6 +261,9 @@ func setupSKB(s *exec.State, in *Input, t ebpf.ProgramType, l2 bool) error {
 	if err := c.receive(s, in.Data); err != nil {
 		return err
 	}
+	if err := c.ownSocket(s); err != nil {
+		return err
+	}
 	p := &s.Packet
 	p.ReadOnly = !l2
 	if l2 {
@@ -304,6 +313,26 @@ func (c *SKBContext) receive(s *exec.State, data []byte) error {
 	}
 	return nil
 }
+
+// ownSocket is the socket that a test run makes for its packet.
+func (c *SKBContext) ownSocket(s *exec.State) error {
+	k, err := s.OwnSocket()
+	if err != nil {
+		return err
+	}
+	*k.SockFields = exec.SockFields{Family: uint32(c.Family), State: tcpClose, RxQueue: -1}
+	le := binary.LittleEndian
+	le.PutUint32(k.SrcIP4[:], c.LocalIP4)
+	le.PutUint32(k.DstIP4[:], c.RemoteIP4)
+	for i := range 4 {
+		le.PutUint32(k.SrcIP6[4*i:], c.LocalIP6[i])
+		le.PutUint32(k.DstIP6[4*i:], c.RemoteIP6[i])
+	}
+	c.Socket = k.SockAddr()
+	return nil
+}
+
+const tcpClose = 7
 
 const (
 	pktMulticast = 2
