@@ -11,10 +11,10 @@ import (
 
 func TestEntry(t *testing.T) {
 	for name, want := range map[string]hook.Entry{
-		"xdp/devmap/links:0@veth1":    {Map: "links", Interface: "veth1"},
-		"xdp/devmap:links:0x10@a@b":   {Map: "links", Key: 16, Interface: "a@b"},
-		"xdp/cpumap/cpus:1":           {Map: "cpus", Key: 1, Queue: 192},
-		"xdp/cpumap/cpus:1@2048":      {Map: "cpus", Key: 1, Queue: 2048},
+		"xdp/devmap/links:0@veth1":  {Map: "links", Interface: "veth1"},
+		"xdp/devmap:links:0x10@a@b": {Map: "links", Key: 16, Interface: "a@b"},
+		"xdp/cpumap/cpus:1":         {Map: "cpus", Key: 1, Queue: 192},
+		"xdp/cpumap/cpus:1@2048":    {Map: "cpus", Key: 1, Queue: 2048},
 	} {
 		at, err := hook.Parse(name)
 		if err != nil {
