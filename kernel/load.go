@@ -56,7 +56,7 @@ type Collection struct {
 // Load puts an object's programs and maps into the kernel, all or none. A program that
 // its verifier refuses is a [*verifier.Error].
 func Load(p *program.Program, opts *Options) (*Collection, error) {
-	if err := hook.Together(opts.At); err != nil {
+	if err := errors.Join(hook.Together(opts.At), checkToken()); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	names := opts.Programs

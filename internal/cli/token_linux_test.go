@@ -45,7 +45,8 @@ func delegated() {
 
 // inUserNamespace executes a command in a user namespace with namespaces for mounts and
 // networks, and with a bpffs that delegates what options say; without one if they are nil.
-func inUserNamespace(t *testing.T, options []string, args ...string) (string, error) {
+// env are variables that it gets besides those of this process.
+func inUserNamespace(t *testing.T, options, env []string, args ...string) (string, error) {
 	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -58,6 +59,7 @@ func inUserNamespace(t *testing.T, options []string, args ...string) (string, er
 		cmd = exec.Command("delegated", args...)
 	}
 	var out strings.Builder
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &out, &out, []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
@@ -118,19 +120,35 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{self, "run", privilegesObject, "--prog", "pass", "--hook", "xdp/lo", "--on", "kernel", "--duration", "20ms"}
+	all := []string{"delegate_cmds=any", "delegate_maps=any", "delegate_progs=any", "delegate_attachs=any"}
+	from := func(path string) []string { return []string{"LIBBPF_BPF_TOKEN_PATH=" + path} }
 	for _, tc := range []struct {
 		name    string
 		options []string
+		env     []string
 		want    string // in what it prints
 		fails   bool
 	}{
-		{"all", []string{"delegate_cmds=any", "delegate_maps=any", "delegate_progs=any", "delegate_attachs=any"}, "map hits: array", false},
-		{"no programs of XDP", []string{"delegate_cmds=any", "delegate_maps=any", "delegate_progs=kprobe", "delegate_attachs=any"}, "the BPF token of this user namespace does not allow it (program type BPF_PROG_TYPE_XDP): mount its bpffs with more", true},
-		{"nothing", nil, "this process has its capabilities in its user namespace alone", true},
+		{"all", all, nil, "map hits: array", false},
+		{"no programs of XDP", []string{"delegate_cmds=any", "delegate_maps=any", "delegate_progs=kprobe", "delegate_attachs=any"}, nil,
+			"the BPF token of this user namespace does not allow it (", true},
+		{"nothing", nil, nil, "this process has its capabilities in its user namespace alone", true},
+
+		{"all, and it is named", all, from(kernel.BPFFS), "map hits: array", false},
+		{"all, and none is wanted", all, from(""), "LIBBPF_BPF_TOKEN_PATH is empty, which asks for no BPF token, and skep loads with that of /sys/fs/bpf: unset", true},
+		{"all, and another is named", all, from("/"), "LIBBPF_BPF_TOKEN_PATH=/: no bpffs is mounted there", true},
+		{"all, and what is not there is named", all, from("/none"), "LIBBPF_BPF_TOKEN_PATH=/none: open /none: no such file", true},
+		{"nothing, and it is named", []string{}, from(kernel.BPFFS), "LIBBPF_BPF_TOKEN_PATH=/sys/fs/bpf: the bpffs delegates nothing", true},
+		{"nothing, and none is wanted", nil, from(""), "this process has its capabilities in its user namespace alone", true},
 	} {
-		out, err := inUserNamespace(t, tc.options, args...)
+		out, err := inUserNamespace(t, tc.options, tc.env, args...)
 		if (err != nil) != tc.fails || !strings.Contains(out, tc.want) {
 			t.Errorf("delegated %s: %v\n%s", tc.name, err, out)
 		}
+	}
+	cmd := exec.Command(self, args[1:]...)
+	cmd.Env = append(os.Environ(), from(kernel.BPFFS)...)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "there are BPF tokens in user namespaces alone") && !strings.Contains(string(out), "no bpffs is mounted there") {
+		t.Errorf("outside of user namespaces: %v\n%s", err, out)
 	}
 }
