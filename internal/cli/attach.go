@@ -222,9 +222,8 @@ func (f *runFlags) load(cmd *cobra.Command, p *program.Program, opts *machine.Op
 	// What is read to load, such as the kernel's types, is in use until then: collecting
 	// garbage meanwhile would take time and find little.
 	defer debug.SetGCPercent(debug.SetGCPercent(200))
-	err = withLog(cmd, p, f, func(log io.Writer) error {
-		c, err = machine.Kernel(&machine.KernelOptions{Log: log}).Load(p, opts)
-		return err
+	c, err = withLog(cmd, p, f, func(log io.Writer) (machine.Collection, error) {
+		return machine.Kernel(&machine.KernelOptions{Log: log}).Load(p, opts)
 	})
 	why := machine.MayNot(err)
 	if f.attach.on == "kernel" || why == "" {
@@ -267,11 +266,9 @@ func runPinned(cmd *cobra.Command, p *program.Program, f *runFlags, at []hook.At
 	for _, a := range at {
 		opts.Programs = append(opts.Programs, a.Program)
 	}
-	var coll *kernel.Collection
-	err = withLog(cmd, p, f, func(log io.Writer) error {
+	coll, err := withLog(cmd, p, f, func(log io.Writer) (*kernel.Collection, error) {
 		opts.Log = log
-		coll, err = kernel.Load(p, &opts)
-		return err
+		return kernel.Load(p, &opts)
 	})
 	if err != nil {
 		return err
@@ -300,10 +297,8 @@ func replaceAttached(cmd *cobra.Command, p *program.Program, f *runFlags) error 
 		return err
 	}
 	name := f.attach.replace
-	var at []hook.Attachment
-	err = withLog(cmd, p, f, func(log io.Writer) error {
-		at, err = pins().Replace(name, p, &kernel.Options{Link: link, Log: log})
-		return err
+	at, err := withLog(cmd, p, f, func(log io.Writer) ([]hook.Attachment, error) {
+		return pins().Replace(name, p, &kernel.Options{Link: link, Log: log})
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,21 +16,44 @@ import (
 	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
-// withLog has load load an object into the kernel with what --log names, or nil, as its
-// log, and shows why where the kernel refuses a program.
-func withLog(cmd *cobra.Command, p *program.Program, f *runFlags, load func(log io.Writer) error) (err error) {
+// withLog gives what load gives, which loads an object into the kernel with what --log names,
+// or nil, as its log. It shows why where the kernel refuses a program.
+func withLog[T any](cmd *cobra.Command, p *program.Program, f *runFlags, load func(log io.Writer) (T, error)) (loaded T, err error) {
+	var log io.Writer
 	switch f.attach.log {
 	case "":
-		return showRefusal(cmd, p, f.out.form, load(nil))
 	case "-":
-		return showRefusal(cmd, p, f.out.form, load(cmd.ErrOrStderr()))
+		log = cmd.ErrOrStderr()
+	default:
+		file, createErr := os.Create(f.attach.log)
+		if createErr != nil {
+			return loaded, fmt.Errorf("--log: %w", createErr)
+		}
+		defer func() { err = errors.Join(err, sayLog(cmd, file)) }()
+		log = file
 	}
-	file, err := os.Create(f.attach.log)
-	if err != nil {
-		return fmt.Errorf("--log: %w", err)
+	loaded, err = unlessEnded(cmd.Context(), func() (T, error) { return load(log) })
+	return loaded, showRefusal(cmd, p, f.out.form, err)
+}
+
+// unlessEnded gives what load gives, or an error when ctx ends before. Linux's verifier cannot
+// be told to end then, and does when the process ends.
+func unlessEnded[T any](ctx context.Context, load func() (T, error)) (loaded T, err error) {
+	type result struct {
+		loaded T
+		err    error
 	}
-	defer func() { err = errors.Join(err, sayLog(cmd, file)) }()
-	return showRefusal(cmd, p, f.out.form, load(file))
+	done := make(chan result, 1)
+	go func() {
+		loaded, err := load()
+		done <- result{loaded, err}
+	}()
+	select {
+	case r := <-done:
+		return r.loaded, r.err
+	case <-ctx.Done():
+		return loaded, fmt.Errorf("loading ended early: %w", context.Cause(ctx))
+	}
 }
 
 // sayLog says where the kernel's log is, and how long.
