@@ -248,3 +248,17 @@ func TestExceptions(t *testing.T) {
 		})
 	}
 }
+
+func TestTaskKfuncs(t *testing.T) {
+	compareKfuncs(t, "tasks", "signals", 200, func(rnd *rand.Rand) (in kfuncInput) {
+		in.In = [8]uint64{pick(rnd, 0, 65, 1<<32-1) &^ 0x7f, pick(rnd, 0, 1, 2, 1<<32-1), rnd.Uint64(), pick(rnd, 0, 0, 1<<31, 1<<22+1)}
+		return in
+	})
+}
+
+func TestMapCountKfunc(t *testing.T) {
+	compareKfuncs(t, "tasks", "counts", 500, func(rnd *rand.Rand) (in kfuncInput) {
+		in.In = [8]uint64{rnd.Uint64N(90), rnd.Uint64N(3)}
+		return in
+	})
+}

@@ -144,6 +144,9 @@ type Output struct {
 	// iterator wrote. Both are overwritten and grown as needed.
 	Effects []exec.Effect
 	Seq     []byte
+	// Session is the number that a session's runs share, as this one left it: for
+	// Input.Trace of the run at the function's return.
+	Session uint64
 }
 
 // Exec runs the program. It is what Run does, for callers that run often: once
@@ -194,6 +197,9 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	out.Ret, out.Data, out.Meta, out.VLAN, out.Redirect = uint32(ret), c.out.Data, c.out.Meta, c.out.VLAN, s.Redirect
 	out.Executed = p.obj.budget - s.Budget
 	out.Effects, out.Seq = append(out.Effects[:0], s.Effects...), append(out.Seq[:0], s.Seq...)
+	if p.inSession() {
+		out.Session = s.Session()
+	}
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
 	_, err = s.Env.Timers.Run(s, p.obj.budget)
 	return err
@@ -209,11 +215,18 @@ func (p *Program) hasContext(s *exec.State) error {
 	return fmt.Errorf("%w: context has %d bytes, and the program accesses %d: %w", ErrInput, given, p.obj.context, errno.EINVAL)
 }
 
+// inSession reports whether the program runs both when a function is entered and when
+// it returns.
+func (p *Program) inSession() bool { return progtype.InSession(p.obj.image.Type, p.obj.image.Attach) }
+
 // enterWorld tells a run what it may ask about itself, and forgets what the one
 // before did.
 func (p *Program) enterWorld(s *exec.State, in *Input) {
 	s.Effects, s.Seq = s.Effects[:0], s.Seq[:0]
 	s.Trace = in.Trace
+	if p.inSession() {
+		s.ShareSession(in.Trace.Session)
+	}
 	words := len(in.Ctx) / 8
 	switch p.obj.image.Attach {
 	case ebpf.AttachTraceFExit, ebpf.AttachModifyReturn:

@@ -1,5 +1,7 @@
 package exec
 
+import "encoding/binary"
+
 // CtxShape says what memory the context is to the program.
 type CtxShape struct {
 	Form CtxForm
@@ -53,3 +55,18 @@ func (s *State) ctxRegion() Region {
 		ReadOnly: s.ctx.Form == CtxReadOnly,
 	}
 }
+
+// sessionOffset is where the number lies that a session's runs share: behind any
+// context of such programs.
+const sessionOffset = ctxBytes - 8
+
+// ShareSession gives a session's program the number that its runs share as memory,
+// which is the run's Buffer; Session is that number.
+func (s *State) ShareSession(number uint64) {
+	b := s.CtxBytes()[sessionOffset:]
+	binary.NativeEndian.PutUint64(b, number)
+	s.Buffer = Region{Base: Addr(b), Size: uintptr(len(b))}
+}
+
+// Session is the number that [State.ShareSession] shares.
+func (s *State) Session() uint64 { return binary.NativeEndian.Uint64(s.CtxBytes()[sessionOffset:]) }

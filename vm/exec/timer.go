@@ -152,6 +152,24 @@ func Cancel(field uintptr) (active bool, err error) {
 	return t.stop(false)
 }
 
+// Stop is Cancel for a timer that keeps its function.
+func Stop(field uintptr) (active bool, err error) {
+	t := timerAt(field)
+	if t == nil {
+		return false, errno.EINVAL
+	}
+	q := t.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t.running {
+		return false, errno.EDEADLK
+	}
+	active = t.index >= 0
+	t.disarm()
+	q.settle()
+	return active, nil
+}
+
 // stop is Cancel, or with force the end of a timer, which may be by its own
 // function.
 func (t *timer) stop(force bool) (active bool, err error) {

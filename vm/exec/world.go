@@ -131,6 +131,10 @@ type Trace struct {
 	// HasRet says that its result follows.
 	Args   int
 	HasRet bool
+	// Return says that a session's program runs as its function returns, and Session
+	// is the number that its runs at the entry and the return share.
+	Return  bool
+	Session uint64
 	// Retval is what the system call returns that a program of a cgroup judges.
 	Retval int32
 }
@@ -152,7 +156,7 @@ type Sysctl struct {
 // notes it and does nothing.
 type Effect struct {
 	What string // the helper's name without bpf_: "send_signal"
-	Args [3]uint64
+	Args [4]uint64
 	Text string
 }
 

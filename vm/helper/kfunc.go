@@ -101,7 +101,7 @@ func Kfuncs() []*Helper {
 // Sets of program types, as the kernel registers kernel functions for them.
 // Functions without one are for all types.
 var (
-	kfuncsTracing = []ebpf.ProgramType{ebpf.Tracing, ebpf.TracePoint, ebpf.PerfEvent, ebpf.LSM,
+	kfuncsTracing = []ebpf.ProgramType{ebpf.Tracing, ebpf.TracePoint, ebpf.RawTracepoint, ebpf.PerfEvent, ebpf.LSM,
 		ebpf.StructOps, ebpf.Syscall}
 	kfuncsGeneric = append([]ebpf.ProgramType{ebpf.SchedCLS, ebpf.XDP, ebpf.CGroupSKB, ebpf.CGroupSock,
 		ebpf.CGroupDevice, ebpf.CGroupSockAddr, ebpf.CGroupSockopt, ebpf.CGroupSysctl, ebpf.SockOps}, kfuncsTracing...)

@@ -29,6 +29,16 @@ func init() {
 		&Helper{ID: 195, Name: "bpf_map_lookup_percpu_elem", Func: mapLookupPerCPU,
 			Args: []Arg{ArgConstMapPtr, ArgPtrToMapKey, ArgAnything}, Ret: RetPtrToMapValueOrNull},
 	)
+	registerKfuncs("6.6", &Helper{Name: "bpf_map_sum_elem_count", Func: mapCount, Args: []Arg{ArgAnything}})
+}
+
+// mapCount gives how many elements a map has, as far as that is counted. Its argument
+// is a map, or a struct bpf_map as iterators have it, which is none of the machine's.
+func mapCount(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
+	if m, ok := mapOf(r1).(maps.Counted); ok {
+		return uint64(m.Count())
+	}
+	return 0
 }
 
 func mapLookup(s *exec.State, r1, r2, _, _, _ uint64) uint64 {

@@ -112,18 +112,30 @@ func currentTask(s *exec.State, _, _, _, _, _ uint64) uint64 {
 
 // sendSignal notes a signal that the program sends to its task.
 func sendSignal(what string) Func {
-	const last = 64 // SIGRTMAX
 	return func(s *exec.State, r1, _, _, _, _ uint64) uint64 {
 		t := current(s)
-		switch {
-		case t == nil:
-			return errno.EPERM.Ret()
-		case uint32(r1) > last:
-			return errno.EINVAL.Ret()
+		if err := mayKill(t, uint32(r1)); err != 0 {
+			return err.Ret()
 		}
 		s.Act(what, uint64(uint32(r1)), uint64(t.PID))
 		return 0
 	}
+}
+
+// mayKill says why a signal cannot be sent to a task: there is none, or the first
+// process is not to be disturbed, or there is no such signal.
+func mayKill(t *exec.Task, signal uint32) errno.Errno {
+	const (
+		firstPID = 1
+		last     = 64 // SIGRTMAX
+	)
+	switch {
+	case t == nil || t.TGID == firstPID:
+		return errno.EPERM
+	case signal > last:
+		return errno.EINVAL
+	}
+	return 0
 }
 
 // nsPidTgid gives the task's numbers in a namespace, if that is its own.

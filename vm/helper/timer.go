@@ -37,6 +37,7 @@ func init() {
 		&Helper{Name: "bpf_wq_set_callback", Func: wqSetCallback, Args: callback[:3], Since: "7.1"},
 		&Helper{Name: "bpf_wq_start", Func: wqStart, Args: []Arg{ArgPtrToWorkqueue, ArgAnything}},
 	)
+	registerKfuncs("7.0", &Helper{Name: "bpf_timer_cancel_async", Func: timerCancelAsync, Args: []Arg{ArgPtrToTimer}})
 }
 
 func timerInit(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
@@ -79,6 +80,19 @@ func timerCancel(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
 	active, err := exec.Cancel(uintptr(r1))
 	if err != nil {
 		return status(err)
+	}
+	return truth(active)
+}
+
+// timerCancelAsync does not wait for the timer's function, and leaves the timer what
+// it calls.
+func timerCancelAsync(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
+	active, err := exec.Stop(uintptr(r1))
+	switch {
+	case err == errno.EDEADLK: // it runs
+		return result32(-1)
+	case err != nil:
+		return uint64(uint32(status(err)))
 	}
 	return truth(active)
 }

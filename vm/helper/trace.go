@@ -1,6 +1,8 @@
 package helper
 
 import (
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/exec"
 )
@@ -16,6 +18,20 @@ func init() {
 		&Helper{ID: 184, Name: "bpf_get_func_ret", Func: funcRet, Args: []Arg{ArgPtrToCtx, ArgPtrToLong}},
 		&Helper{ID: 185, Name: "bpf_get_func_arg_cnt", Func: funcArgCount, Args: []Arg{ArgPtrToCtx}},
 	)
+	registerKfuncs("6.10", only([]ebpf.ProgramType{ebpf.Kprobe, ebpf.Tracing},
+		&Helper{Name: "bpf_session_is_return", Func: sessionReturns},
+		&Helper{Name: "bpf_session_cookie", Func: sessionCookie, Ret: RetPtrToMem},
+	)...)
+}
+
+// sessionReturns tells a run of a session's program at the return of the function from
+// that at its entry. Since 7.1 both functions are given the context.
+func sessionReturns(s *exec.State, _, _, _, _, _ uint64) uint64 { return truth(s.Trace.Return) }
+
+// sessionCookie gives the address of the number that both runs share.
+func sessionCookie(s *exec.State, _, _, _, _, _ uint64) uint64 {
+	s.RetProv = exec.Make(exec.RegionBuffer, 0)
+	return uint64(s.Buffer.Base)
 }
 
 // overrideReturn notes what the probed function is to return instead of running.

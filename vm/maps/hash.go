@@ -57,6 +57,20 @@ func (h *hash) Lookup(cpu int, key []byte) uintptr {
 	return h.value(link, cpu)
 }
 
+// Count implements Counted. Elements of keys that come and go meanwhile count or not.
+func (h *hash) Count() (n int) {
+	count := func(first, last uint32) {
+		for link := first; link <= last; link++ {
+			if loadU32(h.elem(link)+offState) != 0 {
+				n++
+			}
+		}
+	}
+	count(1, h.fresh.Load())
+	count(h.n+1, h.n+uint32(len(h.spare)))
+	return n
+}
+
 // KeyOf implements Keyed.
 func (h *hash) KeyOf(value uintptr, key []byte) {
 	i := (value - h.values) / h.valueStride

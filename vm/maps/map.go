@@ -77,6 +77,12 @@ type Keyless interface {
 	Peek(value []byte) error
 }
 
+// Counted is a map that counts its elements.
+type Counted interface {
+	Map
+	Count() int
+}
+
 // Keyed is a map that knows the key of a value.
 type Keyed interface {
 	// KeyOf writes the key of the value at an address.

@@ -69,10 +69,23 @@ func init() {
 
 const (
 	attachUprobeSession = ebpf.AttachTraceKprobeSession + 1 // BPF_TRACE_UPROBE_SESSION
+	attachFSession      = ebpf.AttachType(58)               // BPF_TRACE_FSESSION
 
 	maxTraceSize = 8192 // PERF_MAX_TRACE_SIZE
 	maxArgs      = 12   // MAX_BPF_FUNC_ARGS
 )
+
+// InSession reports whether programs of a type that are attached so run both when a
+// function is entered and when it returns.
+func InSession(typ ebpf.ProgramType, attach ebpf.AttachType) bool {
+	switch attach {
+	case ebpf.AttachTraceKprobeSession, attachUprobeSession:
+		return typ == ebpf.Kprobe
+	case attachFSession:
+		return typ == ebpf.Tracing
+	}
+	return false
+}
 
 // readOnly completes a type whose context is plain memory that programs only
 // read. A caller's context may have up to limit bytes, of which a program does not
