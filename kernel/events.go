@@ -20,6 +20,7 @@ type Record struct {
 	Data    []byte
 	CPU     int    // -1: the map does not tell
 	Program string // that printed it; "": not known
+	Stream  string // "stdout" or "stderr", of what was written there
 }
 
 // Events reads what programs send through a map, a ring buffer or a perf event array, or

@@ -84,6 +84,15 @@ func (c *KernelCollection) Printed() (Events, error) {
 	return e, nil
 }
 
+// Streams implements [Collection].
+func (c *KernelCollection) Streams() (Events, error) {
+	s, err := c.Collection.Streams()
+	if s == nil || err != nil {
+		return nil, err
+	}
+	return &lines{Events: s}, nil
+}
+
 // MayNot says in a clause that the kernel may not be used for what failed with an error:
 // for want of privileges, or because it has nothing of the kind; "" where it may.
 func MayNot(err error) string {

@@ -44,6 +44,9 @@ type Collection interface {
 	// Printed begins to read what programs print with bpf_printk, a text a record; nil
 	// where none of them does.
 	Printed() (Events, error)
+	// Streams begins to read what programs write to their streams, a line a record, and
+	// what Linux writes there of their mistakes; nil where there is no such thing.
+	Streams() (Events, error)
 	// Unseen says what of programs' records cannot be seen or counted, a sentence each.
 	Unseen() []string
 	// Detach detaches what is attached, the last one first. Maps stay, and what they

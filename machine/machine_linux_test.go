@@ -358,3 +358,47 @@ func TestPrints(t *testing.T) {
 		}
 	})
 }
+
+// TestStreams runs a program that writes to its streams on both machines: they give the
+// same lines.
+func TestStreams(t *testing.T) {
+	p, err := program.Open("../vm/testdata/kfunc/stream.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines(t, func(t *testing.T, m machine.Machine) {
+		c, err := m.Load(p, &machine.Options{Programs: []string{"writes"}})
+		if err != nil {
+			t.Skipf("needs Linux 7.0: before, the function that prints there was called otherwise (%v)", err)
+		}
+		defer c.Close()
+		streams, err := c.Streams()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer streams.Close()
+		if _, err := c.Run("writes", &ebpf.RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		got := map[string][]string{}
+		for {
+			var r machine.Record
+			if err := streams.Read(ended, &r); errors.Is(err, context.Canceled) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			got[r.Stream] = append(got[r.Stream], string(r.Data))
+		}
+		want := map[string][]string{"stdout": {"one 1", "two and 3", "no end"}, "stderr": {"wrong: ff"}}
+		if stack := got["stderr"][min(len(got["stderr"]), 1):]; len(stack) < 3 || !strings.HasPrefix(stack[0], "CPU: ") || stack[1] != "Call trace:" {
+			t.Errorf("the stack is %q", stack)
+		}
+		got["stderr"] = got["stderr"][:min(len(got["stderr"]), 1)]
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+}

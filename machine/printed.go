@@ -8,6 +8,9 @@ import (
 // Printed implements [Collection].
 func (c *UserCollection) Printed() (Events, error) { return c.printed, nil }
 
+// Streams implements [Collection].
+func (c *UserCollection) Streams() (Events, error) { return &lines{Events: c.streams}, nil }
+
 // Unseen implements [Collection]: nothing escapes skep's own machine.
 func (c *UserCollection) Unseen() []string { return nil }
 
@@ -16,15 +19,18 @@ type printed struct {
 	wake chan struct{} // holds one where there may be texts
 
 	mu    sync.Mutex // protects following
-	texts []string
+	texts []text
 }
+
+// text is what was printed at once.
+type text struct{ stream, text string }
 
 func newPrinted() *printed { return &printed{wake: make(chan struct{}, 1)} }
 
-// add takes one text of bpf_printk.
-func (p *printed) add(text string) {
+// add takes what was printed with bpf_printk, or to a stream.
+func (p *printed) add(stream, what string) {
 	p.mu.Lock()
-	p.texts = append(p.texts, text)
+	p.texts = append(p.texts, text{stream, what})
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -39,7 +45,7 @@ func (p *printed) take(r *Record) bool {
 	if len(p.texts) == 0 {
 		return false
 	}
-	r.Data, r.CPU = append(r.Data[:0], p.texts[0]...), -1
+	r.Data, r.CPU, r.Stream = append(r.Data[:0], p.texts[0].text...), -1, p.texts[0].stream
 	p.texts = p.texts[1:]
 	return true
 }

@@ -44,12 +44,13 @@ func (u user) Load(p *program.Program, opts *Options) (Collection, error) {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	aim(spec, opts.At)
-	progs, text := u.Programs, newPrinted()
+	progs, text, streams := u.Programs, newPrinted(), newPrinted()
 	env := new(exec.Env)
 	if progs.Env != nil {
 		*env = *progs.Env
 	}
-	env.Printk = text.add
+	env.Printk = func(msg string) { text.add("", msg) }
+	env.Stream = func(to exec.Stream, text string) { streams.add(to.String(), text) }
 	progs.Link, progs.Env = opts.Link, env
 	var iter *iterator
 	if slices.ContainsFunc(opts.At, func(a hook.Attachment) bool { return a.Point.Kind.Name == "iter" }) {
@@ -61,7 +62,7 @@ func (u user) Load(p *program.Program, opts *Options) (Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	return &UserCollection{Collection: coll, spec: spec, network: u.Network, printed: text, env: env, iterator: iter, name: p.Name}, nil
+	return &UserCollection{Collection: coll, spec: spec, network: u.Network, printed: text, streams: streams, env: env, iterator: iter, name: p.Name}, nil
 }
 
 // aim makes programs those of the points at which they will be attached.
@@ -81,6 +82,7 @@ type UserCollection struct {
 	spec     *ebpf.CollectionSpec
 	network  *netdev.Network
 	printed  *printed
+	streams  *printed
 	env      *exec.Env
 	iterator *iterator // nil: no program is attached to one
 	name     string    // of the object, for messages

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -101,18 +102,20 @@ func cpu(n int) *int {
 	return &n
 }
 
-// Printk is one message of bpf_trace_printk.
+// Printk is one message of bpf_trace_printk, or a line that was written to a program's
+// stream.
 type Printk struct {
 	Packet  int    // number of the packet at which it was printed; 0: not known
 	Program string // "": not known
 	CPU     int    // -1: not known
+	Stream  string // "stdout" or "stderr"; "": bpf_trace_printk
 	Text    string
 }
 
 // Printk writes one message. Control characters are shown as escapes, so that
 // a message stays one line and does nothing to a terminal.
 func (w *Writer) Printk(p *Printk) error {
-	text := strings.TrimRight(p.Text, "\n")
+	text, what := strings.TrimRight(p.Text, "\n"), cmp.Or(p.Stream, "printk")
 	if w.form == JSON {
 		return w.object(struct {
 			Type    string `json:"type"`
@@ -120,9 +123,9 @@ func (w *Writer) Printk(p *Printk) error {
 			Program string `json:"program,omitempty"`
 			CPU     *int   `json:"cpu,omitempty"`
 			Text    string `json:"text"`
-		}{"printk", p.Packet, p.Program, cpu(p.CPU), text})
+		}{what, p.Packet, p.Program, cpu(p.CPU), text})
 	}
-	return w.line("printk%s: %s", origin(p.Packet, p.Program, p.CPU), harmless(text))
+	return w.line("%s%s: %s", what, origin(p.Packet, p.Program, p.CPU), harmless(text))
 }
 
 // List is what an iterator wrote.

@@ -216,6 +216,7 @@ func TestEvents(t *testing.T) {
 			w.Event(&Event{Map: "events", CPU: -1, Value: Value{event, data[:6]}}),
 			w.Event(&Event{Map: "raw", CPU: 0, Value: Value{nil, data}}),
 			w.Printk(&Printk{CPU: 1, Packet: 3, Text: "hello, world\n"}),
+			w.Printk(&Printk{CPU: -1, Stream: "stderr", Program: "count", Text: "a line"}),
 			w.Printk(&Printk{CPU: -1, Text: "two\nlines \x1b[31m"}),
 			w.Lost(&Lost{"events", 1}),
 			w.Note("something\nto know"),

@@ -40,9 +40,12 @@ func TestUserMemoryKfuncs(t *testing.T) {
 			runners := kfuncRunnersIn(t, &exec.Env{Objects: objects}, "usermem", prog)
 			compareRunners(t, runners, n, func(rnd *rand.Rand) (in kfuncInput) {
 				end := base + uint64(page)
-				from := pick(rnd, base, base+1, base+500, base+511, base+512, end-1, end-8, end-30, end-300, end, 0, 1<<47, 0xffffffffffffff00)
+				from := []uint64{base, base + 1, base + 500, base + 511, base + 512, end - 1, end - 8, end - 30, end - 300, end, 0, 1 << 47, 0xffffffffffffff00}[rnd.IntN(13)]
 				size := pick(rnd, 0, 1, 2, 8, 9, 31, 63, 64, 127, 128, 129, 255, 256, 257, 400, 511, 512, 700, 1<<32-1)
 				in.In = [8]uint64{from, size, []uint64{0, 0, 0, 1, 2}[rnd.IntN(5)], pick(rnd, 0, 1, 64, 100, 127, 128, 3700, 3800, 4000, 4900, 5000), rnd.Uint64N(8)}
+				if in.In[4] == 1 && from > end { // of a fault Linux's function leaves any bytes
+					in.In[0] = 0
+				}
 				for i := range in.Text {
 					for j := range in.Text[i] {
 						in.Text[i][j] = byte(rnd.Uint32())

@@ -61,12 +61,14 @@ func (r *results) open(spec *ebpf.CollectionSpec, forced []string) error {
 			return err
 		}
 	}
-	printed, err := r.coll.Printed()
-	if err != nil {
-		return err
-	}
-	if printed != nil {
-		r.sources = append(r.sources, &source{Events: printed})
+	for _, begin := range []func() (machine.Events, error){r.coll.Printed, r.coll.Streams} {
+		texts, err := begin()
+		if err != nil {
+			return err
+		}
+		if texts != nil {
+			r.sources = append(r.sources, &source{Events: texts})
+		}
 	}
 	guesses := pointedTypes(spec)
 	loaded := r.coll.Spec().Maps
@@ -163,7 +165,7 @@ func (r *results) show(s *source, rec *machine.Record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.name == "" {
-		return r.out.Printk(&report.Printk{Packet: r.packet, Program: rec.Program, CPU: rec.CPU, Text: string(rec.Data)})
+		return r.out.Printk(&report.Printk{Packet: r.packet, Program: rec.Program, CPU: rec.CPU, Stream: rec.Stream, Text: string(rec.Data)})
 	}
 	return r.out.Event(&report.Event{
 		Map: s.name, Packet: r.packet, CPU: rec.CPU,

@@ -81,9 +81,15 @@ func KernelFrom(t testing.TB, major, minor int, why string) {
 func KernelFollowed(t testing.TB, why string) {
 	t.Helper()
 	Kernel(t)
-	if kernelVersion(t) != versionCode(followedMajor, followedMinor) {
+	if !Follows(t) {
 		t.Skipf("the running kernel is not Linux %d.%d: %s", followedMajor, followedMinor, why)
 	}
+}
+
+// Follows reports whether the running kernel is the one that the machine follows.
+func Follows(t testing.TB) bool {
+	t.Helper()
+	return kernelVersion(t) == versionCode(followedMajor, followedMinor)
 }
 
 func versionCode(major, minor int) uint32 { return uint32(major<<8 | minor) }

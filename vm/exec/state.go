@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -154,6 +155,9 @@ type Env struct {
 	Rand func() uint32
 	// Printk takes one message of bpf_trace_printk, without its newline.
 	Printk func(msg string)
+	// Stream takes what a program writes to one of its streams (bpf_stream_vprintk),
+	// any number of lines or parts of one.
+	Stream func(to Stream, text string)
 	// Tasks, Sockets and Cgroups answer questions about the rest of the world. May
 	// be nil; without Tasks, programs run in this process.
 	Tasks   Tasks
@@ -187,6 +191,25 @@ type Env struct {
 	Clone func(s *State, ifindex uint32, flags uint64)
 }
 
+// Stream is one of a program's streams (enum bpf_stream_id).
+type Stream uint32
+
+// The streams.
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+func (s Stream) String() string {
+	switch s {
+	case Stdout:
+		return "stdout"
+	case Stderr:
+		return "stderr"
+	}
+	return "stream " + strconv.Itoa(int(s))
+}
+
 var boot = time.Now()
 
 // Defaults fills what is unset.
@@ -208,6 +231,9 @@ func (e *Env) Defaults() *Env {
 	}
 	if e.Printk == nil {
 		e.Printk = func(string) {}
+	}
+	if e.Stream == nil {
+		e.Stream = func(Stream, string) {}
 	}
 	return e
 }

@@ -155,7 +155,7 @@ func TestInfrared(t *testing.T) {
 		}
 	}
 	want := []exec.Effect{
-		{What: "rc_repeat"}, {What: "rc_keydown", Args: [3]uint64{2, 3, 4}}, {What: "rc_pointer_rel", Args: [3]uint64{2, 3}},
+		{What: "rc_repeat"}, {What: "rc_keydown", Args: [4]uint64{2, 3, 4}}, {What: "rc_pointer_rel", Args: [4]uint64{2, 3}},
 	}
 	if diff := cmp.Diff(want, s.Effects); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)

@@ -18,7 +18,7 @@ func init() {
 		&Helper{ID: 45, Name: "bpf_probe_read_str", Func: probe(kernelOrUser, true), Args: read},
 		&Helper{ID: 112, Name: "bpf_probe_read_user", Func: probe(userMemory, false), Args: read},
 		&Helper{ID: 113, Name: "bpf_probe_read_kernel", Func: probeKernel(false), Args: read},
-		&Helper{ID: 114, Name: "bpf_probe_read_user_str", Func: probe(userMemory, true), Args: read},
+		&Helper{ID: 114, Name: "bpf_probe_read_user_str", Func: probeUserText, Args: read},
 		&Helper{ID: 115, Name: "bpf_probe_read_kernel_str", Func: probeKernel(true), Args: read},
 		&Helper{ID: 148, Name: "bpf_copy_from_user", Func: probe(userMemory, false), Args: read},
 		&Helper{ID: 191, Name: "bpf_copy_from_user_task", Func: copyFromTask,
@@ -85,10 +85,20 @@ func probeKernel(text bool) Func {
 	}
 }
 
+// probeUserText reads a string of the process's memory.
+func probeUserText(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
+	to := view(r1, uint64(uint32(r2)))
+	n := readUserText(s, to, r3)
+	if n < 0 {
+		clear(to)
+	}
+	return uint64(n)
+}
+
 // notKernels reports whether an address cannot be the kernel's.
 func notKernels(s *exec.State, addr uint64) bool {
-	const user = 1 << 47 // addresses below are a process's
-	return addr < user && len(kernelMemory(s, addr)) == 0
+	const kernelHalf = 0xffff_8000_0000_0000 // below are a process's, and none's
+	return addr < kernelHalf && len(kernelMemory(s, addr)) == 0
 }
 
 func copyMemory(s *exec.State, memory memoryAt, to []byte, addr uint64) (int, bool) {
@@ -102,23 +112,30 @@ func copyMemory(s *exec.State, memory memoryAt, to []byte, addr uint64) (int, bo
 	return 0, true
 }
 
-// copyText cuts what is too long and ends it with a NUL all the same.
-func copyText(s *exec.State, memory memoryAt, to []byte, addr uint64) (int, bool) {
-	for n := 0; n < len(to); {
+// copyUntilNUL copies a NUL and what is before it, as far as there is room, and gives
+// how much that is; not ok where it cannot read on.
+func copyUntilNUL(s *exec.State, memory memoryAt, to []byte, addr uint64) (n int, ended, ok bool) {
+	for n < len(to) {
 		b := memory(s, addr+uint64(n))
 		if len(b) == 0 {
-			return 0, false
+			return n, false, false
 		}
 		b = b[:min(len(b), len(to)-n)]
 		if end := bytes.IndexByte(b, 0); end >= 0 {
-			return n + copy(to[n:], b[:end+1]), true
+			return n + copy(to[n:], b[:end+1]), true, true
 		}
 		n += copy(to[n:], b)
 	}
-	if len(to) > 0 {
-		to[len(to)-1] = 0
+	return n, false, true
+}
+
+// copyText cuts what is too long and ends it with a NUL all the same.
+func copyText(s *exec.State, memory memoryAt, to []byte, addr uint64) (int, bool) {
+	n, ended, ok := copyUntilNUL(s, memory, to, addr)
+	if ok && !ended && n > 0 {
+		to[n-1] = 0
 	}
-	return len(to), true
+	return n, ok
 }
 
 func copyFromTask(s *exec.State, r1, r2, r3, _, r5 uint64) uint64 {

@@ -135,7 +135,7 @@ func TestTasks(t *testing.T) {
 		}
 	}
 	want := []exec.Effect{
-		{What: "send_signal", Args: [3]uint64{9, 101}}, {What: "override_return", Args: [3]uint64{5}},
+		{What: "send_signal", Args: [4]uint64{9, 101}}, {What: "override_return", Args: [4]uint64{5}},
 	}
 	if diff := cmp.Diff(want, s.Effects); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)

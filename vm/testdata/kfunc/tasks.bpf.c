@@ -2,11 +2,12 @@
 /* Functions on tasks, and on maps and timers, with the given arguments. */
 #include "kfunc.h"
 
-struct task_struct;
-struct bpf_map;
+struct task_struct { int pid; } __attribute__((preserve_access_index));
+enum pid_type { PIDTYPE_PID, PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID, PIDTYPE_MAX };
+struct bpf_map { u32 id; } __attribute__((preserve_access_index));
 extern struct task_struct *bpf_task_from_vpid(int vpid) __ksym;
 extern void bpf_task_release(struct task_struct *p) __ksym;
-extern int bpf_send_signal_task(struct task_struct *task, int sig, unsigned int type, u64 value) __ksym;
+extern int bpf_send_signal_task(struct task_struct *task, int sig, enum pid_type type, u64 value) __ksym;
 extern long long bpf_map_sum_elem_count(const struct bpf_map *map) __ksym;
 
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, u64 flags) = (void *)2;

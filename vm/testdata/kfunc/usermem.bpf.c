@@ -2,7 +2,7 @@
 /* Every function that reads a process's or the kernel's memory where a number says. */
 #include "kfunc.h"
 
-struct task_struct;
+struct task_struct { int pid; } __attribute__((preserve_access_index));
 struct xdp_md { u32 data; };
 extern int bpf_copy_from_user_str(void *dst, u32 dst__sz, const void *unsafe_ptr__ign, u64 flags) __ksym;
 extern int bpf_copy_from_user_task_str(void *dst, u32 dst__sz, const void *unsafe_ptr__ign,
@@ -20,6 +20,7 @@ extern int bpf_copy_from_user_task_str_dynptr(const struct bpf_dynptr *p, u32 of
 extern int bpf_dynptr_from_xdp(struct xdp_md *x, u64 flags, struct bpf_dynptr *ptr) __ksym;
 
 static long (*const bpf_dynptr_from_mem)(void *data, u32 size, u64 flags, struct bpf_dynptr *ptr) = (void *)197;
+static long (*const bpf_probe_read_user_str)(void *dst, u32 size, const void *from) = (void *)114;
 static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158;
 
 #define FROM ((const void *)in[0])
@@ -38,6 +39,7 @@ int strings(void *ctx)
 	OUT(2, text[1][size & 63]);
 	text[0][1] = 0xaa;
 	OUT(3, bpf_copy_from_user_task_str(text, size, FROM, task, in[2]));
+	OUT(4, bpf_probe_read_user_str(text[1], size & 63, FROM));
 	return 0;
 }
 

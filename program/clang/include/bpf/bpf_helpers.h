@@ -189,6 +189,11 @@ static __always_inline void bpf_tail_call_static(void *ctx, const void *map, con
  * iterator ends when its loop is left, in whatever way.
  */
 struct bpf_iter_num;
+/* bpf_stream_printk prints to a stream of the program's own: BPF_STDOUT or BPF_STDERR. */
+extern int bpf_stream_vprintk(int stream_id, const char *fmt__str, const void *args, __u32 len__sz) __weak __ksym;
+#define bpf_stream_printk(stream_id, fmt, args...) \
+	___bpf_printed(fmt, bpf_stream_vprintk(stream_id, ___fmt, ___values, sizeof(___values)), ##args)
+
 extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __weak __ksym;
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __weak __ksym;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __weak __ksym;
