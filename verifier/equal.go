@@ -266,8 +266,9 @@ func (c *checker) coversObject(old, cur *slot, precise bool, how exactness) bool
 	case slotDynptr:
 		return a.Flags&anyDynptr == b.Flags&anyDynptr && old.object.first == cur.object.first && c.sameIDs(a, b)
 	case slotIter:
-		// How often it was asked does not matter, or loops would never end.
-		return a.Type == b.Type && a.Flags == b.Flags && a.BTF == b.BTF && old.object.state == cur.object.state && c.sameIDs(a, b)
+		// How often it was asked does not matter, or loops would never end; nor did the
+		// end of an RCU section, before Linux 7.2.
+		return (a.Flags == b.Flags || !c.since(7, 2)) && a.BTF == b.BTF && old.object.state == cur.object.state && c.sameIDs(a, b)
 	case slotIRQFlag:
 		return old.object.class == cur.object.class && m.same(a.ID, b.ID) && m.same(a.RefID, b.RefID)
 	}

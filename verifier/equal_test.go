@@ -146,3 +146,33 @@ func TestWiden(t *testing.T) {
 		}
 	}
 }
+
+// TestCoversIterator has an iterator's RCU section end between two states: before Linux
+// 7.2 that made no difference to them.
+func TestCoversIterator(t *testing.T) {
+	protected := Reg{Type: PtrToStack, Value: scalar.Const(0), Flags: RCU}
+	ended := protected
+	ended.Flags = Untrusted
+	at := func(r *Reg, state uint8) *slot {
+		return &slot{reg: r, kind: [8]slotKind{slotIter}, object: slotObject{state: state}}
+	}
+	for _, tc := range []struct {
+		kernel   string
+		old, cur *slot
+		want     bool
+	}{
+		{"6.18", at(&protected, iterActive), at(&ended, iterActive), true},
+		{"7.2", at(&protected, iterActive), at(&ended, iterActive), false},
+		{"7.2", at(&protected, iterActive), at(&protected, iterActive), true},
+		{"6.18", at(&protected, iterActive), at(&protected, iterDrained), false},
+	} {
+		c := newest(t)
+		var err error
+		if c.kernel, err = kernelOf(tc.kernel); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.coversObject(tc.old, tc.cur, true, rangeWithin); got != tc.want {
+			t.Errorf("%s: got %v, want %v", tc.kernel, got, tc.want)
+		}
+	}
+}
