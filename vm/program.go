@@ -15,6 +15,7 @@ import (
 	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/engine"
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/helper"
 	"github.com/skep-ebpf/skep/vm/interp"
 	"github.com/skep-ebpf/skep/vm/jit"
 	"github.com/skep-ebpf/skep/vm/jit/ir"
@@ -47,7 +48,9 @@ type progObject struct {
 	context int
 	budget  int64
 	env     *exec.Env
-	refs    atomic.Int32
+	// operation is what goes on around a scheduler's operation; nil for others.
+	operation *helper.Operation
+	refs      atomic.Int32
 }
 
 func (o *progObject) ref() *progObject { o.refs.Add(1); return o }
@@ -169,10 +172,16 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 		image: image, typ: typ, code: code,
 		context: proved.Context, budget: opts.budget(), env: new(exec.Env),
 	}
+	if image.Type == ebpf.StructOps {
+		obj.operation = helper.OperationOf(image.AttachTo, helper.Types{Own: image.Types, Kernel: in.KernelTypes})
+	}
 	if opts.Env != nil {
 		*obj.env = *opts.Env
 	}
 	obj.env.CPUs = PossibleCPU()
+	if obj.env.Sched != nil {
+		obj.env.CPUs = max(obj.env.CPUs, obj.env.Sched.CPUs())
+	}
 	if obj.env.Types == nil {
 		obj.env.Types = image.KernelTypes
 	}

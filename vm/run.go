@@ -185,7 +185,12 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	if in.Repeat > 0 {
 		start = time.Now()
 	}
+	end := func(uint64) {}
+	if p.obj.operation != nil {
+		end = p.obj.operation.Begin(s, contextWords(in.Ctx))
+	}
 	ret, err := p.obj.code.Repeat(s, n, p.obj.budget)
+	end(ret)
 	if err != nil {
 		return err
 	}
@@ -203,6 +208,15 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	c.in, c.out = progtype.Input{}, progtype.Output{} // keep nothing of the caller's
 	_, err = s.Env.Timers.Run(s, p.obj.budget)
 	return err
+}
+
+// contextWords are the words of a context of arguments.
+func contextWords(ctx []byte) []uint64 {
+	words := make([]uint64, len(ctx)/8)
+	for i := range words {
+		words[i] = binary.NativeEndian.Uint64(ctx[8*i:])
+	}
+	return words
 }
 
 // hasContext refuses a context that is memory and shorter than the program knows it, as

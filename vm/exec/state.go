@@ -17,6 +17,7 @@ import (
 	"github.com/skep-ebpf/skep/isa"
 	"github.com/skep-ebpf/skep/vm/jit/abi"
 	"github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/sched"
 )
 
 // Memory of a State, in bytes. The block is laid out as
@@ -179,6 +180,9 @@ type Env struct {
 	// Timers are the timers that programs start. Programs that share an Env share
 	// them; nil: a set of their own.
 	Timers *Timers
+	// Sched is what schedulers find: CPUs, tasks, dispatch queues. Nil: as many CPUs
+	// as there are, which are idle.
+	Sched *sched.Sched
 	// CPUs is how many CPUs the machine has, as programs see it.
 	CPUs int
 	// Objects is the kernel's memory, as far as programs may see it. May be nil.
@@ -220,8 +224,14 @@ func (e *Env) Defaults() *Env {
 	if e.Timers == nil {
 		e.Timers = NewTimers()
 	}
+	if e.CPUs == 0 && e.Sched != nil {
+		e.CPUs = e.Sched.CPUs()
+	}
 	if e.CPUs == 0 {
 		e.CPUs = runtime.NumCPU()
+	}
+	if e.Sched == nil {
+		e.Sched = sched.New(e.CPUs)
 	}
 	if e.Wall == nil {
 		e.Wall = time.Now

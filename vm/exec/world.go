@@ -158,11 +158,16 @@ type Effect struct {
 	What string // the helper's name without bpf_: "send_signal"
 	Args [4]uint64
 	Text string
+	// List is the arguments as they are shown, in place of Args and Text.
+	List string
 }
 
 // String is the effect as a call: "send_signal(9, 1200)". Arguments at the end that
 // are 0 are left away.
 func (e Effect) String() string {
+	if e.List != "" {
+		return e.What + "(" + e.List + ")"
+	}
 	n := len(e.Args)
 	for n > 0 && e.Args[n-1] == 0 {
 		n--

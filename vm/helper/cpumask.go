@@ -54,9 +54,12 @@ func init() {
 		Args: []Arg{ArgPtrToObject, ArgPtrToMem, ArgConstSize}})...)
 }
 
+// cpuIDs is how many CPUs there are for masks: those that schedulers find.
+func cpuIDs(s *exec.State) int { return s.Env.Sched.CPUs() }
+
 // maskAt is the words of a cpumask with bits for the machine's CPUs.
 func maskAt(s *exec.State, addr uint64) []uint64 {
-	return unsafe.Slice(at[uint64](addr), (s.Env.CPUs+63)/64)
+	return unsafe.Slice(at[uint64](addr), (cpuIDs(s)+63)/64)
 }
 
 // combined gives word i of two masks, together and without the bits of CPUs that
@@ -67,7 +70,7 @@ func combined(s *exec.State, a, b []uint64, i int, f func(a, b uint64) uint64) u
 		second = b[i]
 	}
 	w := f(a[i], second)
-	if rest := s.Env.CPUs - 64*i; rest < 64 {
+	if rest := cpuIDs(s) - 64*i; rest < 64 {
 		w &= 1<<rest - 1
 	}
 	return w
@@ -88,7 +91,7 @@ func firstOf(s *exec.State, masks int, r1, r2 uint64, f func(a, b uint64) uint64
 			return uint64(64*i + bits.TrailingZeros64(w))
 		}
 	}
-	return uint64(s.Env.CPUs)
+	return uint64(cpuIDs(s))
 }
 
 // bothMasks are the arguments of a function of one or two masks.
@@ -110,7 +113,7 @@ func maskAny(masks int, f func(a, b uint64) uint64) Func {
 			}
 		}
 		if len(set) == 0 {
-			return uint64(s.Env.CPUs)
+			return uint64(cpuIDs(s))
 		}
 		return uint64(set[rand.IntN(len(set))])
 	}
@@ -120,7 +123,7 @@ func maskAny(masks int, f func(a, b uint64) uint64) Func {
 func maskChange(change func(word *uint64, bit uint64) uint64) Func {
 	return func(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
 		cpu := uint32(r1)
-		if int64(cpu) >= int64(s.Env.CPUs) {
+		if int64(cpu) >= int64(cpuIDs(s)) {
 			return 0
 		}
 		old := change(&maskAt(s, r2)[cpu/64], 1<<(cpu%64))
@@ -132,7 +135,7 @@ func maskAndNot(word *uint64, bit uint64) uint64 { return atomic.AndUint64(word,
 
 func maskTest(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
 	cpu := uint32(r1)
-	if int64(cpu) >= int64(s.Env.CPUs) {
+	if int64(cpu) >= int64(cpuIDs(s)) {
 		return 0
 	}
 	return maskAt(s, r2)[cpu/64] >> (cpu % 64) & 1
@@ -165,12 +168,12 @@ func maskCombine(f func(a, b uint64) uint64) Func {
 // maskNone reports whether no bit is set in what f makes of the masks.
 func maskNone(masks int, f func(a, b uint64) uint64) Func {
 	return func(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
-		return truth(firstOf(s, masks, r1, r2, f) == uint64(s.Env.CPUs))
+		return truth(firstOf(s, masks, r1, r2, f) == uint64(cpuIDs(s)))
 	}
 }
 
 func maskIntersects(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
-	return truth(firstOf(s, 2, r1, r2, func(a, b uint64) uint64 { return a & b }) != uint64(s.Env.CPUs))
+	return truth(firstOf(s, 2, r1, r2, func(a, b uint64) uint64 { return a & b }) != uint64(cpuIDs(s)))
 }
 
 func maskCopy(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
@@ -188,7 +191,7 @@ func maskWeight(s *exec.State, r1, _, _, _, _ uint64) uint64 {
 
 // maskPopulate sets a mask from memory, which has a bit for each CPU at least.
 func maskPopulate(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
-	words := (s.Env.CPUs + 63) / 64
+	words := (cpuIDs(s) + 63) / 64
 	switch {
 	case r3 < uint64(words)*8:
 		return uint64(uint32(errno.EACCES.Ret()))

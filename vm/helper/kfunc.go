@@ -34,6 +34,7 @@ const (
 	SlotIterCSS                     // struct bpf_iter_css
 	SlotIterCSSTask                 // struct bpf_iter_css_task
 	SlotIterVMA                     // struct bpf_iter_task_vma
+	SlotIterDSQ                     // struct bpf_iter_scx_dsq
 )
 
 var slots = [...]struct {
@@ -49,6 +50,7 @@ var slots = [...]struct {
 	SlotIterCSS:     {"bpf_iter_css", 24},
 	SlotIterCSSTask: {"bpf_iter_css_task", 8},
 	SlotIterVMA:     {"bpf_iter_task_vma", 8},
+	SlotIterDSQ:     {"bpf_iter_scx_dsq", 48},
 }
 
 // Size is how many bytes of the stack one takes.
@@ -82,10 +84,15 @@ func only(types []ebpf.ProgramType, fs ...*Helper) []*Helper {
 
 // Kfunc gives a kernel function by its name, or nil where the machine does not
 // have it. A suffix behind three underscores is the program's own, as for
-// libbpf.
+// libbpf, where it is not Linux's.
 func Kfunc(name string) *Helper {
-	name, _, _ = strings.Cut(name, "___")
-	return kfuncs[name]
+	if f := kfuncs[name]; f != nil {
+		return f
+	}
+	if i := strings.LastIndex(name, "___"); i > 0 {
+		return kfuncs[name[:i]]
+	}
+	return nil
 }
 
 // Kfuncs gives every kernel function of the machine in the order of their names.
