@@ -34,8 +34,9 @@ type way struct {
 
 var (
 	skbWays = []way{
-		// Where the buffer ends is the allocator's to say.
-		{typ: "sk_buff", own: []string{"end", "truesize", "alloc_cpu", "dev_scratch"}},
+		// Where the buffer ends is the allocator's to say, and extensions are there where
+		// active_extensions says so.
+		{typ: "sk_buff", own: []string{"end", "truesize", "alloc_cpu", "dev_scratch", "extensions"}},
 		{typ: "net_device", path: "dev", only: []string{"ifindex", "name", "mtu", "type", "addr_len", "hard_header_len", "dev_addr", "dev_addr_shadow", "nd_net.net"}},
 		{typ: "sock", path: "sk", only: []string{"__sk_common.skc_family", "__sk_common.skc_daddr", "__sk_common.skc_rcv_saddr",
 			"__sk_common.skc_v6_daddr", "__sk_common.skc_v6_rcv_saddr", "__sk_common.skc_num", "__sk_common.skc_dport", "sk_protocol", "sk_type",
@@ -273,4 +274,16 @@ func TestKernelContextChanges(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPullData: what bpf_xdp_pull_data brings into direct reach, and what the fragments
+// behind are then good for.
+func TestPullData(t *testing.T) {
+	compareKfuncs(t, "kernctx", "xdp_pull", 60, func(rnd *rand.Rand) (in kfuncInput) {
+		in.Data = ipPacket(rnd, []int{64, 3000, 3520, 3521, 5000, 9000, 12000}[rnd.IntN(7)]+rnd.IntN(60))
+		want := func() uint64 { return pick(rnd, 0, 14, 3520, 3521, 3600, 3700, 3736, 3737, uint64(len(in.Data))) }
+		by := func() uint64 { return pick(rnd, 0, 40, 100, 4096, 1<<64-100, 1<<64-1000, 1<<64-4000) & (1<<64 - 1) }
+		in.In = [8]uint64{pick(rnd, 0, 1<<64-4, 1<<64-32), want(), by(), want(), by()}
+		return in
+	})
 }

@@ -160,7 +160,7 @@ func TestStringKfuncs(t *testing.T) {
 }
 
 func TestDynptrKfuncs(t *testing.T) {
-	for _, prog := range []string{"dynptr_mem", "dynptr_skb", "dynptr_xdp", "dynptr_ringbuf"} {
+	for _, prog := range []string{"dynptr_mem", "dynptr_skb", "dynptr_meta", "dynptr_xdp", "dynptr_ringbuf"} {
 		t.Run(prog, func(t *testing.T) {
 			compareKfuncs(t, "dynptr", prog, 1000, func(rnd *rand.Rand) (in kfuncInput) {
 				at := func() uint64 { return pick(rnd, 0, 1, 7, 16, 40, 64, 111, 112, 128, 129, 200) }

@@ -193,7 +193,7 @@ func (p *packet) over() *packet {
 // packet.
 func (n *Network) run(i *Interface, hook Hook, prog *vm.Program, p *packet, egress uint32) (uint32, exec.Redirect, error) {
 	in := vm.Input{Data: p.data, CPU: p.cpu, Place: &progtype.Place{
-		Ifindex: i.Index, Ingress: p.ingress, Egress: egress, Queue: p.queue,
+		Ifindex: i.Index, Ingress: p.ingress, AtIngress: hook == TCXIngress, Egress: egress, Queue: p.queue,
 		MAC: i.MAC, Meta: p.meta, SKB: p.skb, Mark: p.mark, VLAN: p.vlan,
 	}}
 	var out vm.Output

@@ -19,6 +19,9 @@ type Packet struct {
 	// Paged is how many bytes of the packet lie behind DataEnd, where only
 	// helpers reach them: in Linux, those in page fragments.
 	Paged int
+	// Pulled is how many bytes before those came from the first fragments, whose pages
+	// they still take.
+	Pulled int
 	// Meta is data_meta, at most Data; 0 where the program type has none.
 	Meta uintptr
 	// HardEnd is the end of the room behind the packet.

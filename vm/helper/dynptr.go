@@ -2,6 +2,7 @@ package helper
 
 import (
 	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/maps"
 )
@@ -30,6 +31,7 @@ const (
 	dynptrRingbuf = 2 << 28
 	dynptrSKB     = 3 << 28
 	dynptrXDP     = 4 << 28
+	dynptrMeta    = 5 << 28
 )
 
 func dynptrAt(addr uint64) *dynptr { return at[dynptr](addr) }
@@ -182,6 +184,9 @@ func dynptrRead(s *exec.State, b []byte, d *dynptr, offset uint32) uint64 {
 		return skbLoadBytes(s, d.data, from, addressOf(b), uint64(n), 0)
 	case dynptrXDP:
 		return xdpLoadBytes(s, d.data, from, addressOf(b), uint64(n), 0)
+	case dynptrMeta:
+		copy(b, mem.View(s.Packet.Meta+uintptr(from), int(n)))
+		return 0
 	}
 	copy(b, view(d.data+from, uint64(n)))
 	return 0
@@ -208,6 +213,9 @@ func dynptrWrite(s *exec.State, d *dynptr, offset uint32, b []byte, flags uint64
 		return errno.EINVAL.Ret()
 	case d.kind() == dynptrXDP:
 		return xdpStoreBytes(s, d.data, to, addressOf(b), uint64(n), 0)
+	case d.kind() == dynptrMeta:
+		copy(mem.View(s.Packet.Meta+uintptr(to), int(n)), b)
+		return 0
 	}
 	copy(view(d.data+to, uint64(n)), b)
 	return 0
@@ -253,6 +261,8 @@ func (d *dynptr) slice(s *exec.State, offset, n uint32) uintptr {
 			return 0
 		}
 		return p.Data + from
+	case dynptrMeta:
+		return s.Packet.Meta + from
 	}
 	return uintptr(d.data) + from
 }

@@ -122,6 +122,7 @@ func setTunnelKey(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 	}
 	c := progtype.SKB(s)
 	c.Tunnel, c.TunnelFlags, c.TunnelIPv6, c.TunnelSet = key, flags, uint8(r4&tunnelIPv6), 1
+	c.TunnelPorts, c.XfrmSet = [4]byte{}, 0
 	s.TunnelOptions = s.TunnelOptions[:0]
 	return 0
 }

@@ -95,7 +95,7 @@ func xdpAdjustTail(s *exec.State, _, r2, _, _, _ uint64) uint64 {
 func xdpAdjustPages(s *exec.State, by int) uint64 {
 	p := &s.Packet
 	switch {
-	case by > 0 && by > (progtype.PageSize-p.Paged%progtype.PageSize)%progtype.PageSize:
+	case by > 0 && by > (progtype.PageSize-(p.Pulled+p.Paged)%progtype.PageSize)%progtype.PageSize:
 		return errno.EINVAL.Ret()
 	case by < 0 && -by > p.Len()-ethHeader:
 		return errno.EINVAL.Ret()
@@ -103,9 +103,9 @@ func xdpAdjustPages(s *exec.State, by int) uint64 {
 		clear(mem.View(p.Data+uintptr(p.Len()), by))
 	}
 	p.Paged += by
-	if p.Paged < 0 {
+	if p.Paged <= 0 {
 		p.DataEnd -= uintptr(-p.Paged)
-		p.Paged = 0
+		p.Paged, p.Pulled = 0, 0
 	}
 	s.PacketMoved()
 	return 0

@@ -3,6 +3,7 @@ package kernctx
 import (
 	"encoding/binary"
 	"path"
+	"slices"
 
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -30,14 +31,20 @@ func sockAddrParts(t *progtype.Type) []part {
 	own := part{name: "addr", typ: "bpf_sock_addr_kern", fields: map[string]number{
 		"sk": sock("sk", sk),
 		"uaddr": func(v *view) uint64 {
-			if family(v) == progtype.AFInet6 {
+			switch family(v) {
+			case progtype.AFInet6:
 				return v.address("uaddr6")
+			case progtype.AFUnix:
+				return v.address("path")
 			}
 			return v.address("uaddr")
 		},
 		"uaddrlen": func(v *view) uint64 {
-			if family(v) == progtype.AFInet6 {
+			switch family(v) {
+			case progtype.AFInet6:
 				return 28 // struct sockaddr_in6
+			case progtype.AFUnix:
+				return uint64(2 + len(sunPath(v)))
 			}
 			return 16 // struct sockaddr_in
 		},
@@ -50,8 +57,22 @@ func sockAddrParts(t *progtype.Type) []part {
 		{name: "uaddr6", typ: "sockaddr_in6", fields: named(t, map[string]string{
 			"sin6_family": "user_family", "sin6_port": "user_port",
 		}), texts: map[string]text{"sin6_addr": words(t, "user_ip6")}},
+		{
+			name: "path", typ: "sockaddr_un",
+			fields: named(t, map[string]string{"sun_family": "user_family"}), texts: map[string]text{"sun_path": sunPath},
+		},
 		sockPart("sk", sk), network(),
 	}
+}
+
+// sunPath is the path that the program gave a Unix socket's address.
+func sunPath(v *view) []byte {
+	for _, e := range slices.Backward(v.Effects) {
+		if e.What == progtype.SetSunPath {
+			return []byte(e.Text)
+		}
+	}
+	return nil
 }
 
 func sockoptParts(t *progtype.Type) []part {

@@ -40,6 +40,7 @@ func skbParts(t *progtype.Type) []part {
 		"sw_hash":          skb(func(c *progtype.SKBContext) uint64 { return uint64(min(c.HashSet, 1)) }),
 		"hash":             skb(func(c *progtype.SKBContext) uint64 { return uint64(c.Hash) }),
 		"encapsulation":    skb(func(c *progtype.SKBContext) uint64 { return uint64(c.Encapsulation) }),
+		"tc_at_ingress":    skb(func(c *progtype.SKBContext) uint64 { return uint64(c.AtIngress) }),
 		"tc_index":         skb(func(c *progtype.SKBContext) uint64 { return uint64(c.TCIndex) }),
 		"priority":         skb(func(c *progtype.SKBContext) uint64 { return uint64(c.Priority) }),
 		"skb_iif":          skb(func(c *progtype.SKBContext) uint64 { return uint64(c.Ingress) }),
@@ -144,7 +145,10 @@ func sharedInfoPart() part {
 		name: "shared", typ: "skb_shared_info",
 		at: func(v *view) uintptr { return v.Packet.HardEnd },
 		fields: map[string]number{
-			"nr_frags": func(v *view) uint64 { return uint64(v.Packet.Paged+pageFragment-1) / pageFragment },
+			"nr_frags": func(v *view) uint64 {
+				p := &v.Packet
+				return uint64((p.Pulled+p.Paged+pageFragment-1)/pageFragment - p.Pulled/pageFragment)
+			},
 		},
 	}
 }

@@ -10,12 +10,14 @@ import (
 // Place is where in a network a program sees a packet: what a test run makes up,
 // and a driver or the stack would know. It is for XDP and traffic control.
 type Place struct {
-	Ifindex uint32  // interface that the program is attached to
-	Ingress uint32  // interface that the packet came in by; tc: 0 where it came from this host
-	Egress  uint32  // interface that it will leave by, for XDP programs of a devmap
-	Queue   uint32  // receive queue, counted from 0
-	MAC     [6]byte // of Ifindex; packets to others are PACKET_OTHERHOST
-	Meta    []byte  // metadata before the packet, at most XDPMaxMeta bytes
+	Ifindex uint32 // interface that the program is attached to
+	Ingress uint32 // interface that the packet came in by; tc: 0 where it came from this host
+	// AtIngress says that a tc program sees packets that come in.
+	AtIngress bool
+	Egress    uint32  // interface that it will leave by, for XDP programs of a devmap
+	Queue     uint32  // receive queue, counted from 0
+	MAC       [6]byte // of Ifindex; packets to others are PACKET_OTHERHOST
+	Meta      []byte  // metadata before the packet, at most XDPMaxMeta bytes
 	// SKB is what earlier programs made of the socket buffer; nil: it is fresh, but
 	// for the Mark and the VLAN tag beside the packet (as [SKBContext.VLAN] gives
 	// it) that it may have from another interface.
@@ -64,7 +66,10 @@ func (pl *Place) enterSKB(s *exec.State) {
 			c.Transport += moved
 		}
 	}
-	c.Ifindex, c.Ingress = pl.Ifindex, pl.Ingress
+	c.Ifindex, c.Ingress, c.AtIngress = pl.Ifindex, pl.Ingress, 0
+	if pl.AtIngress {
+		c.AtIngress = 1
+	}
 	if pl.Ingress != 0 {
 		c.QueueMapping = uint16(pl.Queue + 1) // skb_record_rx_queue
 	}

@@ -52,7 +52,8 @@ type SKBContext struct {
 	ChecksumLevel     uint8
 	ChecksumValidated uint8 // CHECKSUM_UNNECESSARY
 
-	L2 uint8 // the program sees the packet from its Ethernet header
+	AtIngress uint8 // of traffic control
+	L2        uint8 // the program sees the packet from its Ethernet header
 
 	CB [20]byte
 
@@ -62,6 +63,13 @@ type SKBContext struct {
 	TunnelFlags uint16
 	TunnelIPv6  uint8
 	TunnelSet   uint8
+	// TunnelPorts are the source and destination of FOU or GUE, in network byte order.
+	TunnelPorts [4]byte
+
+	// Xfrm is what bpf_skb_set_xfrm_info set, as struct bpf_xfrm_info; XfrmSet says that
+	// it did.
+	Xfrm    [8]byte
+	XfrmSet uint8
 
 	// Segments is where the IPv6 packet's header of segments begins, in bytes; 0: it
 	// has none. SegmentsLen is how long what is behind its first 8 bytes is, and
@@ -102,6 +110,7 @@ var (
 const (
 	AFInet  = 2
 	AFInet6 = 10
+	AFUnix  = 1
 )
 
 // skbSize is the size of struct __sk_buff, in bytes.

@@ -104,6 +104,9 @@ func sockAddrFields(family string, message bool) []Field {
 	return append(all, socket(64))
 }
 
+// SetSunPath is the effect of bpf_sock_addr_set_sun_path, whose text is the path.
+const SetSunPath = "sock_addr_set_sun_path"
+
 func writable(fields []Field) []Field {
 	for i := range fields {
 		fields[i].Write = true

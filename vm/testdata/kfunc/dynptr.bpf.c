@@ -5,6 +5,7 @@
 struct __sk_buff { u32 len; };
 struct xdp_md { u32 data; };
 extern int bpf_dynptr_from_skb(struct __sk_buff *s, u64 flags, struct bpf_dynptr *ptr) __ksym;
+extern int bpf_dynptr_from_skb_meta(struct __sk_buff *s, u64 flags, struct bpf_dynptr *ptr) __ksym;
 extern int bpf_dynptr_from_xdp(struct xdp_md *x, u64 flags, struct bpf_dynptr *ptr) __ksym;
 extern void *bpf_dynptr_slice(const struct bpf_dynptr *p, u32 offset, void *buffer, u32 size) __ksym;
 extern void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *p, u32 offset, void *buffer, u32 size) __ksym;
@@ -79,6 +80,17 @@ int dynptr_skb(struct __sk_buff *skb)
 
 	OUT(40, bpf_dynptr_from_mem(text, sizeof(text), 0, &mem));
 	OUT(41, bpf_dynptr_from_skb(skb, in[6], &p));
+	use(&p, &mem);
+	return 0;
+}
+
+SEC("tc")
+int dynptr_meta(struct __sk_buff *skb)
+{
+	struct bpf_dynptr p, mem;
+
+	OUT(40, bpf_dynptr_from_mem(text, sizeof(text), 0, &mem));
+	OUT(41, bpf_dynptr_from_skb_meta(skb, in[6], &p));
 	use(&p, &mem);
 	return 0;
 }

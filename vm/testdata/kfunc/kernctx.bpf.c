@@ -187,3 +187,27 @@ int xdp_frags_changes(struct xdp_md *ctx)
 	change_xdp(ctx);
 	return 2;
 }
+
+extern int bpf_xdp_pull_data(struct xdp_md *x, u32 len) __ksym;
+
+SEC("xdp.frags")
+int xdp_pull(struct xdp_md *ctx)
+{
+	struct xdp_buff *k = bpf_cast_to_kern_ctx(ctx);
+	u8 *data, *end;
+
+	OUT(40, bpf_xdp_adjust_meta(ctx, (int)in[0]));
+	OUT(41, bpf_xdp_pull_data(ctx, in[1]));
+	see_xdp(k, 0);
+	OUT(42, bpf_xdp_adjust_tail(ctx, (int)in[2]));
+	see_xdp(k, 8);
+	OUT(43, bpf_xdp_pull_data(ctx, in[3]));
+	see_xdp(k, 16);
+	OUT(44, bpf_xdp_adjust_tail(ctx, (int)in[4]));
+	see_xdp(k, 24);
+	data = (u8 *)(long)ctx->data;
+	end = (u8 *)(long)ctx->data_end;
+	if (data + 3600 <= end)
+		OUT(45, data[3599]);
+	return 2;
+}
