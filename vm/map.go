@@ -26,6 +26,7 @@ type mapObject struct {
 	maps.Map
 	refs    atomic.Int32
 	handles atomic.Int32 // how many of refs are Map handles
+	bytes   bool         // keys and values are bytes, and there is one value a key
 
 	mu   sync.Mutex
 	held map[string]reference // inner maps and programs by key, protected by mu
@@ -130,8 +131,10 @@ func newMap(spec *ebpf.MapSpec) (*Map, error) {
 		return nil, err
 	}
 	obj := &mapObject{Map: impl}
+	m := obj.ref().handle()
+	obj.bytes = m.info.KeySize > 0 && m.info.ValueSize > 0 && !m.info.PerCPU() && !m.holdsObjects()
 	objects.Store(impl.Info().Handle, obj)
-	return obj.ref().handle(), nil
+	return m, nil
 }
 
 // finalize puts a spec's contents in and freezes constant data.
@@ -271,26 +274,34 @@ func (m *Map) LookupAndDeleteWithFlags(key, valueOut any, flags ebpf.MapLookupFl
 
 // read looks a value up, takes it out if it is to, and decodes it.
 func (m *Map) read(key, out any, flags uint64, take bool) error {
+	if k, v, ok := m.inBytes(key, out); ok && !take {
+		return wrap("lookup", m.obj.UserLookup(k, v, flags))
+	}
 	what := "lookup"
 	if take {
 		what = "lookup and delete"
 	}
+	return wrap(what, m.decode(key, out, flags, take))
+}
+
+// decode is read of any key and out.
+func (m *Map) decode(key, out any, flags uint64, take bool) error {
 	k, err := m.marshalKey(key)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return err
 	}
 	size := m.info.ValueSizeUnder(flags)
-	if !m.info.AllCPUs(flags) && !m.holdsObjects() {
+	if !m.holdsObjects() && !m.info.AllCPUs(flags) {
 		if direct := target(out, size); direct != nil {
-			return wrap(what, m.readBytes(k, direct, flags, take))
+			return m.readBytes(k, direct, flags, take)
 		}
 	}
 	value := make([]byte, size)
 	if err := m.readBytes(k, value, flags, take); err != nil {
-		return wrap(what, err)
+		return err
 	}
 	if err := m.unmarshalValue(out, value, flags); err != nil {
-		return fmt.Errorf("%s: value of map %s: %w", what, m.info.Name, err)
+		return fmt.Errorf("value of map %s: %w", m.info.Name, err)
 	}
 	return nil
 }
@@ -300,6 +311,15 @@ func (m *Map) readBytes(key, value []byte, flags uint64, take bool) error {
 		return m.obj.LookupAndDelete(key, value, flags)
 	}
 	return m.obj.UserLookup(key, value, flags)
+}
+
+// inBytes gives a key and a value that are what the map has, and need no marshaling. It
+// is a short way for what is done most: a processor then has the cache misses of more
+// than one lookup in flight.
+func (m *Map) inBytes(key, value any) (k, v []byte, ok bool) {
+	k, _ = key.([]byte)
+	v, _ = value.([]byte)
+	return k, v, m.obj.bytes && len(k) == int(m.info.KeySize) && len(v) == int(m.info.ValueSize)
 }
 
 // Put creates or replaces an element.
@@ -313,21 +333,29 @@ func (m *Map) Put(key, value any) error { return m.Update(key, value, ebpf.Updat
 // Returns an error that is [ebpf.ErrKeyExist] or [ebpf.ErrKeyNotExist] where
 // flags forbid it.
 func (m *Map) Update(key, value any, flags ebpf.MapUpdateFlags) error {
+	if k, v, ok := m.inBytes(key, value); ok {
+		return wrap("update", m.obj.UserUpdate(k, v, uint64(flags)))
+	}
+	return wrap("update", m.update(key, value, uint64(flags)))
+}
+
+// update is Update of any key and value.
+func (m *Map) update(key, value any, flags uint64) error {
 	k, err := m.marshalKey(key)
 	if err != nil {
-		return fmt.Errorf("update: %w", err)
+		return err
 	}
-	v, holds, err := m.marshalValue(value, uint64(flags))
+	v, holds, err := m.marshalValue(value, flags)
 	if err != nil {
-		return fmt.Errorf("update: value of map %s: %w", m.info.Name, err)
+		return fmt.Errorf("value of map %s: %w", m.info.Name, err)
 	}
-	if m.holdsObjects() {
-		if holds == nil {
-			holds = m.standsFor(v)
-		}
-		return wrap("update", m.obj.hold(k, v, holds, uint64(flags)))
+	if !m.holdsObjects() {
+		return m.obj.UserUpdate(k, v, flags)
 	}
-	return wrap("update", m.obj.UserUpdate(k, v, uint64(flags)))
+	if holds == nil {
+		holds = m.standsFor(v)
+	}
+	return m.obj.hold(k, v, holds, flags)
 }
 
 // standsFor is the map or program that a value names by its number, with a
@@ -376,21 +404,30 @@ func (o *mapObject) hold(key, value []byte, r reference, flags uint64) error {
 //
 // Returns an error that is [ebpf.ErrKeyNotExist] if there is no such element.
 func (m *Map) Delete(key any) error {
+	return wrap("delete", m.delete(key))
+}
+
+func (m *Map) delete(key any) error {
 	k, err := m.marshalKey(key)
 	if err != nil {
-		return fmt.Errorf("delete: %w", err)
+		return err
 	}
 	if !m.holdsObjects() {
-		return wrap("delete", m.obj.UserDelete(k))
+		return m.obj.UserDelete(k)
 	}
-	m.obj.mu.Lock()
-	defer m.obj.mu.Unlock()
-	if err := m.obj.UserDelete(k); err != nil {
-		return wrap("delete", err)
+	return m.obj.release(k)
+}
+
+// release is a deletion that also drops what the value stands for.
+func (o *mapObject) release(key []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.UserDelete(key); err != nil {
+		return err
 	}
-	if old := m.obj.held[string(k)]; old != nil {
+	if old := o.held[string(key)]; old != nil {
 		old.unref()
-		delete(m.obj.held, string(k))
+		delete(o.held, string(key))
 	}
 	return nil
 }
@@ -516,10 +553,15 @@ var mapErrors = map[errno.Errno]*mapError{
 	errno.EOPNOTSUPP: {errno.EOPNOTSUPP, ebpf.ErrNotSupported},
 }
 
+// wrap says what failed, if something did.
 func wrap(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	return explain(what, err)
+}
+
+func explain(what string, err error) error {
 	if no, ok := err.(errno.Errno); ok {
 		if e := mapErrors[no]; e != nil {
 			err = e

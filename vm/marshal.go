@@ -55,14 +55,14 @@ func boxed(data any) unsafe.Pointer { return (*[2]unsafe.Pointer)(unsafe.Pointer
 // target gives the memory of out if size bytes can be written there as they are.
 func target(out any, size int) []byte {
 	switch v := out.(type) {
-	case unsafe.Pointer:
-		return unsafe.Slice((*byte)(v), size)
-	case encoding.BinaryUnmarshaler, *string, *[]byte:
-		return nil
 	case []byte:
 		if len(v) == size {
 			return v
 		}
+		return nil
+	case unsafe.Pointer:
+		return unsafe.Slice((*byte)(v), size)
+	case encoding.BinaryUnmarshaler, *string, *[]byte:
 		return nil
 	}
 	if b := backing(out); len(b) == size {

@@ -17,6 +17,8 @@ type common struct {
 	info Info
 	ops  ops
 	spin int // offset of the value's bpf_spin_lock, or -1
+	// userSize is the size of a value as user space sees it, in bytes.
+	userSize int
 	// lookupFlags are the flags that a lookup takes.
 	lookupFlags uint64
 
@@ -40,6 +42,7 @@ type ops interface {
 // init fills in what does not depend on the type.
 func (c *common) init(info Info, o ops) {
 	c.info, c.ops = info, o
+	c.userSize = info.UserValueSize()
 	c.spin = info.Fields.Offset(FieldSpinLock)
 	c.lookupFlags = FlagLock
 	if info.PerCPU() {

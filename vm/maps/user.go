@@ -8,29 +8,35 @@ import (
 
 // UserLookup implements Map.
 func (c *common) UserLookup(key, value []byte, flags uint64) error {
-	if err := c.checkUser(flags, c.lookupFlags, true, false); err != nil {
-		return err
-	}
 	if !c.sized(key, value, flags) {
 		return errno.EINVAL
+	}
+	if flags == 0 && c.readable() { // nothing else to check, nor to keep across a call
+		return c.ops.userLookup(key, value, 0)
+	}
+	if err := c.checkUser(flags, c.lookupFlags, c.readable()); err != nil {
+		return err
 	}
 	return c.ops.userLookup(key, value, flags)
 }
 
 // UserUpdate implements Map.
 func (c *common) UserUpdate(key, value []byte, flags uint64) error {
-	if err := c.checkUser(flags, ^uint64(0), false, true); err != nil {
-		return err
-	}
 	if !c.sized(key, value, flags) {
 		return errno.EINVAL
+	}
+	if flags == 0 && c.writable() {
+		return c.ops.userUpdate(key, value, 0)
+	}
+	if err := c.checkUser(flags, ^uint64(0), c.writable()); err != nil {
+		return err
 	}
 	return c.ops.userUpdate(key, value, flags)
 }
 
 // UserDelete implements Map.
 func (c *common) UserDelete(key []byte) error {
-	if err := c.checkUser(0, 0, false, true); err != nil {
+	if err := c.checkUser(0, 0, c.writable()); err != nil {
 		return err
 	}
 	if len(key) != int(c.info.KeySize) {
@@ -41,7 +47,7 @@ func (c *common) UserDelete(key []byte) error {
 
 // LookupAndDelete implements Map.
 func (c *common) LookupAndDelete(key, value []byte, flags uint64) error {
-	if err := c.checkUser(flags, FlagLock, true, true); err != nil {
+	if err := c.checkUser(flags, FlagLock, c.readable() && c.writable()); err != nil {
 		return err
 	}
 	if !c.sized(key, value, flags) {
@@ -52,7 +58,7 @@ func (c *common) LookupAndDelete(key, value []byte, flags uint64) error {
 
 // NextKey implements Map.
 func (c *common) NextKey(key, next []byte) error {
-	if err := c.checkUser(0, 0, true, false); err != nil {
+	if err := c.checkUser(0, 0, c.readable()); err != nil {
 		return err
 	}
 	if key != nil && len(key) != int(c.info.KeySize) || len(next) != int(c.info.KeySize) {
@@ -97,12 +103,12 @@ func (c *common) Release() {
 }
 
 // checkUser refuses a call with flags beyond allowed, for access that user space
-// does not have, or with flags that make no sense for the map.
-func (c *common) checkUser(flags, allowed uint64, read, write bool) error {
+// may not have, or with flags that make no sense for the map.
+func (c *common) checkUser(flags, allowed uint64, may bool) error {
 	switch {
 	case flags&^allowed != 0:
 		return errno.EINVAL
-	case read && c.info.Flags&FlagWronly != 0, write && !c.writable():
+	case !may:
 		return errno.EPERM
 	case flags&FlagLock == 0 && !c.info.PerCPU():
 		return nil // what else there is, the type refuses
@@ -110,10 +116,16 @@ func (c *common) checkUser(flags, allowed uint64, read, write bool) error {
 	return c.info.CheckFlags(flags, math.MaxUint32)
 }
 
+func (c *common) readable() bool { return c.info.Flags&FlagWronly == 0 }
+
 func (c *common) writable() bool { return c.info.Flags&FlagRdonly == 0 && !c.frozen.Load() }
 
 func (c *common) sized(key, value []byte, flags uint64) bool {
-	return len(key) == int(c.info.KeySize) && len(value) == c.info.ValueSizeUnder(flags)
+	size := c.userSize
+	if flags != 0 {
+		size = c.info.ValueSizeUnder(flags)
+	}
+	return len(key) == int(c.info.KeySize) && len(value) == size
 }
 
 // Frozen reports whether Freeze succeeded.
