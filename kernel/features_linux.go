@@ -57,18 +57,24 @@ func kernelTypes() Feature {
 
 // programTypes are those that the kernel loads.
 func programTypes() Feature {
-	var lacks []string
+	var without, forbidden []string
 	n := 0
 	for t := ebpf.SocketFilter; t <= ebpf.Netfilter; t++ {
 		n++
 		switch err := features.HaveProgramType(t); {
 		case errors.Is(err, ebpf.ErrNotSupported):
-			lacks = append(lacks, t.String())
-		case errors.Is(err, os.ErrPermission):
+			without = append(without, t.String())
+		case errors.Is(err, os.ErrPermission) && lacks() != 0:
 			return Feature{"program types", false, "not known, as this process may not load all of them"}
+		case errors.Is(err, os.ErrPermission):
+			forbidden = append(forbidden, t.String())
 		}
 	}
-	return listed("program types", n, lacks)
+	f := listed("program types", n, append(without, forbidden...))
+	if len(forbidden) > 0 {
+		f.Says += fmt.Sprintf(" (this process may not load %s, though it has the capabilities)", strings.Join(forbidden, " "))
+	}
+	return f
 }
 
 // mapTypes are those that the kernel makes.
