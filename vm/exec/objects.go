@@ -87,6 +87,18 @@ func (o *Objects) At(i int) Object {
 	return o.objects[i]
 }
 
+// After gives the first object of a type behind an address; false: there is none.
+func (o *Objects) After(addr uintptr, typ string) (Object, bool) {
+	if o != nil {
+		for _, e := range o.objects {
+			if e.Addr > addr && e.Type == typ {
+				return e, true
+			}
+		}
+	}
+	return Object{}, false
+}
+
 // Prov is where a number points that typed memory held.
 func (o *Objects) Prov(v uint64) Prov {
 	if i, ok := o.Find(uintptr(v)); ok {

@@ -42,7 +42,7 @@ type Kept struct {
 
 // Keeps reports whether the run has something that [State.EndRun] takes back.
 func (s *State) Keeps() bool {
-	return len(s.References)|len(s.locks)|len(s.Acquired)|s.scratch != 0
+	return len(s.References)|len(s.locks)|len(s.Acquired)|s.scratch|len(s.Files) != 0
 }
 
 // EndRun takes back what the run that ends has kept.
@@ -57,6 +57,7 @@ func (s *State) EndRun() Kept {
 		}
 	}
 	s.References = s.References[:0]
+	s.Files = s.Files[:0]
 	kept.Locks, kept.Records = s.UnlockAll(), s.Reclaim()
 	return kept
 }

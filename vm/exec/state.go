@@ -98,6 +98,8 @@ type State struct {
 	// iterator wrote. Whoever begins a run empties them.
 	Effects []Effect
 	Seq     []byte
+	// Files are the parts of files that dynptrs show, by the dynptrs' data, from 1.
+	Files []FileView
 
 	// Acquired is memory lent to the program until it gives it back.
 	Acquired []Record
@@ -175,6 +177,8 @@ type Env struct {
 	// Measurements are hashes of files by the address of their struct inode or struct
 	// file (bpf_ima_inode_hash, bpf_ima_file_hash).
 	Measurements map[uint64]Measurement
+	// Files answers questions about files. May be nil.
+	Files Files
 	// Net answers questions about the network around a packet. May be nil.
 	Net Net
 	// Timers are the timers that programs start. Programs that share an Env share

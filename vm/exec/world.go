@@ -188,3 +188,9 @@ func (s *State) Act(what string, args ...uint64) {
 	copy(e.Args[:], args)
 	s.Effects = append(s.Effects, e)
 }
+
+// ActOn notes an effect that a text tells.
+func (s *State) ActOn(what, text string) {
+	s.Act(what)
+	s.Effects[len(s.Effects)-1].Text = text
+}

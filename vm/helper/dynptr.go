@@ -32,6 +32,7 @@ const (
 	dynptrSKB     = 3 << 28
 	dynptrXDP     = 4 << 28
 	dynptrMeta    = 5 << 28
+	dynptrFile    = 6 << 28 // data is the number of a part of a file: State.Files
 )
 
 func dynptrAt(addr uint64) *dynptr { return at[dynptr](addr) }
@@ -44,8 +45,10 @@ func (d *dynptr) len() uint32 { return d.size & dynptrMaxSize }
 
 func (d *dynptr) setLen(n uint32) { d.size = d.size&^dynptrMaxSize | n }
 
-// has reports whether n bytes at an offset are the dynptr's.
-func (d *dynptr) has(offset, n uint32) bool { return n <= d.len() && offset <= d.len()-n }
+// has reports whether n bytes at an offset are the dynptr's. Of a file, reading tells.
+func (d *dynptr) has(offset, n uint32) bool {
+	return d.kind() == dynptrFile || n <= d.len() && offset <= d.len()-n
+}
 
 // NewDynptr gives the bytes of a dynptr to memory that a callback may read, for
 // [exec.Record.Dynptr].
@@ -166,7 +169,11 @@ func dynptrReadHelper(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
 	if r5 != 0 {
 		return errno.EINVAL.Ret()
 	}
-	return dynptrRead(s, view(r1, uint64(uint32(r2))), dynptrAt(r3), uint32(r4))
+	to, d := view(r1, uint64(uint32(r2))), dynptrAt(r3)
+	if v := d.file(s); v != nil {
+		return readFile(v, to, r4)
+	}
+	return dynptrRead(s, to, d, uint32(r4))
 }
 
 // dynptrRead copies bytes at an offset of a dynptr to b.
@@ -177,6 +184,9 @@ func dynptrRead(s *exec.State, b []byte, d *dynptr, offset uint32) uint64 {
 		return errno.EINVAL.Ret()
 	case !d.has(offset, n):
 		return errno.E2BIG.Ret()
+	}
+	if v := d.file(s); v != nil {
+		return readFile(v, b, uint64(offset))
 	}
 	from := uint64(d.offset + offset)
 	switch d.kind() {
@@ -241,7 +251,16 @@ func dynptrSlice(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 	if addr := d.slice(s, offset, n); addr != 0 {
 		return gives(s, addr)
 	}
-	if r3 == 0 || dynptrRead(s, view(r3, uint64(n)), d, offset) != 0 {
+	if r3 == 0 {
+		return 0
+	}
+	to, read := view(r3, uint64(n)), uint64(0)
+	if v := d.file(s); v != nil {
+		read = readFile(v, to, r2)
+	} else {
+		read = dynptrRead(s, to, d, offset)
+	}
+	if read != 0 {
 		return 0
 	}
 	return gives(s, uintptr(r3))
@@ -255,6 +274,8 @@ func (d *dynptr) slice(s *exec.State, offset, n uint32) uintptr {
 	}
 	from := uintptr(d.offset) + uintptr(offset)
 	switch d.kind() {
+	case dynptrFile:
+		return 0
 	case dynptrSKB, dynptrXDP:
 		p := &s.Packet
 		if from+uintptr(n) > p.DataEnd-p.Data {
@@ -282,8 +303,11 @@ func dynptrSliceRdwr(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
 	return dynptrSlice(s, r1, r2, r3, r4, r5)
 }
 
-func dynptrAdjust(_ *exec.State, r1, r2, r3, _, _ uint64) uint64 {
+func dynptrAdjust(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 	d, start, end := dynptrAt(r1), uint32(r2), uint32(r3)
+	if v := d.file(s); v != nil {
+		return adjustFile(v, r2, r3)
+	}
 	switch {
 	case d.data == 0 || start > end:
 		return errno.EINVAL.Ret()
@@ -302,8 +326,11 @@ func dynptrIsRdonly(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
 	return truth(d.data != 0 && d.readOnly())
 }
 
-func dynptrSize(_ *exec.State, r1, _, _, _, _ uint64) uint64 {
+func dynptrSize(s *exec.State, r1, _, _, _, _ uint64) uint64 {
 	d := dynptrAt(r1)
+	if v := d.file(s); v != nil {
+		return v.Size
+	}
 	if d.data == 0 {
 		return uint64(uint32(errno.EINVAL.Ret()))
 	}

@@ -26,15 +26,17 @@ type Slot uint8
 
 // The kinds.
 const (
-	SlotDynptr      Slot = iota + 1 // struct bpf_dynptr
-	SlotIterNum                     // struct bpf_iter_num
-	SlotIterBits                    // struct bpf_iter_bits
-	SlotIRQFlag                     // unsigned long, of bpf_local_irq_save
-	SlotIterTask                    // struct bpf_iter_task
-	SlotIterCSS                     // struct bpf_iter_css
-	SlotIterCSSTask                 // struct bpf_iter_css_task
-	SlotIterVMA                     // struct bpf_iter_task_vma
-	SlotIterDSQ                     // struct bpf_iter_scx_dsq
+	SlotDynptr        Slot = iota + 1 // struct bpf_dynptr
+	SlotIterNum                       // struct bpf_iter_num
+	SlotIterBits                      // struct bpf_iter_bits
+	SlotIRQFlag                       // unsigned long, of bpf_local_irq_save
+	SlotIterTask                      // struct bpf_iter_task
+	SlotIterCSS                       // struct bpf_iter_css
+	SlotIterCSSTask                   // struct bpf_iter_css_task
+	SlotIterVMA                       // struct bpf_iter_task_vma
+	SlotIterDSQ                       // struct bpf_iter_scx_dsq
+	SlotIterKmemCache                 // struct bpf_iter_kmem_cache
+	SlotIterDMABuf                    // struct bpf_iter_dmabuf
 )
 
 var slots = [...]struct {
@@ -51,6 +53,9 @@ var slots = [...]struct {
 	SlotIterCSSTask: {"bpf_iter_css_task", 8},
 	SlotIterVMA:     {"bpf_iter_task_vma", 8},
 	SlotIterDSQ:     {"bpf_iter_scx_dsq", 48},
+
+	SlotIterKmemCache: {"bpf_iter_kmem_cache", 8},
+	SlotIterDMABuf:    {"bpf_iter_dmabuf", 8},
 }
 
 // Size is how many bytes of the stack one takes.

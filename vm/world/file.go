@@ -27,6 +27,19 @@ type Description struct {
 	// Measurements are hashes of files, "sha256:9f86d0..", by the address of their
 	// struct inode or struct file.
 	Measurements map[uint64]string `yaml:"measurements"`
+	Files        []File            `yaml:"files"`
+}
+
+// File is a file. Its structures' addresses are those of objects, where there are such,
+// or ones that only stand for it.
+type File struct {
+	Name   string            `yaml:"name"` // "/usr/bin/x"; "": it is known by its addresses alone
+	File   uint64            `yaml:"file"` // address of its struct file
+	Dentry uint64            `yaml:"dentry"`
+	Inode  uint64            `yaml:"inode"`
+	Data   string            `yaml:"data"`   // what it holds
+	Xattrs map[string]string `yaml:"xattrs"` // {security.bpf.label: text}
+	Verity string            `yaml:"verity"` // its digest under fs-verity, "sha256:9f86d0.."
 }
 
 // Sysctl is the setting that a program is asked about.

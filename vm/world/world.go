@@ -20,6 +20,7 @@ type World struct {
 	paths   map[uint64]string
 	symbols map[string]uint64
 	hashes  map[uint64]exec.Measurement
+	files   files
 }
 
 // Into makes an environment ask this world.
@@ -27,7 +28,7 @@ func (w *World) Into(env *exec.Env) {
 	env.Tasks, env.Sockets, env.Cgroups, env.Net = &w.tasks, &w.sockets, &w.cgroups, &w.routes
 	env.Perf = &w.perf
 	env.Sysctl, env.Paths, env.Symbols = w.sysctl, w.paths, w.symbols
-	env.Measurements = w.hashes
+	env.Measurements, env.Files = w.hashes, &w.files
 }
 
 // SetCurrent says which thread programs run in from now on; 0: none.
@@ -59,6 +60,9 @@ func New(d *Description) (*World, error) {
 	}
 	var err error
 	if w.hashes, err = measurements(d.Measurements); err != nil {
+		return nil, err
+	}
+	if err := w.files.add(d.Files); err != nil {
 		return nil, err
 	}
 	if err := w.cgroups.add(d.Cgroups); err != nil {
