@@ -71,7 +71,7 @@ func read(r io.ReaderAt) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	if err := checkTypes(spec.Types); err != nil {
+	if err := CheckTypes(spec.Types); err != nil {
 		return nil, err
 	}
 	if err := obj.addExceptionCallbacks(spec); err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
-// checkTypes refuses types that contain themselves other than through a pointer:
+// CheckTypes refuses types that contain themselves other than through a pointer:
 // such a type has no size.
-func checkTypes(types *btf.Spec) error {
+func CheckTypes(types *btf.Spec) error {
 	if types == nil {
 		return nil
 	}

@@ -33,6 +33,8 @@ type suiteCase interface {
 	Lacks() kernels.Caps
 	Image() (*program.Image, map[string]*ebpf.MapSpec, error)
 	Means(words string) bool
+	// Errno is what the kernel gave for a refusal; 0: it is not known.
+	Errno() int
 }
 
 // TestSuite holds verdicts against Linux's own verifier tests, and the words of
@@ -103,8 +105,9 @@ type tally struct {
 	types   *btf.Spec
 	known   map[string]string // exceptions
 	count   [4]int
-	// refusals are those that agree, meant those in Linux's words.
-	refusals, meant int
+	// refusals are those that agree, meant those in Linux's words; numbered those of
+	// known error numbers, sameErrno those with the same.
+	refusals, meant, numbered, sameErrno int
 }
 
 func (y *tally) judge(t *testing.T, c suiteCase, accept bool, msgs []string) {
@@ -119,6 +122,7 @@ func (y *tally) judge(t *testing.T, c suiteCase, accept bool, msgs []string) {
 		t.Errorf("%s: Linux accepts: %v %q; skep: %v", c.Name(), accept, msgs, err)
 	case err != nil:
 		y.refusals++
+		y.number(c, err)
 		if c.Means(words(err)) {
 			y.meant++
 		} else {
@@ -147,7 +151,23 @@ func (y *tally) outcome(c suiteCase, accept bool) (outcome, error) {
 	return agrees, err
 }
 
+// number compares a refusal's error number.
+func (y *tally) number(c suiteCase, err error) {
+	var refusal *verifier.Error
+	if c.Errno() == 0 || !errors.As(err, &refusal) {
+		return
+	}
+	y.numbered++
+	if int(refusal.Errno()) == c.Errno() {
+		y.sameErrno++
+	}
+}
+
 func (y *tally) log(t *testing.T) {
+	t.Logf("%d of %d refusals have Linux's error number", y.sameErrno, y.numbered)
+	if y.sameErrno*100 < 95*y.numbered {
+		t.Errorf("%d of %d refusals have Linux's error number, and should be 95 of 100", y.sameErrno, y.numbered)
+	}
 	t.Logf("%d agree, %d undecided, %d falsely refused, %d falsely accepted; %d of %d refusals in Linux's words",
 		y.count[agrees], y.count[undecided], y.count[falseRefuse], y.count[falseAccept], y.meant, y.refusals)
 	if few := 100; y.refusals > few && y.meant*100 < 95*y.refusals {

@@ -7,3 +7,10 @@ func Unverified(opts ProgramOptions) ProgramOptions {
 	opts.unverified = true
 	return opts
 }
+
+// Opened is how many descriptors programs hold.
+func Opened() int {
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	return opened.n
+}

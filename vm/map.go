@@ -130,11 +130,16 @@ func newMap(spec *ebpf.MapSpec) (*Map, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newHandle(impl), nil
+}
+
+// newHandle gives the first handle of a map.
+func newHandle(impl maps.Map) *Map {
 	obj := &mapObject{Map: impl}
 	m := obj.ref().handle()
 	obj.bytes = m.info.KeySize > 0 && m.info.ValueSize > 0 && !m.info.PerCPU() && !m.holdsObjects()
 	objects.Store(impl.Info().Handle, obj)
-	return m, nil
+	return m
 }
 
 // finalize puts a spec's contents in and freezes constant data.
@@ -349,13 +354,18 @@ func (m *Map) update(key, value any, flags uint64) error {
 	if err != nil {
 		return fmt.Errorf("value of map %s: %w", m.info.Name, err)
 	}
+	return m.replace(k, v, holds, flags)
+}
+
+// replace updates an element whose value stands for holds; nil: what its number says.
+func (m *Map) replace(key, value []byte, holds reference, flags uint64) error {
 	if !m.holdsObjects() {
-		return m.obj.UserUpdate(k, v, flags)
+		return m.obj.UserUpdate(key, value, flags)
 	}
 	if holds == nil {
-		holds = m.standsFor(v)
+		holds = m.standsFor(value)
 	}
-	return m.obj.hold(k, v, holds, flags)
+	return m.obj.hold(key, value, holds, flags)
 }
 
 // standsFor is the map or program that a value names by its number, with a
@@ -412,6 +422,11 @@ func (m *Map) delete(key any) error {
 	if err != nil {
 		return err
 	}
+	return m.remove(k)
+}
+
+// remove deletes an element, and lets go of what its value stood for.
+func (m *Map) remove(k []byte) error {
 	if !m.holdsObjects() {
 		return m.obj.UserDelete(k)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
-	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
 	"github.com/skep-ebpf/skep/vm/engine"
@@ -186,6 +185,12 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 		obj.env.Types = image.KernelTypes
 	}
 	obj.env.Defaults()
+	if image.Type == ebpf.Syscall {
+		obj.env.Syscalls = &syscalls{*opts}
+		if obj.env.Types == nil { // whose numbers it asks for (bpf_btf_find_by_name_kind)
+			obj.env.Types, _ = opts.Link.Types(spec) // nil: there are none
+		}
+	}
 	for _, o := range objs {
 		obj.maps = append(obj.maps, o.ref())
 	}
@@ -218,16 +223,6 @@ func release(tables []*maps.InsnArray) {
 	for _, a := range tables {
 		a.Release()
 	}
-}
-
-// NewProgramFromFD gives a handle of the program that a number stands for: what
-// [Program.FD] gave, or a map says of its element.
-func NewProgramFromFD(fd int) (*Program, error) {
-	obj := progByID(uint32(fd))
-	if obj == nil {
-		return nil, fmt.Errorf("program %d: %w", fd, errno.EBADF)
-	}
-	return &Program{obj}, nil
 }
 
 // AttachType is what the program was loaded for.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // verify refuses a program that Linux would refuse, and gives what was proved of one
@@ -28,11 +29,7 @@ func verify(image *program.Image, objs []*mapObject, types *btf.Spec) (*verifier
 // describe is the map as the verifier sees it. The verifier takes the contents of
 // constant data for what they are, so they must be those of the map, and frozen.
 func (o *mapObject) describe(name string) (*ebpf.MapSpec, error) {
-	info := o.Info()
-	spec := &ebpf.MapSpec{
-		Name: name, Type: info.Type, KeySize: info.KeySize, ValueSize: info.ValueSize, MaxEntries: info.MaxEntries,
-		Flags: info.Flags, MapExtra: info.Extra, Key: info.Key, Value: info.Value, InnerMap: info.Inner,
-	}
+	info, spec := o.Info(), o.spec(name)
 	switch {
 	case !constantData(name):
 		return spec, nil
@@ -50,8 +47,20 @@ func (o *mapObject) describe(name string) (*ebpf.MapSpec, error) {
 	return spec, nil
 }
 
+// spec is the map's spec without its contents.
+func (o *mapObject) spec(name string) *ebpf.MapSpec {
+	info := o.Info()
+	return &ebpf.MapSpec{
+		Name: name, Type: info.Type, KeySize: info.KeySize, ValueSize: info.ValueSize, MaxEntries: info.MaxEntries,
+		Flags: info.Flags, MapExtra: info.Extra, Key: info.Key, Value: info.Value, InnerMap: info.Inner,
+	}
+}
+
 // frozen reports whether nobody can change the map any more.
 func (o *mapObject) frozen() bool {
 	f, ok := o.Map.(interface{ Frozen() bool })
 	return ok && f.Frozen()
 }
+
+// constant reports whether neither programs nor anybody else can change the map.
+func (o *mapObject) constant() bool { return o.Info().Flags&maps.FlagRdonlyProg != 0 && o.frozen() }

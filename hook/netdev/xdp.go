@@ -103,7 +103,7 @@ func (n *Network) enqueue(i *Interface, p *packet, t maps.Target) error {
 		return n.fail(i, "a frame of %d bytes is too long for the MTU of %s, %d", len(p.data), to.Name, to.MTU)
 	}
 	if t.Prog != 0 {
-		prog, err := vm.NewProgramFromFD(int(t.Prog))
+		prog, err := vm.NewProgramFromID(ebpf.ProgramID(t.Prog))
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (n *Network) toCPU(i *Interface, p *packet, id uint32) error {
 	if id == 0 {
 		return n.ingress(i, p)
 	}
-	prog, err := vm.NewProgramFromFD(int(id))
+	prog, err := vm.NewProgramFromID(ebpf.ProgramID(id))
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,9 @@ func ReadArrays(t testing.TB, version string) []*ArrayCase {
 // Name tells a case from the others.
 func (c *ArrayCase) Name() string { return fmt.Sprintf("%s#%d/%s", c.File, c.Idx, c.Mode) }
 
+// Errno is not known of these.
+func (*ArrayCase) Errno() int { return 0 }
+
 // Lacks are the capabilities that the case is loaded without.
 func (c *ArrayCase) Lacks() kernels.Caps {
 	if c.Mode != "unpriv" {

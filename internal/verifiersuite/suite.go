@@ -70,6 +70,16 @@ func (m *messages) UnmarshalJSON(b []byte) error {
 // Name tells a case from the others.
 func (c *Case) Name() string { return c.File + "/" + c.Func + "/" + c.Mode }
 
+// Errno is what a kernel of the suite's version gave for a refusal; 0: it is not known.
+func (c *Case) Errno() int {
+	for _, kernel := range []string{"vm-" + c.suite.Version, "vm-" + c.suite.Version + "-testmod"} {
+		if no := c.Kernels[kernel].Errno; no != 0 {
+			return no
+		}
+	}
+	return 0
+}
+
 // Lacks are the capabilities that the case is loaded without.
 func (c *Case) Lacks() kernels.Caps {
 	const netAdmin, bpf = 12, 39 // CAP_NET_ADMIN, CAP_BPF

@@ -194,6 +194,8 @@ type Env struct {
 	// Types are the kernel's types, by whose numbers programs name them. Nil: those
 	// that each program was linked against.
 	Types *btf.Spec
+	// Syscalls is bpf(2). Nil: programs may not call it (EPERM).
+	Syscalls Syscalls
 	// Clone sends a copy of a run's packet (bpf_clone_redirect). It must not keep
 	// the state. May be nil.
 	Clone func(s *State, ifindex uint32, flags uint64)

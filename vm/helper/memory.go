@@ -32,15 +32,7 @@ func init() {
 // memory.
 type memoryAt func(s *exec.State, addr uint64) []byte
 
-func kernelMemory(s *exec.State, addr uint64) []byte {
-	if b := s.Structure(uintptr(addr), ^uintptr(0)); len(b) > 0 {
-		return b
-	}
-	if n := s.Readable(uintptr(addr)); n > 0 {
-		return view(addr, uint64(n))
-	}
-	return s.Env.Objects.Readable(addr, false)
-}
+func kernelMemory(s *exec.State, addr uint64) []byte { return s.Kernel(addr) }
 
 func userMemory(s *exec.State, addr uint64) []byte { return s.Env.Objects.Readable(addr, true) }
 

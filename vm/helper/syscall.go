@@ -5,7 +5,6 @@ import (
 
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/exec"
-	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 func init() {
@@ -19,51 +18,41 @@ func init() {
 	)
 }
 
-// sysBPF does what bpf(2) does to the elements of maps that are open. Programs
-// make no maps, programs or links here (EPERM). The other commands are for no
-// program.
-func sysBPF(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
-	const (
-		mapCreate, update, del, progLoad, mapByID, tracepointOpen, btfLoad, freeze, linkCreate = 0, 2, 3, 5, 14, 17, 18, 22, 28
+// enum bpf_cmd, as far as programs may.
+const (
+	bpfMapCreate         = 0
+	bpfMapUpdateElem     = 2
+	bpfMapDeleteElem     = 3
+	bpfProgLoad          = 5
+	bpfMapGetFDByID      = 14
+	bpfRawTracepointOpen = 17
+	bpfBTFLoad           = 18
+	bpfMapFreeze         = 22
+	bpfLinkCreate        = 28
+)
 
-		attrSize = 32 // map_fd u32, key, value, flags u64
-	)
-	attr := view(r2, uint64(uint32(r3)))
-	cmd := uint32(r1)
-	switch cmd {
-	case update, del, freeze:
-	case mapCreate, progLoad, mapByID, tracepointOpen, btfLoad, linkCreate:
-		return errno.EPERM.Ret()
-	default:
-		return errno.EINVAL.Ret()
+func sysBPF(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
+	switch cmd := uint32(r1); cmd {
+	case bpfMapCreate, bpfMapUpdateElem, bpfMapDeleteElem, bpfProgLoad, bpfMapGetFDByID,
+		bpfRawTracepointOpen, bpfBTFLoad, bpfMapFreeze, bpfLinkCreate:
+		if s.Env.Syscalls == nil {
+			return errno.EPERM.Ret()
+		}
+		fd, err := s.Env.Syscalls.BPF(s, cmd, view(r2, uint64(uint32(r3))))
+		if err != nil {
+			return status(err)
+		}
+		return uint64(fd)
 	}
-	if len(attr) < attrSize {
-		return errno.EINVAL.Ret()
-	}
-	m := maps.Get(maps.Handle(le.Uint32(attr)))
-	if m == nil {
-		return errno.EBADF.Ret()
-	}
-	if cmd == freeze {
-		return status(m.Freeze())
-	}
-	key := make([]byte, m.Info().KeySize)
-	if _, ok := copyMemory(s, kernelOrUser, key, le.Uint64(attr[8:])); !ok {
-		return errno.EFAULT.Ret()
-	}
-	if cmd == del {
-		return status(m.UserDelete(key))
-	}
-	flags := le.Uint64(attr[24:])
-	value := make([]byte, m.Info().ValueSizeUnder(flags))
-	if _, ok := copyMemory(s, kernelOrUser, value, le.Uint64(attr[16:])); !ok {
-		return errno.EFAULT.Ret()
-	}
-	return status(m.UserUpdate(key, value, flags))
+	return errno.EINVAL.Ret()
 }
 
-// sysClose finds no file descriptors of programs' own.
-func sysClose(*exec.State, uint64, uint64, uint64, uint64, uint64) uint64 { return errno.EBADF.Ret() }
+func sysClose(s *exec.State, r1, _, _, _, _ uint64) uint64 {
+	if s.Env.Syscalls == nil {
+		return errno.EBADF.Ret()
+	}
+	return status(s.Env.Syscalls.Close(uint32(r1)))
+}
 
 // nameArg is a name that is as long as its size says.
 func nameArg(addr, size uint64) (string, bool) {

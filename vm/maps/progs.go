@@ -10,7 +10,6 @@ import (
 var progs struct {
 	sync.Mutex
 	byID atomic.Pointer[[]any]
-	free []uint32
 }
 
 // ProgArray is a map whose values are programs, as a tail call sees it.
@@ -23,25 +22,17 @@ type ProgArray interface {
 	Entries() uintptr
 }
 
-// RegisterProg gives a program its number, from 1, for user space to put into a
-// program array. Only the engine that runs it knows what p is.
+// RegisterProg gives a program its number, for user space to put into a program
+// array. Only the engine that runs it knows what p is.
 func RegisterProg(p any) uint32 {
 	progs.Lock()
 	defer progs.Unlock()
-	all := allProgs()
-	if n := len(progs.free); n > 0 {
-		id := progs.free[n-1]
-		progs.free = progs.free[:n-1]
-		next := append([]any(nil), all...)
-		next[id] = p
-		progs.byID.Store(&next)
-		return id
-	}
-	next := make([]any, max(len(all), 1), max(len(all), 1)+1)
-	copy(next, all)
-	next = append(next, p)
+	id := TakeNumber()
+	next := make([]any, max(len(allProgs()), int(id)+1))
+	copy(next, allProgs())
+	next[id] = p
 	progs.byID.Store(&next)
-	return uint32(len(next) - 1)
+	return id
 }
 
 // UnregisterProg ends a number; it may then be given to another program.
@@ -54,7 +45,7 @@ func UnregisterProg(id uint32) {
 	next := append([]any(nil), allProgs()...)
 	next[id] = nil
 	progs.byID.Store(&next)
-	progs.free = append(progs.free, id)
+	FreeNumber(id)
 }
 
 // ProgByID gives the program of a number, or nil.

@@ -14,19 +14,13 @@ type Handle uint32
 var registry struct {
 	sync.Mutex
 	maps atomic.Pointer[[]Map]
-	free []Handle
 }
 
 // Register gives m a handle, which stands in its Info from then on.
 func Register(m Map) Handle {
 	registry.Lock()
 	defer registry.Unlock()
-	var h Handle
-	if n := len(registry.free); n > 0 {
-		h, registry.free = registry.free[n-1], registry.free[:n-1]
-	} else {
-		h = Handle(max(len(All()), 1))
-	}
+	h := Handle(TakeNumber())
 	next := make([]Map, max(len(All()), int(h)+1))
 	copy(next, All())
 	next[h] = m
@@ -44,8 +38,8 @@ func Unregister(h Handle) {
 	}
 	next := append([]Map(nil), All()...)
 	next[h] = nil
-	registry.free = append(registry.free, h)
 	registry.maps.Store(&next)
+	FreeNumber(uint32(h))
 }
 
 // Snapshot gives the open maps as of now; a later snapshot is the same pointer

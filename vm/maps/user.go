@@ -130,3 +130,6 @@ func (c *common) sized(key, value []byte, flags uint64) bool {
 
 // Frozen reports whether Freeze succeeded.
 func (c *common) Frozen() bool { return c.frozen.Load() }
+
+// MayUpdate is what an update asks before it looks at key and value.
+func (c *common) MayUpdate(flags uint64) error { return c.checkUser(flags, ^uint64(0), c.writable()) }
