@@ -137,11 +137,10 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 	if err != nil {
 		return nil, err
 	}
-	proved := new(verifier.Result)
+	proved, types := new(verifier.Result), image.KernelTypes
 	if !opts.unverified {
-		types, err := opts.Link.Types(spec)
-		if err != nil {
-			types = image.KernelTypes // for a program without relocations there need be none
+		if all, err := opts.Link.Types(spec); err == nil { // for a program without relocations there need be none
+			types = all
 		}
 		if proved, err = verify(image, objs, types); err != nil {
 			return nil, err
@@ -182,7 +181,7 @@ func newProgram(spec *ebpf.CollectionSpec, image *program.Image, objs []*mapObje
 		obj.env.CPUs = max(obj.env.CPUs, obj.env.Sched.CPUs())
 	}
 	if obj.env.Types == nil {
-		obj.env.Types = image.KernelTypes
+		obj.env.Types = types
 	}
 	obj.env.Defaults()
 	if image.Type == ebpf.Syscall {

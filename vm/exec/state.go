@@ -168,6 +168,9 @@ type Env struct {
 	Cgroups Cgroups
 	// Perf answers questions about performance events. May be nil.
 	Perf Perf
+	// Conntrack are the connections that netfilter tracks. Programs that share an Env
+	// share them; nil: none to begin with.
+	Conntrack *Conntrack
 	// Sysctl is what programs for sysctls are asked about. May be nil.
 	Sysctl *Sysctl
 	// Paths are names of files by the address of their struct path (bpf_d_path),
@@ -229,6 +232,9 @@ func (e *Env) Defaults() *Env {
 	}
 	if e.Timers == nil {
 		e.Timers = NewTimers()
+	}
+	if e.Conntrack == nil {
+		e.Conntrack = NewConntrack()
 	}
 	if e.CPUs == 0 && e.Sched != nil {
 		e.CPUs = e.Sched.CPUs()

@@ -13,6 +13,9 @@ import (
 	"github.com/skep-ebpf/skep/vm/maps"
 )
 
+// Hz is how often the machine's clock ticks in a second, as Debian's kernels' does.
+const Hz = 250
+
 // Timers are the timers and work queues in maps' values, of programs that share a
 // clock. Nothing fires by itself: what is due by [Env.Now] is run between runs, in
 // the order in which it is due, and sees the time when it was due. So a run's

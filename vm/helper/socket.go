@@ -94,26 +94,41 @@ func skLookup(proto uint8, full bool) Func {
 	}
 }
 
+// sockTuple reads a struct bpf_sock_tuple.
+func sockTuple(b []byte) (src, dst netip.AddrPort, ok bool) {
+	const tuple4, tuple6 = 12, 36
+	var from, to netip.Addr
+	switch len(b) {
+	case tuple4:
+		from, to = netip.AddrFrom4([4]byte(b)), netip.AddrFrom4([4]byte(b[4:]))
+	case tuple6:
+		from, to = netip.AddrFrom16([16]byte(b)), netip.AddrFrom16([16]byte(b[16:]))
+	default:
+		return src, dst, false
+	}
+	ports := b[len(b)-4:]
+	src = netip.AddrPortFrom(from, binary.BigEndian.Uint16(ports))
+	return src, netip.AddrPortFrom(to, binary.BigEndian.Uint16(ports[2:])), true
+}
+
+// ownNetNS is the network namespace that the program runs in, 0 the first one.
+func ownNetNS(s *exec.State) uint64 {
+	if s.Env.Net == nil {
+		return 0
+	}
+	return s.Env.Net.NetNS()
+}
+
 // socketQuery reads a struct bpf_sock_tuple and a network namespace.
 func socketQuery(s *exec.State, tuple []byte, netns uint64) (q exec.SocketQuery, ok bool) {
-	const tuple4, tuple6 = 12, 36
-	var src, dst netip.Addr
-	switch len(tuple) {
-	case tuple4:
-		src, dst = netip.AddrFrom4([4]byte(tuple)), netip.AddrFrom4([4]byte(tuple[4:]))
-	case tuple6:
-		src, dst = netip.AddrFrom16([16]byte(tuple)), netip.AddrFrom16([16]byte(tuple[16:]))
-	default:
+	if q.Remote, q.Local, ok = sockTuple(tuple); !ok {
 		return q, false
 	}
-	ports := tuple[len(tuple)-4:]
-	q.Remote = netip.AddrPortFrom(src, binary.BigEndian.Uint16(ports))
-	q.Local = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(ports[2:]))
 	switch {
 	case int32(netns) < 0: // BPF_F_CURRENT_NETNS, and what looks like it
 		q.NetNS = -1
-		if s.Env.Net != nil && s.Env.Net.NetNS() != 0 {
-			q.NetNS = int64(s.Env.Net.NetNS())
+		if own := ownNetNS(s); own != 0 {
+			q.NetNS = int64(own)
 		}
 	case netns > math.MaxInt32:
 		return q, false

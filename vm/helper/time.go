@@ -4,8 +4,7 @@ import (
 	"github.com/skep-ebpf/skep/vm/exec"
 )
 
-// hz is the frequency of the machine's timer tick, Debian's choice.
-const hz = 250
+const hz = exec.Hz
 
 func init() {
 	register(

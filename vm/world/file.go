@@ -19,6 +19,7 @@ type Description struct {
 	Routes     []Route     `yaml:"routes"`
 	Neighbours []Neighbour `yaml:"neighbours"`
 	Counters   []Slot      `yaml:"counters"`
+	Conntrack  []Conn      `yaml:"conntrack"`
 	Sysctl     *Sysctl     `yaml:"sysctl"`
 	// Paths are files by the address of their struct path.
 	Paths map[uint64]string `yaml:"paths"`

@@ -117,6 +117,17 @@ func (k *sockets) add(all []Socket, w *World) error {
 	return nil
 }
 
+// protocol is a protocol's number by its name.
+func protocol(name string) (uint8, error) {
+	switch name {
+	case "tcp":
+		return exec.ProtoTCP, nil
+	case "udp":
+		return exec.ProtoUDP, nil
+	}
+	return 0, fmt.Errorf("proto is %q; there is tcp and udp", name)
+}
+
 // fill makes a socket what its description says.
 func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 	p := place{local: d.Local, remote: d.Remote, netns: d.NetNS}
@@ -127,13 +138,13 @@ func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 		return p, fmt.Errorf("has local address %s and remote address %s, of two families", d.Local, d.Remote)
 	}
 	const stream, datagram = 1, 2
-	switch d.Proto {
-	case "tcp":
-		p.proto, s.Type = exec.ProtoTCP, stream
-	case "udp":
-		p.proto, s.Type = exec.ProtoUDP, datagram
-	default:
-		return p, fmt.Errorf("proto is %q; there is tcp and udp", d.Proto)
+	var err error
+	if p.proto, err = protocol(d.Proto); err != nil {
+		return p, err
+	}
+	s.Type = datagram
+	if p.proto == exec.ProtoTCP {
+		s.Type = stream
 	}
 	state, ok := states[d.State]
 	switch {
@@ -175,7 +186,6 @@ func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 	if s.Cookie == 0 {
 		s.Cookie = uint64(s.Number)
 	}
-	var err error
 	if s.Cgroup, err = w.cgroups.id(d.Cgroup); err != nil {
 		return p, err
 	}

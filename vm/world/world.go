@@ -21,12 +21,14 @@ type World struct {
 	symbols map[string]uint64
 	hashes  map[uint64]exec.Measurement
 	files   files
+
+	conntrack *exec.Conntrack
 }
 
 // Into makes an environment ask this world.
 func (w *World) Into(env *exec.Env) {
 	env.Tasks, env.Sockets, env.Cgroups, env.Net = &w.tasks, &w.sockets, &w.cgroups, &w.routes
-	env.Perf = &w.perf
+	env.Perf, env.Conntrack = &w.perf, w.conntrack
 	env.Sysctl, env.Paths, env.Symbols = w.sysctl, w.paths, w.symbols
 	env.Measurements, env.Files = w.hashes, &w.files
 }
@@ -54,7 +56,7 @@ func (w *World) SetSocket(name string) error {
 
 // New makes a world.
 func New(d *Description) (*World, error) {
-	w := &World{paths: d.Paths, symbols: d.Symbols}
+	w := &World{paths: d.Paths, symbols: d.Symbols, conntrack: exec.NewConntrack()}
 	if d.Sysctl != nil {
 		w.sysctl = &exec.Sysctl{Name: d.Sysctl.Name, Value: d.Sysctl.Value, New: d.Sysctl.New}
 	}
@@ -75,6 +77,9 @@ func New(d *Description) (*World, error) {
 		return nil, err
 	}
 	if err := w.sockets.add(d.Sockets, w); err != nil {
+		return nil, err
+	}
+	if err := w.connections(d.Conntrack); err != nil {
 		return nil, err
 	}
 	if err := w.perf.add(d); err != nil {

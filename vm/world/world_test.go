@@ -150,6 +150,13 @@ func TestRefused(t *testing.T) {
 		{"counters: [{map: m}, {map: m, cpu: 1}]", "world.yaml: counter: two are at index 0 of m"},
 		{"counters: [{map: m, cpu: 1, pid: 5}]", "is for a CPU or for a thread: leave cpu or pid away"},
 		{"current: {branches: [{from: 16, type: 16}]}", "world.yaml: branch from 0x10: type is 16, and there are 16 types"},
+		{"conntrack: [{proto: tcp, src: '10.0.0.1:1', dest: '10.0.0.2:2'}]", "world.yaml:1: unknown field dest; did you mean dst?"},
+		{"conntrack: [{proto: icmp}]", `proto is "icmp"; there is tcp and udp`},
+		{"conntrack: [{proto: tcp, src: '10.0.0.1:1', dst: '[::1]:2'}]", "connection from 10.0.0.1:1 to [::1]:2: want src and dst, of one family"},
+		{"conntrack: [{proto: tcp, src: '10.0.0.1:1', dst: '10.0.0.2:2', status: [asured]}]", "unknown status asured; did you mean assured?"},
+		{"conntrack: [{proto: tcp, src: '10.0.0.1:1', dst: '10.0.0.2:2'}, {proto: tcp, src: '10.0.0.2:2', dst: '10.0.0.1:1'}]",
+			"connection from 10.0.0.2:2 to 10.0.0.1:1: another has packets with these addresses"},
+		{"conntrack: [{proto: tcp, src: '10.0.0.1:1', dst: '10.0.0.2:2', timeout: -1}]", "timeout is -1 seconds: want 0 or more"},
 		{"measurements: {0x10: 'sha25:00'}", `measurement of 0x10: "sha25:00": want an algorithm and a hash, such as sha256:9f86..; did you mean sha256?`},
 		{"measurements: {0x10: 'md5:001'}", `measurement of 0x10: "md5:001": the hash of md5 is 32 hexadecimal digits`},
 	}
@@ -164,6 +171,7 @@ func TestRefused(t *testing.T) {
 // FuzzParse: whatever the text, there is a world or an error.
 func FuzzParse(f *testing.F) {
 	f.Add(description)
+	f.Add("conntrack: [{proto: udp, src: '10.0.0.1:1', dst: '10.0.0.2:2', reply: {src: '10.0.0.3:2', dst: '10.0.0.1:1'}, zone: 2, status: [assured], timeout: 1.5, mark: 7}]")
 	f.Add("counters: [{map: m, cpu: 1, value: 5, step: 1}]\ncurrent: {counter: {value: 1}, branches: [{from: 1, to: 2, mispred: true}]}")
 	f.Fuzz(func(t *testing.T, text string) {
 		w, err := world.Parse("world.yaml", []byte(text))
