@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -30,6 +31,7 @@ type watcher struct {
 	attach  ebpf.AttachType
 	asks    []ask
 	stores  []store // at the end, in this order
+	poke    []byte  // what it writes over the beginning of its packet
 	returns int32
 }
 
@@ -99,6 +101,9 @@ func (w *watcher) spec(t *testing.T) (*ebpf.CollectionSpec, []string) {
 	page := int16(8) // where what is noted begins, behind how much of the packet there is
 	var insns asm.Instructions
 	put := func(name string, r asm.Register) {
+		if strings.HasSuffix(name, "rx_queue_mapping") { // of which Linux gives 64 bits where it is -1
+			insns = append(insns, asm.Mov.Reg32(r, r))
+		}
 		insns = append(insns, asm.StoreMem(asm.R7, page+int16(8*len(names)), r, asm.DWord))
 		names = append(names, name)
 	}
@@ -135,9 +140,6 @@ func (w *watcher) spec(t *testing.T) (*ebpf.CollectionSpec, []string) {
 		for _, f := range socketFields {
 			if has("struct bpf_sock", f.name) {
 				insns = append(insns, asm.LoadMem(asm.R2, asm.R1, f.off, f.size))
-				if f.name == "rx_queue_mapping" { // of which Linux gives 64 bits where it is -1
-					insns = append(insns, asm.Mov.Reg32(asm.R2, asm.R2))
-				}
 				put("sk."+f.name, asm.R2)
 			}
 		}
@@ -156,6 +158,12 @@ func (w *watcher) spec(t *testing.T) (*ebpf.CollectionSpec, []string) {
 		}
 	}
 	insns = append(insns, asm.Mov.Imm(asm.R2, 0).WithSymbol("seen"))
+	if len(w.poke) > 0 {
+		insns = append(insns, asm.Mov.Reg(asm.R3, asm.R8), asm.Add.Imm(asm.R3, int32(len(w.poke))), asm.JGT.Reg(asm.R3, asm.R9, "end"))
+		for i, b := range w.poke {
+			insns = append(insns, asm.StoreImm(asm.R8, int16(i), int64(b), asm.Byte))
+		}
+	}
 	for _, s := range w.stores {
 		f := fieldOf(t, typ, s.field)
 		insns = append(insns, asm.LoadImm(asm.R2, s.value, asm.DWord), asm.StoreMem(asm.R6, int16(f.Off), asm.R2, widths[f.Size]))
@@ -260,7 +268,11 @@ type event struct {
 func (w *watcher) inMachine(t *testing.T, e *event) (note, *vm.Output) {
 	t.Helper()
 	spec, names := w.spec(t)
-	text, err := json.Marshal(e.fields)
+	text := []byte("{}")
+	var err error
+	if e.fields != nil {
+		text, err = json.Marshal(e.fields)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,8 @@ type Trace struct {
 	// is the number that its runs at the entry and the return share.
 	Return  bool
 	Session uint64
-	// Retval is what the system call returns that a program of a cgroup judges.
+	// Retval is what the system call returns that a program of a cgroup judges, where
+	// the context does not say it.
 	Retval int32
 }
 

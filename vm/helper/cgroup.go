@@ -1,9 +1,12 @@
 package helper
 
 import (
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 const asksCgroups = "cgroups"
@@ -124,14 +127,21 @@ func sockAncestorID(s *exec.State, r1, r2, _, _, _ uint64) uint64 {
 	return exec.Ancestor(s.Env.Cgroups, sockCgroupID(s, r1, 0, 0, 0, 0), int(int32(r2)))
 }
 
-// getRetval gives what the system call returns if programs do not say otherwise.
-func getRetval(s *exec.State, _, _, _, _, _ uint64) uint64 { return uint64(int64(s.Trace.Retval)) }
+// retval is what the system call returns if programs do not say otherwise: of an option,
+// the context's field.
+func retval(s *exec.State) int32 {
+	if s.Packet.Type == ebpf.CGroupSockopt {
+		return int32(le.Uint32(progtype.Seen(s)[progtype.SockoptRetval:]))
+	}
+	return s.Trace.Retval
+}
+
+func getRetval(s *exec.State, _, _, _, _, _ uint64) uint64 { return uint64(int64(retval(s))) }
 
 func setRetval(s *exec.State, r1, _, _, _, _ uint64) uint64 {
-	const maxErrno = 4095
 	v := int32(r1)
-	if v >= 0 || v < -maxErrno {
-		return errno.EFAULT.Ret()
+	if s.Packet.Type == ebpf.CGroupSockopt {
+		le.PutUint32(progtype.Seen(s)[progtype.SockoptRetval:], uint32(v))
 	}
 	s.Trace.Retval = v
 	s.Act("set_retval", uint64(int64(v)))

@@ -1,8 +1,13 @@
 package helper
 
 import (
+	"bytes"
+
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 func init() {
@@ -16,90 +21,121 @@ func init() {
 	)
 }
 
-// The levels of options.
-const (
-	solIP, solSocket, solTCP, solIPv6 = 0, 1, 6, 41
-)
-
-// Options that are also seen elsewhere.
-const (
-	soPriority, soMark, soBindToIfindex = 12, 36, 62
-	tcpCongestion                       = 13
-)
-
-// knownOptions are the options that Linux lets programs set and get. All but
-// TCP_CONGESTION are an int.
-var knownOptions = map[uint32]map[uint32]bool{
-	solSocket: numbers(2, 7, 8, 9, soPriority, 18, soMark, 47, soBindToIfindex, 74),
-	solIP:     numbers(1),
-	solIPv6:   numbers(67, 70),
-	// TCP_NODELAY .., and from 1001 on those that only programs have.
-	solTCP: numbers(1, 2, 4, 5, 6, 7, 10, tcpCongestion, 18, 25, 27, 28, 1001, 1002, 1003, 1004, 1008),
+// The value of an option, as setsockopt and getsockopt have it.
+type optionCall struct {
+	socket      *exec.Socket
+	level, name uint32
+	value       []byte
 }
 
-func numbers(all ...uint32) map[uint32]bool {
-	set := map[uint32]bool{}
-	for _, n := range all {
-		set[n] = true
+func optionOf(s *exec.State, r1, r2, r3, r4, r5 uint64) optionCall {
+	return optionCall{socketOf(s, r1), uint32(r2), uint32(r3), view(r4, uint64(uint32(r5)))}
+}
+
+// find gives the option that is meant, or why there is none.
+func (c *optionCall) find(s *exec.State) (sockOption, errno.Errno) {
+	const inet, inet6, savedSYN, lastLocked = 2, 10, 28, 15
+	if s.Packet.Type == ebpf.SockOps && le.Uint32(progtype.Seen(s)[opsOp:]) > lastLocked {
+		return sockOption{}, errno.EOPNOTSUPP
 	}
-	return set
-}
-
-// optionOf holds an option against what there is.
-func optionOf(k *exec.Socket, level, name uint32, value []byte) errno.Errno {
-	const inet6 = 10
+	k := c.socket
+	o, known := sockOptions[c.level][c.name]
 	switch {
-	case k == nil || !k.Full() || !knownOptions[level][name],
-		level == solTCP && !k.IsTCP(), level == solIPv6 && k.Family != inet6:
-		return errno.EINVAL
-	case level == solTCP && name == tcpCongestion:
-		if len(value) < 2 {
-			return errno.EINVAL
-		}
-	case len(value) != 4:
-		return errno.EINVAL
+	case k == nil || !k.Full(),
+		c.level == solTCP && !k.IsTCP(),
+		c.level == solIPv6 && k.Family != inet6,
+		c.level == solIP && k.Family != inet && k.Family != inet6:
+		return o, errno.EINVAL
+	case c.level == solTCP && c.name == savedSYN && len(c.value) > 0:
+		return o, 0
+	case !known || len(c.value) != 4:
+		return o, errno.EINVAL
 	}
-	return 0
+	return o, 0
 }
+
+func (c *optionCall) isCongestion() bool { return c.level == solTCP && c.name == tcpCongestion }
 
 func setSockopt(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
-	level, name, value := uint32(r2), uint32(r3), view(r4, uint64(uint32(r5)))
-	k := socketOf(s, r1)
-	if err := optionOf(k, level, name, value); err != 0 {
+	c := optionOf(s, r1, r2, r3, r4, r5)
+	if c.isCongestion() {
+		return c.setCongestion()
+	}
+	o, err := c.find(s)
+	switch {
+	case err != 0:
+		return err.Ret()
+	case o.kept == nil:
+		return errno.ENOPROTOOPT.Ret()
+	}
+	kept, err := o.kept(c.socket, int32(le.Uint32(c.value)))
+	if err != 0 {
 		return err.Ret()
 	}
-	if level == solSocket {
-		switch name {
+	if field := c.field(); field != nil {
+		*field = uint32(kept)
+	}
+	c.socket.SetOption(c.level, c.name, le.AppendUint32(nil, uint32(kept)))
+	return 0
+}
+
+// field is where the option lies in struct bpf_sock; nil: it is not there.
+func (c *optionCall) field() *uint32 {
+	if c.level == solSocket {
+		switch c.name {
 		case soMark:
-			k.Mark = le.Uint32(value)
+			return &c.socket.Mark
 		case soPriority:
-			k.Priority = le.Uint32(value)
+			return &c.socket.Priority
 		case soBindToIfindex:
-			k.BoundDevIf = le.Uint32(value)
+			return &c.socket.BoundDevIf
 		}
 	}
-	k.SetOption(level, name, value)
-	return 0
+	return nil
 }
 
 func getSockopt(s *exec.State, r1, r2, r3, r4, r5 uint64) uint64 {
-	level, name, value := uint32(r2), uint32(r3), view(r4, uint64(uint32(r5)))
-	k := socketOf(s, r1)
-	if err := optionOf(k, level, name, value); err != 0 {
-		clear(value)
+	c := optionOf(s, r1, r2, r3, r4, r5)
+	if c.isCongestion() {
+		return c.congestion()
+	}
+	o, err := c.find(s)
+	if err == 0 && (o.setOnly || o.kept == nil) { // nothing is saved of a segment with SYN
+		err = errno.EINVAL
+	}
+	if err != 0 {
+		clear(c.value)
 		return err.Ret()
 	}
-	clear(value[k.Option(level, name, value):])
-	if level != solSocket {
-		return 0
+	if field := c.field(); field != nil {
+		le.PutUint32(c.value, *field)
+	} else if c.socket.Option(c.level, c.name, c.value) == 0 {
+		le.PutUint32(c.value, uint32(o.first))
 	}
-	switch name {
-	case soMark:
-		le.PutUint32(value, k.Mark)
-	case soPriority:
-		le.PutUint32(value, k.Priority)
-	case soBindToIfindex:
-		le.PutUint32(value, k.BoundDevIf)
+	return 0
+}
+
+// setCongestion sets the congestion control, by its name.
+func (c *optionCall) setCongestion() uint64 {
+	if c.socket == nil || !c.socket.Full() || !c.socket.IsTCP() || len(c.value) < 2 {
+		return errno.EINVAL.Ret()
+	}
+	name := cString(c.value)
+	if bytes.HasPrefix([]byte("cdg"), name) && len(c.value) >= len("cdg") {
+		return errno.ENOTSUPP.Ret()
+	}
+	c.socket.SetOption(c.level, c.name, name)
+	return 0
+}
+
+// congestion gives its name, which always ends in a NUL.
+func (c *optionCall) congestion() uint64 {
+	clear(c.value)
+	if c.socket == nil || !c.socket.Full() || !c.socket.IsTCP() || len(c.value) < 2 {
+		return errno.EINVAL.Ret()
+	}
+	if room := c.value[:len(c.value)-1]; c.socket.Option(c.level, c.name, room) == 0 {
+		copy(room, "cubic")
 	}
 	return 0
 }

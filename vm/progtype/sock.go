@@ -1,6 +1,12 @@
 package progtype
 
-import "github.com/cilium/ebpf"
+import (
+	"encoding/binary"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/skep-ebpf/skep/vm/exec"
+)
 
 // The types that are attached to a cgroup and judge what its processes do with
 // sockets: their creation and binding, their addresses, their options.
@@ -123,12 +129,52 @@ func init() {
 	)
 }
 
-// sockopt is the type that sees an option of a socket; Input.Data is its value.
+// Where struct bpf_sockopt has the value's length and the result of the system call, in
+// bytes.
+const (
+	sockoptLength = 32
+	SockoptRetval = 36
+)
+
+// sockopt is the type that sees an option of a socket; Input.Data is its value, or the
+// room for it.
 func sockopt(attach ebpf.AttachType, fields ...Field) *Type {
-	return uapi(&Type{
+	t := uapi(&Type{
 		Prog: ebpf.CGroupSockopt, Attach: []ebpf.AttachType{attach}, Name: "cgroup/sockopt",
 		CtxName: "struct bpf_sockopt", CtxSize: 40,
 		Fields:   concat([]Field{socket(0)}, packetPointers("optval", "optval_end", 8, 8), fields),
 		Verdicts: allow, Returns: &Range{0, 1},
 	})
+	t.Setup = func(s *exec.State, in *Input) error { return setupSockopt(t, s, in) }
+	t.Finish = func(s *exec.State, out *Output) {
+		finishUAPI(t, s, out)
+		if n := sockoptLen(s); n >= 0 && n < len(out.Data) {
+			out.Data = out.Data[:n]
+		}
+	}
+	return t
+}
+
+// sockoptLen is how long the value is that a program leaves.
+func sockoptLen(s *exec.State) int {
+	return int(int32(binary.NativeEndian.Uint32(Seen(s)[sockoptLength:])))
+}
+
+// setupSockopt is what Linux makes of a value: a program sees no more than a page of
+// it, and may make one longer that a process sets, up to 16 bytes. A context that does
+// not say how long the value is means all of it.
+func setupSockopt(t *Type, s *exec.State, in *Input) error {
+	const page, least = 4096, 16
+	seen := *in
+	seen.Data = in.Data[:min(len(in.Data), page)]
+	if t.Attach[0] == ebpf.AttachCGroupSetsockopt && len(in.Data) < least {
+		seen.Data = append(make([]byte, 0, least), in.Data...)[:least]
+	}
+	if err := setupUAPI(t, s, &seen); err != nil {
+		return err
+	}
+	if sockoptLen(s) == 0 {
+		binary.NativeEndian.PutUint32(Seen(s)[sockoptLength:], uint32(len(in.Data)))
+	}
+	return nil
 }
