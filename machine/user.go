@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/hook/netdev"
@@ -44,6 +46,7 @@ func (u user) Load(p *program.Program, opts *Options) (Collection, error) {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	aim(spec, opts.At)
+	bind(spec)
 	progs, text, streams := u.Programs, newPrinted(), newPrinted()
 	env := new(exec.Env)
 	if progs.Env != nil {
@@ -63,6 +66,23 @@ func (u user) Load(p *program.Program, opts *Options) (Collection, error) {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	return &UserCollection{Collection: coll, spec: spec, network: u.Network, printed: text, streams: streams, env: env, iterator: iter, name: p.Name}, nil
+}
+
+// bind loads XDP programs that ask drivers about packets for one device, as Linux wants it:
+// the machine's interfaces are its own, and no object can say so itself.
+func bind(spec *ebpf.CollectionSpec) {
+	const devBoundOnly = 1 << 6 // BPF_F_XDP_DEV_BOUND_ONLY
+	asks := func(ins asm.Instruction) bool {
+		ext := program.ExternOf(&ins)
+		return ext != nil && strings.HasPrefix(ext.Name, "bpf_xdp_metadata_rx_")
+	}
+	for name, p := range spec.Programs {
+		if p.Type == ebpf.XDP && slices.ContainsFunc(p.Instructions, asks) {
+			p = p.Copy()
+			p.Flags |= devBoundOnly
+			spec.Programs[name] = p
+		}
+	}
 }
 
 // aim makes programs those of the points at which they will be attached.

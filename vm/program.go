@@ -30,6 +30,10 @@ const DefaultBudget = 1 << 32
 // xdpHasFrags is BPF_F_XDP_HAS_FRAGS: the program takes packets in fragments.
 const xdpHasFrags = 1 << 5
 
+// xdpDevBound is BPF_F_XDP_DEV_BOUND_ONLY: the program is for one device, whose driver it
+// may ask about packets.
+const xdpDevBound = 1 << 6
+
 // Program is a program of the user-space machine, with the methods and the
 // behaviour of [ebpf.Program].
 type Program struct {

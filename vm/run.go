@@ -60,6 +60,9 @@ func (p *Program) run(opts *ebpf.RunOptions) (uint32, time.Duration, error) {
 	if a := p.AttachType(); a == ebpf.AttachXDPDevMap || a == ebpf.AttachXDPCPUMap {
 		return 0, 0, fmt.Errorf("a program for %s runs behind a redirect, not on its own: %w", a, errno.EINVAL)
 	}
+	if p.obj.typ.Prog == ebpf.XDP && p.obj.image.Flags&xdpDevBound != 0 {
+		return 0, 0, fmt.Errorf("a program for one device (BPF_F_XDP_DEV_BOUND_ONLY) has no test run: %w", errno.EINVAL)
+	}
 	if opts.Flags != 0 || opts.BatchSize != 0 {
 		return 0, 0, fmt.Errorf("flags %#x and batch size %d: %w", opts.Flags, opts.BatchSize, ebpf.ErrNotSupported)
 	}
@@ -118,6 +121,9 @@ type Input struct {
 	// Place puts an XDP or traffic control program's packet into a network; nil: as
 	// in BPF_PROG_TEST_RUN.
 	Place *progtype.Place
+	// RX is what the interface's driver knows of an XDP program's packet; nil: there is no
+	// driver, as in BPF_PROG_TEST_RUN.
+	RX *progtype.RX
 	// Trace is what a tracing program is told beside its context. The zero value is
 	// a place without an address or a cookie.
 	Trace exec.Trace
@@ -172,7 +178,7 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	if _, err := s.Env.Timers.Run(s, p.obj.budget); err != nil {
 		return err
 	}
-	c.in = progtype.Input{Data: in.Data, Ctx: in.Ctx, Frags: p.obj.image.Flags&xdpHasFrags != 0, Place: in.Place}
+	c.in = progtype.Input{Data: in.Data, Ctx: in.Ctx, Frags: p.obj.image.Flags&xdpHasFrags != 0, Place: in.Place, RX: in.RX}
 	if err := p.obj.typ.Setup(s, &c.in); err != nil {
 		return fmt.Errorf("%w: %w", ErrInput, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/exec"
@@ -78,6 +79,8 @@ type packet struct {
 	skb     *progtype.SKBContext // what tc programs know of it; nil: nothing yet
 	mark    uint32               // where skb is nil
 	vlan    [4]byte              // the tag that lies beside the packet, as vm.Output has it
+	time    uint64               // when it came in from outside, in ns
+	frame   bool                 // it is XDP's, of which drivers know nothing more
 	ingress uint32               // interface that it came in by
 	queue   uint32
 	cpu     uint32 // that a cpumap sent it to; 0: any
@@ -98,9 +101,19 @@ func (p *packet) clone() *packet {
 // Receive makes an interface receive a frame from outside, and follows it to its
 // end. An error is that of a program's run, or of the tap.
 func (n *Network) Receive(ctx context.Context, i *Interface, frame []byte) error {
+	return n.ReceiveAt(ctx, i, frame, time.Time{})
+}
+
+// ReceiveAt is Receive of a frame whose driver knows when it came; the zero Time: it does
+// not.
+func (n *Network) ReceiveAt(ctx context.Context, i *Interface, frame []byte, at time.Time) error {
+	p := &packet{data: slices.Clone(frame)}
+	if !at.IsZero() {
+		p.time = uint64(at.UnixNano())
+	}
 	n.ctx = ctx
 	n.jobs = n.jobs[:0]
-	n.later(func() error { return n.receive(i, &packet{data: slices.Clone(frame)}) })
+	n.later(func() error { return n.receive(i, p) })
 	for len(n.jobs) > 0 {
 		job := n.jobs[0]
 		n.jobs = n.jobs[1:]
@@ -182,7 +195,7 @@ func (n *Network) transmit(i *Interface, p *packet) error {
 // over is a packet as the other end of a veth pair receives it: the socket buffer
 // is the same, but for what Linux scrubs.
 func (p *packet) over() *packet {
-	next := &packet{data: p.data, mark: p.mark, vlan: p.vlan, hops: p.hops}
+	next := &packet{data: p.data, mark: p.mark, vlan: p.vlan, time: p.time, frame: p.frame, hops: p.hops}
 	if p.skb != nil {
 		next.mark = p.skb.Mark
 	}
@@ -196,6 +209,9 @@ func (n *Network) run(i *Interface, hook Hook, prog *vm.Program, p *packet, egre
 		Ifindex: i.Index, Ingress: p.ingress, AtIngress: hook == TCXIngress, Egress: egress, Queue: p.queue,
 		MAC: i.MAC, Meta: p.meta, SKB: p.skb, Mark: p.mark, VLAN: p.vlan,
 	}}
+	if hook == XDP {
+		in.RX = &progtype.RX{Nothing: p.frame, Timestamp: p.time, VLAN: p.vlan}
+	}
 	var out vm.Output
 	tc := hook == TCXIngress || hook == TCXEgress
 	if tc {

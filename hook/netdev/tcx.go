@@ -47,7 +47,7 @@ func (n *Network) chain(i *Interface, hook Hook, progs []*vm.Program, p *packet)
 
 // ingress takes a packet from the driver to the stack.
 func (n *Network) ingress(i *Interface, p *packet) error {
-	p.ingress = i.Index
+	p.ingress, p.frame = i.Index, false
 	return n.through(i, TCXIngress, i.ingress, p, n.stack)
 }
 

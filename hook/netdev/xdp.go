@@ -41,7 +41,7 @@ func (n *Network) receive(i *Interface, p *packet) error {
 		return err
 	}
 	if ret != xdpPass {
-		p.mark, p.vlan = 0, [4]byte{} // a frame is no socket buffer, and a veth forgets it
+		p.mark, p.vlan, p.frame = 0, [4]byte{}, true // a frame is no socket buffer, and a veth forgets it
 	}
 	switch ret {
 	case xdpPass:

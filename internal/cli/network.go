@@ -184,7 +184,7 @@ func (s *session) intoNetwork(ctx context.Context, f *runFlags, in *capture.Read
 		}
 		s.packet, s.net.now = int(n), p.Time
 		s.clock = time.Duration(max(p.Time.UnixNano(), 0))
-		if err := s.net.Receive(ctx, input, p.Data); err != nil && ctx.Err() == nil {
+		if err := s.net.ReceiveAt(ctx, input, p.Data, p.Time); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: packet %d: %w", s.name, n, err)
 		}
 		progress.at(n)

@@ -83,7 +83,7 @@ func (s *session) packets(ctx context.Context, f *runFlags, in *capture.Reader, 
 		}
 		s.packet = int(n)
 		s.clock = time.Duration(max(p.Time.UnixNano(), 0))
-		runErr := s.prog.Exec(ctx, &vm.Input{Data: p.Data}, &run)
+		runErr := s.prog.Exec(ctx, &vm.Input{Data: p.Data, RX: &progtype.RX{Timestamp: uint64(s.clock)}}, &run)
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -24,16 +24,6 @@ func init() {
 		&Helper{Name: "bpf_task_from_vpid", Func: taskFromVPID, Flags: Acquire | RetNull, Ret: RetPtrToObject, Asks: asksTasks,
 			Args: []Arg{ArgAnything}},
 	)...)
-	registerKfuncs("6.3",
-		&Helper{Name: "bpf_xdp_metadata_rx_timestamp", Func: noMetadata, Types: kfuncsXDP,
-			Args: []Arg{ArgPtrToCtx, ArgPtrToLong}},
-		&Helper{Name: "bpf_xdp_metadata_rx_hash", Func: noMetadata, Types: kfuncsXDP,
-			Args: []Arg{ArgPtrToCtx, ArgPtrToInt, ArgPtrToInt}},
-	)
-	registerKfuncs("6.8",
-		&Helper{Name: "bpf_xdp_metadata_rx_vlan_tag", Func: noMetadata, Types: kfuncsXDP, FixedSize: 2,
-			Args: []Arg{ArgPtrToCtx, ArgPtrToFixedMem, ArgPtrToFixedMem}},
-	)
 }
 
 func taskAcquire(s *exec.State, r1, _, _, _, _ uint64) uint64 {
@@ -94,10 +84,4 @@ func sendSignalTask(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 	}
 	s.Act("send_signal_task", uint64(uint32(r2)), uint64(t.PID), uint64(uint32(r3)), r4)
 	return 0
-}
-
-// noMetadata is what a network device's driver says that tells nothing of a
-// packet, and there is no device here.
-func noMetadata(*exec.State, uint64, uint64, uint64, uint64, uint64) uint64 {
-	return result32(negative(errno.EOPNOTSUPP))
 }

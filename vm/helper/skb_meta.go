@@ -60,15 +60,19 @@ func fnv(b []byte) uint32 {
 // the ports behind a header without options, if ports says so.
 func flow(s *exec.State) (b []byte, ports bool) {
 	c := progtype.SKB(s)
-	b = mem.View(uintptr(c.Network), int(s.Packet.DataEnd-uintptr(c.Network)))
+	return flowOf(c.Protocol, mem.View(uintptr(c.Network), int(s.Packet.DataEnd-uintptr(c.Network))))
+}
+
+// flowOf is flow of a packet from its network header on.
+func flowOf(protocol uint16, b []byte) (flow []byte, ports bool) {
 	switch {
-	case c.Protocol == progtype.ProtoIP && len(b) >= ipv4Header:
+	case protocol == progtype.ProtoIP && len(b) >= ipv4Header:
 		fragment := binary.BigEndian.Uint16(b[6:])&0x3fff != 0
 		if b[0] == 0x45 && !fragment && len(b) >= ipv4Header+4 && (b[9] == 6 || b[9] == 17) {
 			return b[12 : ipv4Header+4], true
 		}
 		return b[12:ipv4Header], false
-	case c.Protocol == progtype.ProtoIPv6 && len(b) >= ipv6Header:
+	case protocol == progtype.ProtoIPv6 && len(b) >= ipv6Header:
 		if len(b) >= ipv6Header+4 && (b[6] == 6 || b[6] == 17) {
 			return b[8 : ipv6Header+4], true
 		}

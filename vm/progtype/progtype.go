@@ -60,6 +60,8 @@ type Input struct {
 	Frags bool
 	// Place puts a packet into a network; nil: a test run.
 	Place *Place
+	// RX is what an XDP program may ask the driver; nil: there is none.
+	RX *RX
 }
 
 // Output is what a run leaves.

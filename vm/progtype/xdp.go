@@ -21,6 +21,9 @@ type XDPContext struct {
 	Egress  uint32 // interface that it leaves by, for devmap programs
 	// asked is the ingress that the caller's context named, 0 for none.
 	asked uint32
+
+	RX    RX // what the driver knows, where HasRX
+	HasRX bool
 }
 
 // XDP is the context of the XDP run that s holds.
@@ -122,6 +125,9 @@ func setupXDP(s *exec.State, in *Input) error {
 	c.Ingress, c.Queue, c.Egress, c.asked = ingress, queue, 0, ingress
 	if ingress == 0 {
 		c.Ingress = loopback
+	}
+	if c.HasRX = in.RX != nil; c.HasRX {
+		c.RX = *in.RX
 	}
 	if in.Place != nil {
 		in.Place.enterXDP(s)
