@@ -92,6 +92,7 @@ const (
 	ArgPtrToUninitSlot                 // room on the stack for a dynptr or an iterator
 	ArgPtrToBufferOrNull               // memory to write as for ArgPtrToUninitMem, or NULL with any size
 	ArgPtrToSlot                       // a dynptr or an iterator
+	ArgPtrToSlotOrNull                 // the same, or NULL
 	ArgPtrToReleasedSlot               // a dynptr or an iterator, which is none after the call
 	ArgPtrToObject                     // an object that programs allocate, or the kernel's
 	ArgPtrToOwned                      // an object that the program owns, and gives away

@@ -114,6 +114,10 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 		if depth := from.Region() - exec.RegionStack; v != 0 && depth >= exec.MaxDepth {
 			return "is neither a pointer to the stack nor NULL"
 		}
+	case helper.ArgPtrToSlotOrNull:
+		if v != 0 {
+			return m.slotArgument(h, helper.ArgPtrToSlot, r)
+		}
 	case helper.ArgPtrToUninitSlot, helper.ArgPtrToSlot, helper.ArgPtrToReleasedSlot:
 		return m.slotArgument(h, kind, r)
 	case helper.ArgPtrToOwned, helper.ArgPtrToOwnedOrNull, helper.ArgPtrToObject, helper.ArgPtrToKptr,
