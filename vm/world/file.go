@@ -18,6 +18,7 @@ type Description struct {
 	Interfaces []Interface `yaml:"interfaces"`
 	Routes     []Route     `yaml:"routes"`
 	Neighbours []Neighbour `yaml:"neighbours"`
+	Sched      *Sched      `yaml:"sched"`
 	Counters   []Slot      `yaml:"counters"`
 	Conntrack  []Conn      `yaml:"conntrack"`
 	Sysctl     *Sysctl     `yaml:"sysctl"`
@@ -41,6 +42,15 @@ type File struct {
 	Data   string            `yaml:"data"`   // what it holds
 	Xattrs map[string]string `yaml:"xattrs"` // {security.bpf.label: text}
 	Verity string            `yaml:"verity"` // its digest under fs-verity, "sha256:9f86d0.."
+}
+
+// Sched is what schedulers find.
+type Sched struct {
+	CPUs   int            `yaml:"cpus"`
+	SMT    int            `yaml:"smt"`     // CPUs of a core; 0: 1
+	Busy   []int          `yaml:"busy"`    // CPUs that are not idle
+	Run    map[int]uint32 `yaml:"running"` // processes by the CPU that they run on
+	Queues []uint64       `yaml:"queues"`  // dispatch queues that there are
 }
 
 // Sysctl is the setting that a program is asked about.

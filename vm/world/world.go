@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/sched"
 )
 
 // World answers what helpers ask. It is made of a [Description].
@@ -23,6 +24,7 @@ type World struct {
 	files   files
 
 	conntrack *exec.Conntrack
+	sched     *sched.Sched
 }
 
 // Into makes an environment ask this world.
@@ -31,6 +33,7 @@ func (w *World) Into(env *exec.Env) {
 	env.Perf, env.Conntrack = &w.perf, w.conntrack
 	env.Sysctl, env.Paths, env.Symbols = w.sysctl, w.paths, w.symbols
 	env.Measurements, env.Files = w.hashes, &w.files
+	env.Sched = w.sched
 }
 
 // SetCurrent says which thread programs run in from now on; 0: none.
@@ -87,6 +90,9 @@ func New(d *Description) (*World, error) {
 	}
 	if err := w.cgroups.place(); err != nil {
 		return nil, err
+	}
+	if w.sched, err = w.schedule(d.Sched); err != nil {
+		return nil, fmt.Errorf("sched: %w", err)
 	}
 	if err := w.SetCurrent(d.Current.PID); err != nil {
 		return nil, err

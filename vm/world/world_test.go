@@ -2,6 +2,7 @@ package world_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -128,6 +129,25 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+func TestSched(t *testing.T) {
+	w, err := world.Parse("world.yaml", []byte(`
+processes: [{pid: 7, comm: make}]
+sched: {cpus: 4, smt: 2, busy: [0], running: {2: 7}, queues: [5]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := new(exec.Env)
+	w.Into(env)
+	s := env.Sched
+	if got := []int32{s.Pick(func(int) bool { return true }, 0), s.Queued(5, 0), s.Queued(6, 0)}; !slices.Equal(got, []int32{1, 0, -2}) {
+		t.Errorf("an idle CPU, and what is in queues 5 and 6: %d", got)
+	}
+	if curr := s.Curr(2); curr == nil || curr.PID != 7 || curr.Comm != "make" || s.CPU(3).Core != 2 {
+		t.Errorf("CPU 2 runs %v, and CPU 3 is on core %d", curr, s.CPU(3).Core)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"procceses: []", "world.yaml:1: unknown field procceses; did you mean processes?"},
@@ -158,6 +178,10 @@ func TestRefused(t *testing.T) {
 			"connection from 10.0.0.2:2 to 10.0.0.1:1: another has packets with these addresses"},
 		{"conntrack: [{proto: tcp, src: '10.0.0.1:1', dst: '10.0.0.2:2', timeout: -1}]", "timeout is -1 seconds: want 0 or more"},
 		{"measurements: {0x10: 'sha25:00'}", `measurement of 0x10: "sha25:00": want an algorithm and a hash, such as sha256:9f86..; did you mean sha256?`},
+		{"sched: {cpus: 3, smt: 2}", "world.yaml: sched: cpus: 3 with 2 of them in a core: want from 1 to 8192, and whole cores"},
+		{"sched: {cpus: 2, busy: [2]}", "world.yaml: sched: busy: there is no CPU 2 of 2"},
+		{"sched: {cpus: 2, running: {1: 5}}", "world.yaml: sched: running: there is no process 5"},
+		{"sched: {cpus: 2, queues: [1, 1]}", "world.yaml: sched: queues: 1 cannot be one: it is there twice, or Linux's own"},
 		{"measurements: {0x10: 'md5:001'}", `measurement of 0x10: "md5:001": the hash of md5 is 32 hexadecimal digits`},
 	}
 	for _, tt := range tests {
