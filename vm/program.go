@@ -51,8 +51,8 @@ type progObject struct {
 	context int
 	budget  int64
 	env     *exec.Env
-	// operation is what goes on around a scheduler's operation; nil for others.
-	operation *helper.Operation
+	// operation is what goes on around a structure's operation; nil: nothing.
+	operation helper.Operation
 	refs      atomic.Int32
 }
 

@@ -193,7 +193,7 @@ func (p *Program) exec(ctx context.Context, c *cpu, in *Input, out *Output) erro
 	}
 	end := func(uint64) {}
 	if p.obj.operation != nil {
-		end = p.obj.operation.Begin(s, contextWords(in.Ctx))
+		end = p.obj.operation(s, contextWords(in.Ctx))
 	}
 	ret, err := p.obj.code.Repeat(s, n, p.obj.budget)
 	end(ret)

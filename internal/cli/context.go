@@ -41,23 +41,26 @@ func (f *inputFlags) read(spec *ebpf.CollectionSpec, name string, link *program.
 	if err != nil {
 		return in, fmt.Errorf("program %s: %w", name, err)
 	}
-	if !typ.TakesData() && f.data != "" {
+	report := f.data != "" && strings.HasPrefix(p.AttachTo, "hid_bpf_ops:") // of an input device
+	if !typ.TakesData() && f.data != "" && !report {
 		if f.ctx != "" {
 			return in, usagef("program %s sees no packet: give its context with --ctx alone", name)
 		}
 		return vm.Input{Ctx: in.Data}, nil
 	}
 	path, file := contextFile(f.ctx)
+	var text []byte
 	switch {
+	case f.ctx == "" && report:
 	case f.ctx == "":
 		return in, nil
 	case !file:
 		in.Ctx, err = bytesArg("ctx", f.ctx)
 		return in, err
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return in, fmt.Errorf("--ctx: %w", err)
+	default:
+		if text, err = os.ReadFile(path); err != nil {
+			return in, fmt.Errorf("--ctx: %w", err)
+		}
 	}
 	target := &ctxfile.Target{Type: typ, Own: spec.Types, Data: in.Data, AttachTo: p.AttachTo, Attach: p.AttachType}
 	if target.Kernel, err = link.Types(spec); err != nil {

@@ -58,7 +58,7 @@ func (r *reader) pointers(top *entries, name string) ([]byte, error) {
 // them, or as arg1, arg2 and so on.
 func (r *reader) arguments(top *entries) ([]byte, error) {
 	params := r.params()
-	given := top.takeEntries()
+	given := r.withReport(params, top.takeEntries())
 	n := len(params)
 	at := make([]int, len(given))
 	for i, e := range given {
@@ -81,6 +81,41 @@ func (r *reader) arguments(top *entries) ([]byte, error) {
 		putLittle(ctx[8*at[i]:8*at[i]+8], v)
 	}
 	return ctx, nil
+}
+
+// withReport completes the first argument of an operation for input devices with the
+// size of the report that it is for, and of the room that Linux has for it.
+func (r *reader) withReport(params []btf.FuncParam, given []entry) []entry {
+	ops, name, _ := strings.Cut(r.target.AttachTo, ":")
+	n := len(r.target.Data)
+	if ops != "hid_bpf_ops" || r.target.Type.Prog != ebpf.StructOps || n == 0 {
+		return given
+	}
+	const descriptor, chunk = 4096, 64 // HID_MAX_DESCRIPTOR_SIZE, and what reports' room is made of
+	room := n
+	switch name {
+	case "hid_rdesc_fixup":
+		room = descriptor
+	case "hid_device_event":
+		room = (n + chunk - 1) / chunk * chunk
+	}
+	i := slices.IndexFunc(given, func(e entry) bool {
+		at, err := position(params, &e)
+		return err == nil && at == 0
+	})
+	if i < 0 {
+		i, given = len(given), append(given, entry{name: "arg1", value: map[string]any{}})
+	}
+	fields, ok := given[i].value.(map[string]any)
+	if !ok {
+		return given // an object that the file describes whole
+	}
+	for field, v := range map[string]any{"allocated_size": room, "size": n} {
+		if _, set := fields[field]; !set {
+			fields[field] = v
+		}
+	}
+	return given
 }
 
 // position is which word of the context a name means.

@@ -2,7 +2,6 @@ package helper
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -146,30 +145,14 @@ func onCPUs(name string, do Func, ret Ret, args ...Arg) *Helper {
 	return &Helper{Name: name, Func: do, Ret: ret, Args: args, Asks: asksCPUs}
 }
 
-// Operation is what goes on around a program that is an operation of a scheduler.
-type Operation struct {
+// schedOperation is what goes on around an operation of a scheduler: the world of
+// vm/sched learns that it begins, and finishes it.
+type schedOperation struct {
 	name  string
 	tasks *taskFields
 }
 
-// OperationOf gives what goes on around the operation "struct:member"; nil for
-// structures other than a scheduler's, and where the kernel's types have none.
-func OperationOf(member string, types Types) *Operation {
-	name, ok := cutOps(member)
-	if !ok {
-		return nil
-	}
-	f, err := taskFieldsOf(types)
-	if err != nil {
-		return nil
-	}
-	return &Operation{name, f}
-}
-
-// Begin tells the scheduler's world that the operation begins, by the words of its
-// context. It gives what ends it, with the program's result; what Linux would end the
-// scheduler for becomes an effect then.
-func (o *Operation) Begin(s *exec.State, ctx []uint64) (end func(ret uint64)) {
+func (o *schedOperation) begin(s *exec.State, ctx []uint64) (end func(ret uint64)) {
 	word := func(i int) uint64 {
 		if i < len(ctx) {
 			return ctx[i]
@@ -200,9 +183,6 @@ func (o *Operation) Begin(s *exec.State, ctx []uint64) (end func(ret uint64)) {
 		}
 	}
 }
-
-// cutOps is the member of a scheduler's structure, "sched_ext_ops:enqueue".
-func cutOps(member string) (name string, ok bool) { return strings.CutPrefix(member, "sched_ext_ops:") }
 
 // signed32 is an int as a result.
 func signed32(v int32) uint64 { return uint64(uint32(v)) }

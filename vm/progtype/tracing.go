@@ -24,6 +24,7 @@ func init() {
 	cgroup.Verdicts = allow
 	ops := typed(ebpf.StructOps, "struct_ops", "arguments", nil)
 	ops.WritesObjects = true
+	takeReport(ops)
 	register(
 		typed(ebpf.Tracing, "fentry", "arguments", &Range{0, 0}, ebpf.AttachTraceFEntry),
 		typed(ebpf.Tracing, "fexit", "arguments", &Range{0, 0}, ebpf.AttachTraceFExit),
@@ -86,6 +87,32 @@ func typed(p ebpf.ProgramType, name, ctx string, returns *Range, attach ...ebpf.
 	t.Finish = func(s *exec.State, out *Output) { copy(out.Ctx, s.PlainCtx()) }
 	return t
 }
+
+// takeReport makes the type's runs take data: the report or the descriptor of an
+// input device, with room behind it, which a kernel function gives programs.
+func takeReport(t *Type) {
+	plain, finish := t.Setup, t.Finish
+	t.Setup = func(s *exec.State, in *Input) error {
+		if len(in.Data) > maxReport {
+			return refuse("the report has %d bytes; there is room for %d", len(in.Data), maxReport)
+		}
+		if err := plain(s, &Input{Ctx: in.Ctx}); err != nil || len(in.Data) == 0 {
+			return err
+		}
+		room := make([]byte, maxReport)
+		copy(room, in.Data)
+		return s.SetPacket(t.Prog, room, 0, 0)
+	}
+	t.Finish = func(s *exec.State, out *Output) {
+		finish(s, out)
+		if s.Packet.Data != 0 {
+			out.Data = append(out.Data, s.Packet.Bytes()...)
+		}
+	}
+}
+
+// maxReport is the longest report, and the longest descriptor: HID_MAX_DESCRIPTOR_SIZE.
+const maxReport = 4096
 
 // someSKB is the address of a netfilter hook's socket buffer that nobody described.
 // There is no memory.
