@@ -52,20 +52,20 @@ func sysctl(s *exec.State) *exec.Sysctl {
 
 func sysctlName(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 	const baseName = 1
-	to := view(r2, uint64(uint32(r3)))
-	if r4&^baseName != 0 {
-		clear(to)
-		return errno.EINVAL.Ret()
-	}
 	name := strings.Trim(sysctl(s).Name, "/")
-	if r4 == baseName {
+	if r4&baseName != 0 {
 		name = path.Base(name)
 	}
-	return copySysctl(to, name)
+	return copySysctl(view(r2, uint64(uint32(r3))), name)
 }
 
+// sysctlCurrent gives the value as a process reads it, which is a line.
 func sysctlCurrent(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
-	return copySysctl(view(r2, uint64(uint32(r3))), sysctl(s).Value)
+	value := sysctl(s).Value
+	if value != "" && !strings.HasSuffix(value, "\n") {
+		value += "\n"
+	}
+	return copySysctl(view(r2, uint64(uint32(r3))), value)
 }
 
 // sysctlWrites reports whether the context is of a write.

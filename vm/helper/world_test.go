@@ -239,7 +239,7 @@ func TestSysctl(t *testing.T) {
 		{"bpf_sysctl_get_name", []uint64{0, addr(buf), 64, 0}, 19, "net/ipv4/ip_forward"},
 		{"bpf_sysctl_get_name", []uint64{0, addr(buf), 64, 1}, 10, "ip_forward"},
 		{"bpf_sysctl_get_name", []uint64{0, addr(buf), 4, 1}, errno.E2BIG.Ret(), "ip_"},
-		{"bpf_sysctl_get_current_value", []uint64{0, addr(buf), 8}, 1, "0"},
+		{"bpf_sysctl_get_current_value", []uint64{0, addr(buf), 8}, 2, "0\n"},
 		{"bpf_sysctl_get_new_value", []uint64{0, addr(buf), 8}, 1, "1"},
 		{"bpf_sysctl_set_new_value", []uint64{0, addr(buf), 8}, 0, "1"},
 	} {

@@ -175,11 +175,17 @@ func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 		s.SrcIP4 = d.Local.Addr().As4()
 		if d.Remote.IsValid() {
 			s.DstIP4 = d.Remote.Addr().As4()
+			if d.Proto == "tcp" { // a connection has its addresses in both forms
+				s.SrcIP6, s.DstIP6 = d.Local.Addr().As16(), d.Remote.Addr().As16()
+			}
 		}
 	} else {
 		s.Family, s.SrcIP6, s.SrcIP4 = inet6, d.Local.Addr().As16(), insideIPv4(d.Local.Addr())
 		if d.Remote.IsValid() {
 			s.DstIP6 = d.Remote.Addr().As16()
+			if state == exec.TCPSynRecv || state == exec.TCPNewSynRecv { // a peer that asked for the connection
+				s.DstIP4 = insideIPv4(d.Remote.Addr())
+			}
 		}
 	}
 	s.UID, s.Cookie, s.NetNS, s.Addr = d.UID, d.Cookie, d.NetNS, d.Sock
