@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"errors"
+	"io"
 	"runtime"
 
 	"github.com/cilium/ebpf"
@@ -29,6 +30,10 @@ func fallBack(*ebpf.CollectionSpec, string, hook.Point, program.LinkOptions) (bo
 func raiseMemoryLimit() {}
 
 func checkToken() error { return nil }
+
+func attachRawTracepoint(string, *ebpf.Program) (io.Closer, error) {
+	return nil, errors.New("tracepoints are in Linux alone")
+}
 
 func aimUprobe(*ebpf.ProgramSpec, hook.Point) {}
 

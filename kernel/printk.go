@@ -33,9 +33,8 @@ func (e *editor) printk(i int, fn asm.BuiltinFunc) asm.Instructions {
 	format, ok := e.text(i, asm.R1)
 	args := conversions(format)
 	switch {
-	case !ok || fn == asm.FnTracePrintk && args > 3: // the latter is an error of the helper's
-		e.miss("what program %s prints with a format that is no constant is not shown: it is in the kernel's trace_pipe", e.program)
-		return nil
+	case e.listens, !ok, fn == asm.FnTracePrintk && args > 3: // the last is an error of the helper's
+		return e.overheard(i)
 	case fn == asm.FnTraceVprintk:
 		return e.call(i, "skep_vprintk", asm.Instructions{
 			asm.StoreMem(asm.RFP, slotFmt, asm.R1, asm.DWord),
@@ -66,14 +65,16 @@ func (e *editor) call(i int, name string, keep, data asm.Instructions) asm.Instr
 	return asm.Instructions{asm.Call.Label(name)}
 }
 
+// number is the program's among those that print.
+func (e *editor) number() int64 {
+	if n := len(e.programs); n == 0 || e.programs[n-1] != e.program {
+		e.programs = append(e.programs, e.program)
+	}
+	return int64(len(e.programs) - 1)
+}
+
 // printer makes such a function, for the call at instruction i.
 func (e *editor) printer(name string, i int, keep, data asm.Instructions) asm.Instructions {
-	number := len(e.programs)
-	if number == 0 || e.programs[number-1] != e.program {
-		e.programs = append(e.programs, e.program)
-	} else {
-		number--
-	}
 	lost := name + "_lost"
 	insns := append(keep,
 		asm.LoadMapPtr(asm.R1, 0).WithReference(printedMap),
@@ -84,7 +85,7 @@ func (e *editor) printer(name string, i int, keep, data asm.Instructions) asm.In
 		asm.FnGetSmpProcessorId.Call(),
 		asm.LoadMem(asm.R1, asm.RFP, slotRecord, asm.DWord),
 		asm.StoreMem(asm.R1, 0, asm.R0, asm.Word),
-		asm.StoreImm(asm.R1, 4, int64(number), asm.Word),
+		asm.StoreImm(asm.R1, 4, e.number(), asm.Word),
 		asm.StoreImm(asm.R1, printedText, 0, asm.Byte), // the text, should there be none
 		asm.Add.Imm(asm.R1, printedText),
 		asm.Mov.Imm(asm.R2, printedSize-printedText),
@@ -104,6 +105,11 @@ func (e *editor) printer(name string, i int, keep, data asm.Instructions) asm.In
 	add := e.add(printedName, asm.R1, asm.R2)
 	add[0] = add[0].WithSymbol(lost)
 	insns = append(append(insns, add...), asm.Mov.Imm(asm.R0, int32(-int64(errno.EAGAIN))), asm.Return())
+	return e.function(name, i, insns)
+}
+
+// function makes instructions a function, which is called at instruction i.
+func (e *editor) function(name string, i int, insns asm.Instructions) asm.Instructions {
 	insns[0] = insns[0].WithSymbol(name)
 	if src := e.lineBefore(i); src != nil {
 		insns[0] = insns[0].WithSource(src)

@@ -128,3 +128,8 @@ func checkTarget(at hook.Point) error {
 	}
 	return fmt.Errorf("the kernel has no %s %s%s", t.what, name, suggest.Name(name, known))
 }
+
+// attachRawTracepoint attaches a program of skep's own.
+func attachRawTracepoint(name string, prog *ebpf.Program) (io.Closer, error) {
+	return link.AttachRawTracepoint(link.RawTracepointOptions{Name: name, Program: prog})
+}

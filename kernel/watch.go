@@ -3,7 +3,9 @@ package kernel
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 
 	"github.com/skep-ebpf/skep/program"
+	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
 // Linux does not count the records that find no room in a ring buffer, tells of those that
@@ -36,14 +39,19 @@ type watch struct {
 	blind    []string // what is not seen, and why, a sentence each
 	silent   bool     // what programs print stays as it is
 
+	listens   bool // all that programs print is overheard: there is no bpf_snprintf
+	overhears bool // something is overheard
+
 	lost, printed *ebpf.Map // nil: none is needed
+	overhearer    io.Closer // nil: none is needed
 }
 
 // load has a spec loaded, with Watch so that its programs say what they print and lose.
 // What the kernel does not take so it gets with counters alone, and then as it is, and
 // says what it thinks of that.
 func (o *Options) load(spec *ebpf.CollectionSpec, load loadSpec) (*ebpf.Collection, *watch, error) {
-	w := new(watch)
+	host, err := kernels.Host()
+	w := &watch{listens: err == nil && host.Version() < kernels.V(5, 13)}
 	if o.Watch {
 		coll, err := w.load(spec, o, load)
 		if err != nil && w.prints() {
@@ -88,6 +96,13 @@ func (w *watch) load(spec *ebpf.CollectionSpec, o *Options, load loadSpec) (*ebp
 			return nil, err
 		}
 	}
+	if w.overhears {
+		w.overhearer, err = attachRawTracepoint(overheardAt, coll.Programs[overhearing])
+		if err = errors.Join(err, coll.DetachProgram(overhearing).Close(), coll.DetachMap(overheardMap).Close()); err != nil {
+			coll.Close()
+			return nil, err
+		}
+	}
 	w.lost, w.printed = coll.DetachMap(lostMap), coll.DetachMap(printedMap)
 	return coll, nil
 }
@@ -95,6 +110,9 @@ func (w *watch) load(spec *ebpf.CollectionSpec, o *Options, load loadSpec) (*ebp
 func (w *watch) close() {
 	w.lost.Close()
 	w.printed.Close()
+	if w.overhearer != nil {
+		w.overhearer.Close()
+	}
 }
 
 // count gives a source's counter; 0 where it has none.
@@ -148,6 +166,10 @@ func (w *watch) change(spec *ebpf.CollectionSpec) (*ebpf.CollectionSpec, error) 
 	to.Maps[lostMap] = &ebpf.MapSpec{Name: lostMap, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(8 * len(w.counters)), MaxEntries: 1}
 	if w.prints() {
 		to.Maps[printedMap] = &ebpf.MapSpec{Name: printedMap, Type: ebpf.RingBuf, MaxEntries: printedRing}
+	}
+	if w.overhears {
+		to.Maps[overheardMap] = &ebpf.MapSpec{Name: overheardMap, Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: overheardSize, MaxEntries: 1}
+		to.Programs[overhearing] = overhearer()
 	}
 	return &to, nil
 }

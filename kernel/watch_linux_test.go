@@ -106,14 +106,45 @@ func TestPrinted(t *testing.T) {
 	}
 }
 
-// TestUnseen wants to be told of what cannot be seen.
-func TestUnseen(t *testing.T) {
-	c := loadEvents(t, "hides")
-	if e, err := c.Printed(); e != nil || err != nil {
-		t.Errorf("what a program prints is read as %v, %v, and cannot be seen", e, err)
+// TestOverheard wants what is printed with a format that no look at the object finds to be
+// shown, with its own result, and what others print not to be.
+func TestOverheard(t *testing.T) {
+	testenv.Kernel(t)
+	c := loadEvents(t, "hides", "says")
+	if unseen := c.Unseen(); len(unseen) > 0 {
+		t.Fatal(unseen)
 	}
-	if got := strings.Join(c.Unseen(), "\n"); !strings.Contains(got, "what program hides prints with a format that is no constant is not shown") {
-		t.Errorf("it says %q", got)
+	e, err := c.Printed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	others, err := program.Open("testdata/events.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := Load(others, &Options{Programs: []string{"hides"}}) // not watched
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	run(t, other, "hides", 77, 3)
+	run(t, c, "hides", 77, 2)
+	run(t, c, "says", 77, 1)
+	if diff := cmp.Diff([]string{"hides: len 77 of skep", "hides: len 77 of skep", "says: 77 bytes"}, rest(t, e)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	var hidden int64
+	if err := c.Variables["hidden"].Get(&hidden); err != nil || hidden != int64(len("len 77 of skep")) {
+		t.Errorf("bpf_trace_printk returned %d, %v", hidden, err)
+	}
+
+	const runs = 1000
+	run(t, c, "hides", 77, runs)
+	got := uint64(len(rest(t, e)))
+	lost, err := e.Lost()
+	if err != nil || lost == 0 || got+lost != runs {
+		t.Errorf("of %d texts %d came and %d were lost, %v", runs, got, lost, err)
 	}
 }
 

@@ -85,15 +85,25 @@ int prints(struct __sk_buff *skb)
 	return 0;
 }
 
+long hidden; /* returned by what prints there */
+
 /* Prints with a format that no look at the object finds. */
 SEC("tc")
 int hides(struct __sk_buff *skb)
 {
-	volatile char fmt[] = "len";
+	static const char name[] = "skep";
+	volatile char fmt[] = "len %d of %s";
 
 	if (skb->len == 0)
 		fmt[0] = 'L';
-	bpf_trace_printk((const char *)fmt, sizeof(fmt));
+	hidden = bpf_trace_printk((const char *)fmt, sizeof(fmt), skb->len, name);
+	return 0;
+}
+
+SEC("tc")
+int says(struct __sk_buff *skb)
+{
+	bpf_printk("%d bytes", skb->len);
 	return 0;
 }
 
