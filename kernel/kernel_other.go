@@ -50,8 +50,8 @@ func typesOf(*ebpf.Map) (key, value btf.Type, err error) {
 	return nil, nil, errors.New("maps are pinned in Linux alone")
 }
 
-func loadLSMCgroup(*ebpf.Collection, *ebpf.CollectionSpec, string, *Options) (*ebpf.Program, error) {
-	return nil, errors.New("programs are loaded in Linux alone")
+func (*own) load(*ebpf.Collection, *ebpf.CollectionSpec, *Options) error {
+	return errors.New("programs are loaded in Linux alone")
 }
 
 func openPinned(string) (pinnedLink, error) {

@@ -76,7 +76,7 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	spec = spec.Copy() // which the kernel may ask to change
+	spec = changeable(spec)
 	if err := program.ResolveKconfig(spec, &opts.Link); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
@@ -97,36 +97,41 @@ func Load(p *program.Program, opts *Options) (*Collection, error) {
 	return &Collection{Spec: spec, Collection: coll, watch: watch, name: p.Name, needs: needs, usdtSpecs: make(map[string]uint32)}, nil
 }
 
-// loadAll loads a spec's programs, and then those that take the place of functions, and
-// those that cilium/ebpf does not load.
+// changeable copies a spec, which the kernel may ask to change. Its types stay the same:
+// they are numbered by where they are.
+func changeable(spec *ebpf.CollectionSpec) *ebpf.CollectionSpec {
+	own := spec.Copy()
+	own.Types = spec.Types
+	for name, m := range own.Maps {
+		m.Key, m.Value = spec.Maps[name].Key, spec.Maps[name].Value
+	}
+	return own
+}
+
+// loadAll loads a spec's programs, and then those that take the place of functions.
 func loadAll(spec *ebpf.CollectionSpec, opts *Options, exts []extension, needs []Need) (*ebpf.Collection, error) {
 	first := *spec
 	first.Programs = maps.Clone(spec.Programs)
 	for _, e := range exts {
 		delete(first.Programs, e.name)
 	}
-	var own []string
-	for name, p := range spec.Programs {
-		if p.AttachType == ebpf.AttachLSMCgroup {
-			delete(first.Programs, name)
-			own = append(own, name)
+	own, err := ownOf(&first, opts.Maps)
+	if err != nil {
+		return nil, err
+	}
+	own.leaveTo(&first)
+	coll, err := ebpf.NewCollectionWithOptions(&first, opts.collection(&first))
+	if err == nil {
+		if err = own.load(coll, spec, opts); err != nil {
+			coll.Close()
 		}
 	}
-	coll, err := ebpf.NewCollectionWithOptions(&first, opts.collection(&first))
 	logErr := writeLog(opts.Log, coll, err)
 	if err != nil {
 		return nil, errors.Join(explain(spec, opts.Link, needs, err), logErr)
 	}
 	for _, e := range exts {
 		logErr = errors.Join(logErr, e.load(coll, spec, opts, needs))
-	}
-	for _, name := range own {
-		prog, err := loadLSMCgroup(coll, spec, name, opts)
-		if err != nil {
-			logErr = errors.Join(logErr, explain(spec, opts.Link, needs, err))
-			break
-		}
-		coll.Programs[name] = prog
 	}
 	if logErr != nil {
 		coll.Close()

@@ -120,12 +120,15 @@ func hostTells() bool {
 	return err == nil
 }
 
+// hasFunc reports whether the kernel has a function.
+func hasFunc(name string) bool {
+	types, err := runningTypes.Kernel()
+	return err == nil && hasType[*btf.Func](types, name)
+}
+
 // hostLink links a program as the kernel finds it: with its functions and variables.
 func hostLink(link program.LinkOptions) *program.LinkOptions {
-	link.HasKfunc = func(name string) bool {
-		types, err := runningTypes.Kernel()
-		return err == nil && hasType[*btf.Func](types, name)
-	}
+	link.HasKfunc = hasFunc
 	known := sync.OnceValue(func() []string {
 		all, _ := symbols("")
 		return all

@@ -80,8 +80,8 @@ func (h *holders) step(what, key uint64) (ret uint32, out [3]int64) {
 }
 
 // TestObjects holds objects in lists, trees and kptrs against Go's slices, in
-// both modes; cilium/ebpf cannot load such programs into the kernel, as it gives
-// maps and programs types of their own. When all is closed no object is left.
+// both modes (machine.TestObjects, against Linux's). When all is closed no object is
+// left.
 func TestObjects(t *testing.T) {
 	for _, mode := range engine.Modes() {
 		t.Run(mode.String(), func(t *testing.T) {
