@@ -256,7 +256,5 @@ func (p *Program) enterWorld(s *exec.State, in *Input) {
 	if s.Trace.Args == 0 {
 		s.Trace.Args = max(words, 0)
 	}
-	if s.Env.Sockets != nil {
-		p.obj.typ.EnterSocket(s, s.Env.Sockets.Current())
-	}
+	p.enterSocket(s, in)
 }

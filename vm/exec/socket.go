@@ -42,6 +42,7 @@ type Socket struct {
 	TCP *TCPFields
 
 	Number uint32 // from 1
+	PID    uint32 // of the process whose it is; 0: not known
 	UID    uint32
 	Cookie uint64
 	NetNS  uint64 // cookie of its network namespace

@@ -90,6 +90,8 @@ type State struct {
 
 	// Env is what lies outside the machine.
 	Env *Env
+	// Task is the thread that this run is in; nil: Env.Tasks.Current.
+	Task *Task
 	// Attach is what the program was loaded for.
 	Attach ebpf.AttachType
 	// Trace is what a traced program knows beside its context.

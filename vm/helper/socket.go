@@ -34,7 +34,6 @@ func init() {
 		&Helper{ID: 46, Name: "bpf_get_socket_cookie", Func: socketCookie, Args: []Arg{ArgAnything}, Asks: asksSockets},
 		&Helper{ID: 47, Name: "bpf_get_socket_uid", Func: socketUID, Args: []Arg{ArgPtrToCtx}, Asks: asksSockets},
 		&Helper{ID: 122, Name: "bpf_get_netns_cookie", Func: netnsCookie, Args: []Arg{ArgAnything}, Asks: asksSockets},
-		&Helper{ID: 162, Name: "bpf_sock_from_file", Func: noop, Args: []Arg{ArgPtrToBTF}, Ret: RetPtrToBTF},
 	)
 	for _, c := range []struct {
 		id   uint32

@@ -47,7 +47,10 @@ var process = exec.Task{
 
 // current is the task that the program runs in, or nil.
 func current(s *exec.State) *exec.Task {
-	if s.Env.Tasks == nil {
+	switch {
+	case s.Task != nil:
+		return s.Task
+	case s.Env.Tasks == nil:
 		return &process
 	}
 	return s.Env.Tasks.Current()

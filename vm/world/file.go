@@ -135,6 +135,7 @@ type Socket struct {
 	NetNS     uint64         `yaml:"netns"`     // cookie of its network namespace; 0: the first one
 	Mark      uint32         `yaml:"mark"`
 	Priority  uint32         `yaml:"priority"`
+	PID       uint32         `yaml:"pid"` // of the process whose it is; 0: not said
 	UID       uint32         `yaml:"uid"`
 	Cookie    uint64         `yaml:"cookie"` // 0: its number
 	Cgroup    string         `yaml:"cgroup"`

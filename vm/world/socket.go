@@ -188,7 +188,10 @@ func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 			}
 		}
 	}
-	s.UID, s.Cookie, s.NetNS, s.Addr = d.UID, d.Cookie, d.NetNS, d.Sock
+	if d.PID != 0 && w.tasks.Task(d.PID) == nil {
+		return p, fmt.Errorf("there is no process %d", d.PID)
+	}
+	s.PID, s.UID, s.Cookie, s.NetNS, s.Addr = d.PID, d.UID, d.Cookie, d.NetNS, d.Sock
 	if s.Cookie == 0 {
 		s.Cookie = uint64(s.Number)
 	}

@@ -160,6 +160,7 @@ func TestRefused(t *testing.T) {
 		{"sockets: [{name: a, proto: tcp}]", "world.yaml: socket a: has no local address"},
 		{"sockets: [{name: a, proto: tcp, local: '1.2.3.4:5', state: listening}]", `state is "listening"; there is listen`},
 		{"sockets: [{name: a, proto: tcp, local: '1.2.3.4:5', remote: '[::1]:5'}]", "of two families"},
+		{"sockets: [{name: a, proto: tcp, local: '1.2.3.4:5', pid: 7}]", "world.yaml: socket a: there is no process 7"},
 		{"cgroups: [{path: a}]", `world.yaml: cgroup "a": want a path from /`},
 		{"cgroups: [{path: /a, id: 5}, {path: /b, id: 5}]", "cgroup /b, id 5: path or id is another's"},
 		{"routes: [{to: default, dev: eth0}]", `route to default: there is no interface "eth0"`},
