@@ -239,6 +239,9 @@ func (s *sequence) value(size int) []byte {
 	if s.ours.Info().Type == ebpf.BloomFilter { // few, so that what is asked for was pushed
 		return bytes.Repeat([]byte{byte(s.r.IntN(4))}, size)
 	}
+	if s.values != nil {
+		return s.values(s.r, size)
+	}
 	if s.objects == nil || !s.objects.values {
 		return randomBytes(s.r, size)
 	}
@@ -251,7 +254,8 @@ type sequence struct {
 	kernel *oracle
 	ours   Map
 	keys   [][]byte
-	opened []int // file descriptors, which are the objects' numbers here
+	values func(*rand.Rand, int) []byte // nil: any bytes
+	opened []int                        // file descriptors, which are the objects' numbers here
 	log    strings.Builder
 	// noPadding leaves out what lies between per-CPU values: a program's update
 	// copies whatever is behind its value there in Linux.

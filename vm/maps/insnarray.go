@@ -2,6 +2,7 @@ package maps
 
 import (
 	"encoding/binary"
+	"math"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -119,6 +120,9 @@ func (a *InsnArray) userLookup(key, value []byte, _ uint64) error {
 }
 
 func (a *InsnArray) userUpdate(key, value []byte, flags uint64) error {
+	if err := a.info.CheckFlags(flags, math.MaxUint32); err != nil {
+		return err
+	}
 	i := u32(key)
 	switch {
 	case i >= a.info.MaxEntries:

@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"encoding/binary"
 	"strings"
 	"sync"
 
@@ -84,15 +85,18 @@ func (s *structOps) userUpdate(key, value []byte, flags uint64) error {
 	case u32(key) != 0:
 		return errno.E2BIG
 	}
-	if s.linux != nil {
-		if err := s.check(value); err != nil {
-			return err
-		}
+	if s.linux != nil && !s.clean(value) {
+		return errno.EINVAL
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != opsInit {
 		return errno.EBUSY
+	}
+	if s.linux != nil {
+		if ok, err := s.check(value); !ok || err != nil {
+			return err
+		}
 	}
 	s.state = opsInUse
 	if s.info.Flags&FlagLink != 0 {
@@ -102,31 +106,63 @@ func (s *structOps) userUpdate(key, value []byte, flags uint64) error {
 	return nil
 }
 
-// check refuses a value whose count, state or padding is not 0, and functions that
-// are no struct_ops programs.
-func (s *structOps) check(value []byte) error {
-	if !zeroHoles(s.linux, value) || u32(value[offRefcnt:]) != 0 || u32(value[offOpsState:]) != 0 {
-		return errno.EINVAL
-	}
+// operations gives the structure of operations in Linux's value, and its bytes; nil where
+// the value has none.
+func (s *structOps) operations(value []byte) (*btf.Struct, []byte) {
 	for _, m := range s.linux.Members {
 		ops, ok := btf.As[*btf.Struct](m.Type)
-		if !ok || ops.Name != strings.TrimPrefix(s.linux.Name, StructOpsPrefix) {
-			continue
-		}
-		data := value[m.Offset.Bytes():]
-		if !zeroHoles(ops, data) {
-			return errno.EINVAL
-		}
-		for _, m := range ops.Members {
-			if !isFunc(m.Type) {
-				continue
-			}
-			if err := checkOps(u32(data[m.Offset.Bytes():])); err != nil {
-				return err
-			}
+		if ok && ops.Name == strings.TrimPrefix(s.linux.Name, StructOpsPrefix) {
+			return ops, value[m.Offset.Bytes():]
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// clean reports whether a value's count, state and padding are 0.
+func (s *structOps) clean(value []byte) bool {
+	if !zeroHoles(s.linux, value) || u32(value[offRefcnt:]) != 0 || u32(value[offOpsState:]) != 0 {
+		return false
+	}
+	ops, data := s.operations(value)
+	return ops == nil || zeroHoles(ops, data)
+}
+
+// check refuses what the structure's members must not be: functions that are no
+// struct_ops programs, or other members' programs, and what the kernel's own code
+// for the structure refuses. A module that owns the structure is refused without an
+// error, as Linux does it.
+func (s *structOps) check(value []byte) (ok bool, err error) {
+	ops, data := s.operations(value)
+	if ops == nil {
+		return true, nil
+	}
+	rules := opsRules[ops.Name]
+	set := make(map[string]bool)
+	for i, m := range ops.Members {
+		member := data[m.Offset.Bytes():]
+		if isFunc(m.Type) {
+			id := u32(member)
+			if err := checkOps(id, ebpf.AttachType(i)); err != nil {
+				return false, err
+			}
+			set[m.Name] = id != 0
+			continue
+		}
+		if isModule(m.Type) && binary.NativeEndian.Uint64(member) != 0 {
+			return false, nil
+		}
+		size, err := btf.Sizeof(m.Type)
+		if err != nil {
+			return false, errno.EINVAL
+		}
+		if rules != nil && !rules.allows(m.Name, member[:size]) {
+			return false, errno.EINVAL
+		}
+	}
+	if rules != nil && !rules.complete(set) {
+		return false, errno.EINVAL
+	}
+	return true, nil
 }
 
 // isFunc reports whether t is a pointer to a function.
@@ -139,8 +175,19 @@ func isFunc(t btf.Type) bool {
 	return ok
 }
 
-// checkOps refuses a number that stands for no struct_ops program; 0 is none.
-func checkOps(id uint32) error {
+// isModule reports whether t is a pointer to a module.
+func isModule(t btf.Type) bool {
+	p, ok := btf.As[*btf.Pointer](t)
+	if !ok {
+		return false
+	}
+	s, ok := btf.As[*btf.Struct](p.Target)
+	return ok && s.Name == "module"
+}
+
+// checkOps refuses a number that stands for no struct_ops program, or for that of
+// another member, as far as the program says for which one it is; 0 is none.
+func checkOps(id uint32, member ebpf.AttachType) error {
 	if id == 0 {
 		return nil
 	}
@@ -150,7 +197,7 @@ func checkOps(id uint32) error {
 	if !ok {
 		return errno.EBADF
 	}
-	if typ, _ := p.Kind(); typ != ebpf.StructOps {
+	if typ, attach := p.Kind(); typ != ebpf.StructOps || attach != 0 && attach != member {
 		return errno.EINVAL
 	}
 	return nil
