@@ -287,3 +287,22 @@ func TestStreamKfuncs(t *testing.T) {
 		}
 	}
 }
+
+// TestTaskWorkKfuncs has work done when a run is over. Linux may have no memory for it at
+// the moment, as for streams.
+func TestTaskWorkKfuncs(t *testing.T) {
+	runners := kfuncRunners(t, "taskwork", "schedule")
+	rnd := rand.New(rand.NewPCG(7, 11))
+	for range 100 {
+		in := kfuncInput{In: [8]uint64{rnd.Uint64N(2), rnd.Uint64N(2), rnd.Uint64N(2)}}
+		want := runners[0].do(t, &in)
+		if want.Out[0] == -int64(errno.ENOMEM) {
+			t.Skip("the running kernel has no memory for task work")
+		}
+		for _, r := range runners[1:] {
+			if diff := cmp.Diff(want, r.do(t, &in)); diff != "" {
+				t.Fatalf("%d: kernel - / %s +\n%s", in.In, r.name, diff)
+			}
+		}
+	}
+}

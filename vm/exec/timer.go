@@ -73,6 +73,7 @@ var (
 func init() {
 	maps.OnFree(maps.FieldTimer, freeTimer)
 	maps.OnFree(maps.FieldWorkqueue, freeTimer)
+	maps.OnFree(maps.FieldTaskWork, freeTimer)
 }
 
 func number(field uintptr) *uint64 { return (*uint64)(mem.At(field)) }
@@ -143,6 +144,30 @@ func Start(field uintptr, when time.Duration) error {
 	heap.Push(&q.armed, t)
 	q.settle()
 	return nil
+}
+
+// Schedule has a function called once at a time since boot, for a field that needs no
+// Init: EBUSY until then, and while it runs.
+func (q *Timers) Schedule(kind maps.FieldKind, field uintptr, m maps.Map, fn Func, when time.Duration) error {
+	if timerAt(field) == nil {
+		if err := q.Init(kind, field, m); err != nil && err != errno.EBUSY {
+			return err
+		}
+	}
+	t := timerAt(field)
+	if t == nil {
+		return errno.EBUSY // it was freed since
+	}
+	t.queue.mu.Lock()
+	busy := t.index >= 0 || t.running
+	if !busy {
+		t.fn = fn
+	}
+	t.queue.mu.Unlock()
+	if busy {
+		return errno.EBUSY
+	}
+	return Start(field, when)
 }
 
 // Cancel disarms a timer, which forgets its function, and reports whether it was

@@ -106,6 +106,7 @@ const (
 	ArgPtrToResSpinLock                // a bpf_res_spin_lock
 	ArgPtrToTimer                      // a bpf_timer in a map's value
 	ArgPtrToWorkqueue                  // a bpf_wq in a map's value
+	ArgPtrToTaskWork                   // a bpf_task_work in a map's value
 	ArgPtrToMapValueOrNull             // value_size bytes to read, or NULL
 	ArgPtrToKptr                       // a pointer that a map's value or an object keeps
 	ArgPtrToBTFOrNull                  // as ArgPtrToBTF, or NULL

@@ -37,6 +37,12 @@ func init() {
 		&Helper{Name: "bpf_wq_set_callback", Func: wqSetCallback, Args: callback[:3], Since: "7.1"},
 		&Helper{Name: "bpf_wq_start", Func: wqStart, Args: []Arg{ArgPtrToWorkqueue, ArgAnything}},
 	)
+	work := []Arg{ArgPtrToBTF, ArgPtrToTaskWork, ArgConstMapPtr, ArgPtrToFunc}
+	for _, when := range []string{"signal", "resume"} {
+		name := "bpf_task_work_schedule_" + when
+		registerKfuncs("6.18", &Helper{Name: name + "_impl", Func: taskWorkSchedule, Asks: asksTasks, Args: append(work[:4:4], ArgAnything)})
+		registerKfuncs("7.0", &Helper{Name: name, Func: taskWorkSchedule, Asks: asksTasks, Args: work})
+	}
 	registerKfuncs("7.0", &Helper{Name: "bpf_timer_cancel_async", Func: timerCancelAsync, Args: []Arg{ArgPtrToTimer}})
 }
 
@@ -109,6 +115,17 @@ func wqSetCallback(s *exec.State, r1, r2, r3, _, _ uint64) uint64 {
 		return errno.EINVAL.Ret()
 	}
 	return status(exec.SetCallback(uintptr(r1), s.Engine.Func(uint32(r2))))
+}
+
+// taskWorkSchedule has a function called before a task goes on, which here is as soon
+// as the run is over.
+func taskWorkSchedule(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
+	m := mapOf(r3)
+	if taskAt(s, r1) == nil || m == nil {
+		return result32(negative(errno.EBADF))
+	}
+	err := s.Env.Timers.Schedule(maps.FieldTaskWork, uintptr(r2), m, s.Engine.Func(uint32(r4)), s.Env.Now())
+	return uint64(uint32(status(err)))
 }
 
 // wqStart has the work done as soon as the run is over.

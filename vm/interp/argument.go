@@ -121,7 +121,7 @@ func (m *machine) argument(h *helper.Helper, kind helper.Arg, r int, of *maps.Ma
 	case helper.ArgPtrToUninitSlot, helper.ArgPtrToSlot, helper.ArgPtrToReleasedSlot:
 		return m.slotArgument(h, kind, r)
 	case helper.ArgPtrToOwned, helper.ArgPtrToOwnedOrNull, helper.ArgPtrToObject, helper.ArgPtrToKptr,
-		helper.ArgPtrToSpinLock, helper.ArgPtrToResSpinLock, helper.ArgPtrToTimer, helper.ArgPtrToWorkqueue,
+		helper.ArgPtrToSpinLock, helper.ArgPtrToResSpinLock, helper.ArgPtrToTimer, helper.ArgPtrToWorkqueue, helper.ArgPtrToTaskWork,
 		helper.ArgPtrToListHead, helper.ArgPtrToRBRoot, helper.ArgPtrToOwnedNode, helper.ArgPtrToListNode, helper.ArgPtrToRBNode:
 		return m.object(h, kind, r)
 	case helper.ArgPtrToRingbufMem:

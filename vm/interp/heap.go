@@ -143,6 +143,7 @@ var fieldArgs = map[helper.Arg]maps.FieldKind{
 	helper.ArgPtrToResSpinLock: maps.FieldResSpinLock,
 	helper.ArgPtrToTimer:       maps.FieldTimer,
 	helper.ArgPtrToWorkqueue:   maps.FieldWorkqueue,
+	helper.ArgPtrToTaskWork:    maps.FieldTaskWork,
 }
 
 // acquired notes that a function which acquires gave a reference, and which call
