@@ -70,7 +70,7 @@ func (f *inputFlags) read(spec *ebpf.CollectionSpec, name string, link *program.
 	if err != nil {
 		return in, err
 	}
-	in.Ctx = c.Ctx
+	in.Ctx, in.Trace = c.Ctx, c.Trace
 	return in, c.Into(env)
 }
 

@@ -34,6 +34,7 @@ type Context struct {
 	Ctx     []byte // for [progtype.Input]
 	Objects *exec.Objects
 	Task    *exec.Task // that the program runs in; nil: not said
+	Trace   exec.Trace // where a tracing program is attached
 }
 
 // reader is the state of one Parse.
@@ -71,6 +72,10 @@ func (r *reader) read(top *entries) (*Context, error) {
 	if err != nil {
 		return nil, err
 	}
+	trace, err := r.attached(top)
+	if err != nil {
+		return nil, err
+	}
 	ctx, err := r.context(top)
 	if err != nil {
 		return nil, err
@@ -82,7 +87,7 @@ func (r *reader) read(top *entries) (*Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Context{Ctx: ctx, Objects: objects, Task: task}, nil
+	return &Context{Ctx: ctx, Objects: objects, Task: task, Trace: trace}, nil
 }
 
 // context is the context's bytes, of the form that the program's type wants.

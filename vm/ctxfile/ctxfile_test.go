@@ -172,6 +172,13 @@ func TestCurrent(t *testing.T) {
 	}
 }
 
+func TestAttached(t *testing.T) {
+	c := parse(t, target(t, ebpf.Kprobe, 0, "x"), "arg1: 5\nattached: {ip: 0x1000, cookie: 7, return: true, session: 9}\n")
+	if want := (exec.Trace{IP: 0x1000, Cookie: 7, Return: true, Session: 9}); c.Trace != want {
+		t.Errorf("%+v, want %+v", c.Trace, want)
+	}
+}
+
 func TestFields(t *testing.T) {
 	c := parse(t, target(t, ebpf.CGroupSockAddr, ebpf.AttachCGroupInet6Connect, ""), `
 user_family: 10
@@ -202,6 +209,8 @@ func TestErrors(t *testing.T) {
 		text, want string
 	}{
 		{lsm(), "file:\n  nam: x\n", "ctx.yaml: line 2: file: struct file has no field nam; did you mean name?"},
+		{lsm(), "attached: {coookie: 1}\n", "ctx.yaml: line 1: attached: there is no coookie; did you mean cookie?"},
+		{lsm(), "attached: 1\n", "ctx.yaml: line 1: attached: want {ip: .., cookie: .., return: .., session: ..}"},
 		{lsm(), "fil: 1\n", "ctx.yaml: line 1: fil: there is no such argument; did you mean file?"},
 		{lsm(), "file: &x\n", "ctx.yaml: line 1: file: there is no object named x; there are none"},
 		{lsm(), "file: 1\nfile: 2\n", "ctx.yaml: line 2: file is there twice"},

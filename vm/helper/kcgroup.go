@@ -31,6 +31,13 @@ func init() {
 	registerKfuncs("6.8", only(kfuncsGeneric,
 		given(Helper{Name: "bpf_task_get_cgroup1", Func: noop, Args: []Arg{ArgPtrToBTF, ArgAnything}}), // no hierarchy of version 1
 	)...)
+	// Nothing is counted per CPU here, and so is summed up.
+	for name, since := range map[string]string{"css_rstat": "6.16", "cgroup_rstat": "6.1"} {
+		registerKfuncs(since, only(kfuncsTracing,
+			&Helper{Name: name + "_updated", Func: noop, Ret: RetVoid, Args: []Arg{ArgPtrToBTF, ArgAnything}},
+			&Helper{Name: name + "_flush", Func: noop, Ret: RetVoid, Args: []Arg{ArgPtrToBTF}},
+		)...)
+	}
 	registerKfuncs("6.17",
 		&Helper{Name: "bpf_cgroup_read_xattr", Func: cgroupXattr, Asks: asksCgroups,
 			Args: []Arg{ArgPtrToBTF, ArgPtrToConstStr, ArgPtrToSlot}},

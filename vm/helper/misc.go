@@ -21,6 +21,17 @@ func init() {
 			Args: []Arg{ArgPtrToBTF, ArgPtrToUninitMem, ArgConstSizeOrZero}},
 		&Helper{ID: 159, Name: "bpf_bprm_opts_set", Func: setExecOptions, Args: []Arg{ArgPtrToBTF, ArgAnything}},
 	)
+	registerKfuncs("6.1", only(kfuncsGeneric,
+		&Helper{Name: "crash_kexec", Func: crashKexec, Ret: RetVoid, Args: []Arg{ArgAnything}},
+	)...)
+	// Compilers put it where a program cannot come; the verifier refuses one that does.
+	registerKfuncs("6.16", &Helper{Name: "__bpf_trap", Func: noop, Ret: RetVoid})
+}
+
+// crashKexec notes that the program would end the system.
+func crashKexec(s *exec.State, _, _, _, _, _ uint64) uint64 {
+	s.Act("crash_kexec")
+	return 0
 }
 
 // note makes a helper that notes its arguments behind the context.

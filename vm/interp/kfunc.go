@@ -20,6 +20,9 @@ func (c *compiler) decodeKfunc(i int, o op) (op, error) {
 	if !ok {
 		h := helper.Kfunc(fn.Name)
 		if h == nil {
+			if why, ok := helper.RefusedKfuncs[fn.Name]; ok {
+				return op{}, fmt.Errorf("calls kernel function %s, which skep does not have: it %s", fn.Name, why)
+			}
 			return op{}, fmt.Errorf("calls kernel function %s, which skep does not have: docs/helpers.md lists those it has", fn.Name)
 		}
 		if !h.AllowedIn(c.in.Type.Prog) {

@@ -4,6 +4,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -62,6 +63,10 @@ func document() []byte {
 	b.WriteString("| function | since | types | in the machine |\n|---|---|---|---|\n")
 	for _, f := range helper.Kfuncs() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Since, types(f.Types), status(f))
+	}
+	b.WriteString("\nRefused: a program that calls one does not load, and is told why.\n\n")
+	for _, name := range slices.Sorted(maps.Keys(helper.RefusedKfuncs)) {
+		fmt.Fprintf(&b, "- `%s` %s\n", name, helper.RefusedKfuncs[name])
 	}
 	return b.Bytes()
 }
