@@ -127,7 +127,7 @@ func sockOpsParts(t *progtype.Type) []part {
 		"sk": sock("sk", sk), "op": field(t, "op"), "is_fullsock": field(t, "is_fullsock"),
 		"skb_data_end": dataEnd,
 		"skb": func(v *view) uint64 {
-			if v.Packet.Data == 0 {
+			if v.Packet.Len() == 0 {
 				return 0
 			}
 			return v.address("skb")

@@ -108,6 +108,19 @@ int xdp_frags_whole(struct xdp_md *ctx)
 	return copy_all((u64)bpf_cast_to_kern_ctx(ctx));
 }
 
+SEC("sk_lookup")
+int lookup_whole(void *ctx)
+{
+	copy_all((u64)bpf_cast_to_kern_ctx(ctx));
+	return 1;
+}
+
+SEC("flow_dissector")
+int flow_whole(struct __sk_buff *ctx)
+{
+	return copy_all((u64)bpf_cast_to_kern_ctx(ctx));
+}
+
 static inline __attribute__((always_inline)) void see_skb(struct sk_buff *k, int n)
 {
 	struct skb_shared_info *shared = cast(k->head + k->end, struct skb_shared_info);
