@@ -120,7 +120,8 @@ func (f *objectFlags) link() (program.LinkOptions, error) {
 // is not.
 func (f *objectFlags) choose(spec *ebpf.CollectionSpec) (string, error) {
 	if f.prog != "" {
-		return f.prog, nil // Subset says what there is instead
+		_, err := program.Subset(spec, f.prog) // says what there is instead
+		return f.prog, err
 	}
 	inArrays := make(map[string]bool)
 	for _, m := range spec.Maps {
