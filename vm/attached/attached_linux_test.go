@@ -51,14 +51,19 @@ var since = map[string]struct {
 	major, minor int
 	before       string
 }{
-	"encapsulate":  {6, 12, "the verifier did not see the bounds that clang saw"},
-	"tasks":        {5, 11, "tasks had no storage"},
-	"cgroups":      {6, 2, "cgroups had no storage"},
-	"begin":        {6, 4, "structures of operations had no links"},
-	"asked":        {5, 17, "programs could not ask for arguments by number"},
-	"asked_left":   {5, 17, "programs could not ask for arguments by number"},
-	"replaced":     {6, 3, "only functions with error injection could be replaced"},
-	"probed_where": {5, 15, "programs could not ask where they are"},
+	"encapsulate":   {6, 12, "the verifier did not see the bounds that clang saw"},
+	"tasks":         {5, 11, "tasks had no storage"},
+	"cgroups":       {6, 2, "cgroups had no storage"},
+	"begin":         {6, 4, "structures of operations had no links"},
+	"asked":         {5, 17, "programs could not ask for arguments by number"},
+	"asked_left":    {5, 17, "programs could not ask for arguments by number"},
+	"replaced":      {6, 3, "only functions with error injection could be replaced"},
+	"entered_user":  {6, 7, "functions of processes had no address for programs"},
+	"left_user":     {6, 7, "functions of processes had no address for programs"},
+	"entered_multi": {6, 6, "functions of processes were attached to one by one"},
+	"left_multi":    {6, 6, "functions of processes were attached to one by one"},
+	"filter":        {6, 4, "netfilter ran no programs"},
+	"probed_where":  {5, 15, "programs could not ask where they are"},
 }
 
 // inKernel loads programs into Linux, or skips the test where Linux refuses them.
@@ -157,7 +162,11 @@ func describe(t *testing.T, spec *ebpf.ProgramSpec, text string) *ctxfile.Contex
 func runOn(t *testing.T, spec *ebpf.CollectionSpec, prog, text string, trace exec.Trace, in ...uint64) (uint32, found) {
 	t.Helper()
 	ctx := describe(t, spec.Programs[prog], text)
-	coll := inMachine(t, spec, &exec.Env{Objects: ctx.Objects})
+	env := new(exec.Env)
+	if err := ctx.Into(env); err != nil {
+		t.Fatal(err)
+	}
+	coll := inMachine(t, spec, env)
 	give(t, coll.Variables, in...)
 	var result vm.Output
 	if err := coll.Programs[prog].Exec(t.Context(), &vm.Input{Ctx: ctx.Ctx, Trace: trace}, &result); err != nil {
