@@ -128,21 +128,17 @@ func openEntry(m *ebpf.Map, path string) (pinnedLink, error) {
 	return &pinnedEntry{mapEntry{m, entry.Key}, entry, path}, nil
 }
 
-// Update has another program run for the entry's packets. An interface is looked for again
-// in this network namespace, which has to be that of before.
+// Update has another program run for the entry's packets, wherever it leads by now. Linux looks
+// for the interface again in this network namespace, which has to be that of before.
 func (e *pinnedEntry) Update(prog *ebpf.Program) error {
-	to, err := leadsTo(e.at)
-	if err != nil {
+	if _, err := leadsTo(e.at); err != nil {
 		return err
 	}
 	var there [2]uint32
 	if err := e.Lookup(e.key, &there); err != nil {
 		return err
 	}
-	if e.at.Interface != "" && there[0] != to {
-		return fmt.Errorf("interface %s is not the one that entry %d of map %s leads to: run skep in the network namespace of that one", e.at.Interface, e.key, e.at.Map)
-	}
-	return e.put(to, prog)
+	return e.put(there[0], prog)
 }
 
 // remove removes the pin, and empties the entry if it has no other.

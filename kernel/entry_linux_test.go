@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,23 @@ func TestPinnedEntry(t *testing.T) {
 			}
 			send(t, "right")
 			becomes(t, func() uint64 { return hitsOf(t, p, "fw") }, 101)
+
+			// What a lookup gives can be put back: the program stays.
+			to, err := p.Map("fw", "to")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer to.Close()
+			zero := make([]byte, 4)
+			value, err := to.LookupBytes(zero)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(to.Delete(zero), to.Set(zero, value)); err != nil {
+				t.Fatal(err)
+			}
+			send(t, "right")
+			becomes(t, func() uint64 { return hitsOf(t, p, "fw") }, 201)
 
 			without := redirecting(tc.typ, tc.point, 1)
 			without.Spec.Programs["count"].Instructions = without.Spec.Programs["there"].Instructions

@@ -113,7 +113,8 @@ func newMapSet() *cobra.Command {
 		Use:   "set NAME/MAP key=... value=...",
 		Short: "Change an entry of a map, or add one",
 		Long: `Change an entry of a map, or add one. Fields of a struct that are not named stay as they
-are, or are zero in a new entry. In a map with values for each CPU all are set alike.`,
+are, or are zero in a new entry. In a map with values for each CPU all are set alike.
+Programs and maps in values are meant by their numbers, as 'skep map dump' shows them.`,
 		Example: `  sudo skep map set balancer/backends key=0 value.addr=10.0.0.1 value.port=80`,
 		Args:    wantArgs(2, 64, "a map, as NAME/MAP, key=... and value=..."),
 
@@ -186,7 +187,7 @@ func setEntry(m *kernel.PinnedMap, parts []string) error {
 		return err
 	}
 	copy(value, old) // of the first CPU, where there are several
-	rest, err := putParts(value, m.Value, "value", parts)
+	rest, err := putParts(value, valueType(m), "value", parts)
 	if err := errors.Join(err, unknownPart(rest)); err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func setEntry(m *kernel.PinnedMap, parts []string) error {
 		}
 		return m.Put(key, slices.Repeat([][]byte{value}, cpus))
 	}
-	return m.Put(key, value)
+	return m.Set(key, value)
 }
 
 // keyType is the type of a map's keys. Where the kernel kept none, an array's are numbers (it
@@ -210,7 +211,7 @@ func keyType(m *kernel.PinnedMap) btf.Type {
 		return m.Key
 	}
 	switch {
-	case m.Type() == ebpf.Array || m.Type() == ebpf.PerCPUArray:
+	case m.Type() == ebpf.Array, m.Type() == ebpf.PerCPUArray, redirects(m.Type()):
 		return u32
 	case m.Type() == ebpf.LPMTrie && m.KeySize() == 4+4:
 		return prefixType(u32, &btf.Struct{Name: "in_addr", Size: 4})
@@ -218,6 +219,31 @@ func keyType(m *kernel.PinnedMap) btf.Type {
 		return prefixType(u32, &btf.Struct{Name: "in6_addr", Size: 16})
 	}
 	return m.Key
+}
+
+// redirects reports whether the entries of maps of a type say where packets go. The kernel
+// keeps no types of these.
+func redirects(typ ebpf.MapType) bool {
+	return typ == ebpf.DevMap || typ == ebpf.DevMapHash || typ == ebpf.CPUMap
+}
+
+// valueType is the type of a map's values: in maps that redirect, an interface or the length
+// of a queue, and the program that runs for what goes there.
+func valueType(m *kernel.PinnedMap) btf.Type {
+	if _, void := m.Value.(*btf.Void); !void || !redirects(m.Type()) {
+		return m.Value
+	}
+	to := "ifindex"
+	if m.Type() == ebpf.CPUMap {
+		to = "qsize"
+	}
+	u32 := &btf.Int{Name: "__u32", Size: 4}
+	if m.ValueSize() == 4 {
+		return u32
+	}
+	return &btf.Struct{Size: 8, Members: []btf.Member{
+		{Name: to, Type: u32}, {Name: "bpf_prog", Type: u32, Offset: 32},
+	}}
 }
 
 // prefixType is a key of an LPM trie: how many bits of an address count, and the address.

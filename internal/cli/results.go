@@ -199,7 +199,7 @@ func (r *results) end() error {
 func (r *results) maps() error {
 	specs := r.coll.Spec().Maps
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
-		if internal(name) {
+		if internal(name) || redirects(specs[name].Type) { // these the user has filled
 			continue
 		}
 		shown, err := readMap(r.coll.Map(name), name, specs[name].Key, specs[name].Value, vm.PossibleCPU())
@@ -238,7 +238,9 @@ func readMap(m machine.Map, name string, key, value btf.Type, cpus int) (*report
 		out.PerCPU = true
 	case ebpf.Hash, ebpf.LRUHash, ebpf.LPMTrie:
 	default:
-		return nil, nil
+		if !redirects(m.Type()) {
+			return nil, nil
+		}
 	}
 	if !out.PerCPU {
 		cpus = 1

@@ -77,7 +77,7 @@ func look(m *kernel.PinnedMap) (*report.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown, err := readMap(m, m.Name, keyType(m), m.Value, cpus)
+	shown, err := readMap(m, m.Name, keyType(m), valueType(m), cpus)
 	if err != nil {
 		return nil, err
 	}
