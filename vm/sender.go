@@ -26,7 +26,7 @@ func (p *Program) sendsPacket(in *Input) bool {
 	case ebpf.CGroupSKB:
 		return p.obj.image.Attach == ebpf.AttachCGroupInetEgress
 	case ebpf.SchedCLS:
-		return p.obj.image.Attach == ebpf.AttachTCXEgress || in.Place != nil && in.Place.Ingress == 0
+		return p.obj.image.Attach == ebpf.AttachTCXEgress || in.Place != nil && !in.Place.AtIngress && in.Place.Ingress == 0
 	}
 	return false
 }
@@ -78,8 +78,8 @@ func packetQuery(s *exec.State, sends bool) (q exec.SocketQuery, ok bool) {
 		q.Local, q.Remote = q.Remote, q.Local
 	}
 	q.Ifindex, q.NetNS = progtype.SKB(s).Ifindex, -1
-	if s.Env.Net != nil && s.Env.Net.NetNS() != 0 {
-		q.NetNS = int64(s.Env.Net.NetNS())
+	if own := progtype.NetNS(s); own != 0 {
+		q.NetNS = int64(own)
 	}
 	return q, true
 }

@@ -30,7 +30,10 @@ func (v view) Interface(index uint32) (exec.Interface, bool) {
 }
 
 // NetNS implements [exec.Net].
-func (v view) NetNS() uint64 {
+func (v view) NetNS(ifindex uint32) uint64 {
+	if i := v.n.ByIndex(ifindex); i != nil {
+		return v.n.namespaces[i.Netns]
+	}
 	if v.n.at == nil {
 		return 0
 	}

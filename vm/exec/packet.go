@@ -99,9 +99,10 @@ type Net interface {
 	// MTU is an interface's, or 0 where there is no such interface
 	// (bpf_check_mtu).
 	MTU(ifindex uint32) int
-	// NetNS is the cookie of the network namespace that the program runs in; 0: of
-	// the first one.
-	NetNS() uint64
+	// NetNS is the cookie of the network namespace that an interface lies in, 0: of
+	// the first one; for interface 0 of the one that programs run in which know of
+	// no interface.
+	NetNS(ifindex uint32) uint64
 }
 
 // The answers of bpf_fib_lookup (enum in linux/bpf.h).

@@ -23,6 +23,7 @@ type Interface struct {
 	Addrs []netip.Prefix
 	// Forwarding says that it passes on packets that are not for this host.
 	Forwarding bool
+	NetNS      uint64 // cookie of its network namespace; 0: the first one
 }
 
 // Route is a way to a network.
@@ -35,6 +36,7 @@ type Route struct {
 	Metric  uint32     // of two routes to one network, the lower one is taken
 	MTU     int        // bytes; 0: the interface's
 	Table   uint32     // 0: the main table
+	NetNS   uint64     // of one without an interface, the network namespace that it is in
 }
 
 // Interfaces is a [Net] that knows its interfaces.
@@ -81,8 +83,13 @@ func (r *Routes) Interface(index uint32) (Interface, bool) {
 	return Interface{}, false
 }
 
-// NetNS implements [Net]: all is in the first network namespace.
-func (r *Routes) NetNS() uint64 { return 0 }
+// NetNS implements [Net].
+func (r *Routes) NetNS(ifindex uint32) uint64 {
+	if i := r.iface(ifindex); i != nil {
+		return i.NetNS
+	}
+	return 0
+}
 
 // FIB implements [Net].
 func (r *Routes) FIB(q FIBQuery) FIBResult {
@@ -90,7 +97,7 @@ func (r *Routes) FIB(q FIBQuery) FIBResult {
 	if in == nil || !in.Forwarding && !q.Local {
 		return FIBResult{Code: FIBForwardingDisabled}
 	}
-	route, ok := r.route(&q)
+	route, ok := r.route(&q, in.NetNS)
 	if !ok {
 		return FIBResult{Code: FIBNotForwarded}
 	}
@@ -132,11 +139,12 @@ func (r *Routes) FIB(q FIBQuery) FIBResult {
 	return res
 }
 
-// route is the way to the longest matching network, and among equals the one of
-// the lowest metric.
-func (r *Routes) route(q *FIBQuery) (best Route, ok bool) {
+// route is the way in a network namespace to the longest matching network, and among
+// equals the one of the lowest metric.
+func (r *Routes) route(q *FIBQuery, netns uint64) (best Route, ok bool) {
 	take := func(c Route) {
 		switch {
+		case c.NetNS != netns:
 		case !c.Dst.Contains(q.Dst) || q.Egress && c.Kind == Unicast && c.Ifindex != q.Ifindex:
 		case !ok || c.Dst.Bits() > best.Dst.Bits() || c.Dst.Bits() == best.Dst.Bits() && c.Metric < best.Metric:
 			best, ok = c, true
@@ -148,13 +156,17 @@ func (r *Routes) route(q *FIBQuery) (best Route, ok bool) {
 	}
 	if table == mainTable {
 		for i := range r.Interfaces {
-			for _, a := range r.Interfaces[i].Addrs {
-				take(Route{Dst: netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), Kind: Local})
-				take(Route{Dst: a.Masked(), Ifindex: r.Interfaces[i].Index, Src: a.Addr()})
+			in := &r.Interfaces[i]
+			for _, a := range in.Addrs {
+				take(Route{Dst: netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), Kind: Local, NetNS: in.NetNS})
+				take(Route{Dst: a.Masked(), Ifindex: in.Index, Src: a.Addr(), NetNS: in.NetNS})
 			}
 		}
 	}
 	for _, c := range r.Routes {
+		if c.Ifindex != 0 {
+			c.NetNS = r.NetNS(c.Ifindex)
+		}
 		if c.Table == table || c.Table == 0 && table == mainTable {
 			take(c)
 		}

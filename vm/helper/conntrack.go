@@ -9,6 +9,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/errno"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/object"
+	"github.com/skep-ebpf/skep/vm/progtype"
 )
 
 // Connections that netfilter tracks. Programs know them as struct nf_conn.
@@ -91,7 +92,7 @@ func ctAsk(s *exec.State, tuple, opts []byte, makes bool) (q ctQuery, err errno.
 		return q, errno.ENONET
 	}
 	if q.netns = uint64(netns); netns < 0 {
-		q.netns = ownNetNS(s)
+		q.netns = progtype.NetNS(s)
 	}
 	if long && opts[ctOptZoneDir] == 0 {
 		opts[ctOptZoneDir] = bothWays

@@ -76,7 +76,7 @@ func fibLookup(s *exec.State, _, r2, r3, r4, _ uint64) uint64 {
 		Ifindex: le.Uint32(b[fibIfindex:]), Src: src, Dst: dst, Proto: b[fibProto],
 		TOS: b[fibTOS], Length: le.Uint16(b[fibLength:]), Egress: flags&fibOutput != 0,
 	}
-	if net.MTU(q.Ifindex) == 0 {
+	if mtuOf(s, q.Ifindex) == 0 {
 		return errno.ENODEV.Ret()
 	}
 	if flags&fibDirect != 0 && flags&fibTable != 0 {
@@ -186,6 +186,15 @@ func checkMTU(s *exec.State, _, r2, r3, r4, r5 uint64) uint64 {
 	return success
 }
 
+// mtuOf is what the network says of an interface's MTU; 0: there is none in the
+// program's network namespace.
+func mtuOf(s *exec.State, ifindex uint32) int {
+	if s.Env.Net.NetNS(ifindex) != progtype.NetNS(s) {
+		return 0
+	}
+	return s.Env.Net.MTU(ifindex)
+}
+
 // interfaceMTU is an interface's MTU, or 0 where there is none; interface 0 is
 // the packet's own.
 func interfaceMTU(s *exec.State, own, ifindex uint32) int {
@@ -193,7 +202,7 @@ func interfaceMTU(s *exec.State, own, ifindex uint32) int {
 		ifindex = own
 	}
 	if s.Env.Net != nil {
-		return s.Env.Net.MTU(ifindex)
+		return mtuOf(s, ifindex)
 	}
 	if ifindex == own {
 		return loopbackMTU

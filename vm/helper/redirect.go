@@ -80,7 +80,7 @@ func redirectNeigh(s *exec.State, r1, r2, r3, r4, _ uint64) uint64 {
 // cloneRedirect sends a copy of the packet at once.
 func cloneRedirect(s *exec.State, _, r2, r3, _, _ uint64) uint64 {
 	ifindex := uint32(r2)
-	if r3&^redirectIngress != 0 || s.Env.Net != nil && s.Env.Net.MTU(ifindex) == 0 {
+	if r3&^redirectIngress != 0 || s.Env.Net != nil && mtuOf(s, ifindex) == 0 {
 		return errno.EINVAL.Ret()
 	}
 	if s.Env.Clone != nil {

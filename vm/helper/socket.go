@@ -110,14 +110,6 @@ func sockTuple(b []byte) (src, dst netip.AddrPort, ok bool) {
 	return src, netip.AddrPortFrom(to, binary.BigEndian.Uint16(ports[2:])), true
 }
 
-// ownNetNS is the network namespace that the program runs in, 0 the first one.
-func ownNetNS(s *exec.State) uint64 {
-	if s.Env.Net == nil {
-		return 0
-	}
-	return s.Env.Net.NetNS()
-}
-
 // socketQuery reads a struct bpf_sock_tuple and a network namespace.
 func socketQuery(s *exec.State, tuple []byte, netns uint64) (q exec.SocketQuery, ok bool) {
 	if q.Remote, q.Local, ok = sockTuple(tuple); !ok {
@@ -126,7 +118,7 @@ func socketQuery(s *exec.State, tuple []byte, netns uint64) (q exec.SocketQuery,
 	switch {
 	case int32(netns) < 0: // BPF_F_CURRENT_NETNS, and what looks like it
 		q.NetNS = -1
-		if own := ownNetNS(s); own != 0 {
+		if own := progtype.NetNS(s); own != 0 {
 			q.NetNS = int64(own)
 		}
 	case netns > math.MaxInt32:

@@ -203,6 +203,42 @@ func TestCounters(t *testing.T) {
 	}
 }
 
+// TestNamespaces: a program in a network namespace finds what lies there.
+func TestNamespaces(t *testing.T) {
+	w, err := world.Parse("world.yaml", []byte(`
+interfaces:
+- {index: 1, name: blue0, netns: 2}
+- {index: 2, name: blue1, netns: 2, mtu: 1400}
+- {index: 3, name: eth0}
+sockets:
+- {name: here, proto: tcp, local: "0.0.0.0:80", interface: blue0}
+- {name: first, proto: tcp, local: "0.0.0.0:81"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := inWorld(t, ebpf.SchedCLS, nil)
+	w.Into(s.Env)
+	buf, _ := s.Lend(16)
+	for ifindex, want := range map[uint64]uint64{1: 0, 2: 0, 3: errno.ENODEV.Ret(), 9: errno.ENODEV.Ret()} {
+		clear(buf)
+		if got := call(t, s, "bpf_check_mtu", uint64(s.Ctx()), ifindex, addr(buf), 0, 0); got != want {
+			t.Errorf("the MTU of interface %d: %d, want %d", ifindex, int64(got), int64(want))
+		}
+	}
+	for _, tt := range []struct {
+		port  byte
+		netns uint64
+		found bool
+	}{{80, 1<<64 - 1, true}, {81, 1<<64 - 1, false}, {81, 0, true}, {80, 2, true}, {80, 3, false}} {
+		clear(buf)
+		buf[11] = tt.port
+		if got := call(t, s, "bpf_skc_lookup_tcp", uint64(s.Ctx()), addr(buf), 12, tt.netns, 0); (got != 0) != tt.found {
+			t.Errorf("port %d in namespace %d: %#x", tt.port, int64(tt.netns), got)
+		}
+	}
+}
+
 func TestTrampoline(t *testing.T) {
 	s := inWorld(t, ebpf.Tracing, bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, 4))
 	out, _ := s.Lend(8)

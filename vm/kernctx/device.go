@@ -1,6 +1,9 @@
 package kernctx
 
-import "github.com/skep-ebpf/skep/vm/exec"
+import (
+	"github.com/skep-ebpf/skep/vm/exec"
+	"github.com/skep-ebpf/skep/vm/progtype"
+)
 
 // The loopback interface, where no network is known.
 const (
@@ -63,10 +66,7 @@ func device(name string, ifindex number) []part {
 func network() part {
 	return part{name: "net", typ: "net", fields: map[string]number{
 		"net_cookie": func(v *view) uint64 {
-			if v.Env.Net != nil {
-				return max(v.Env.Net.NetNS(), 1)
-			}
-			return 1 // the first one's
+			return max(progtype.NetNS(v.State), 1) // the first one's is 1
 		},
 	}}
 }

@@ -3,6 +3,8 @@ package progtype
 import (
 	"encoding/binary"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/skep-ebpf/skep/internal/mem"
 	"github.com/skep-ebpf/skep/vm/exec"
 )
@@ -24,6 +26,22 @@ type Place struct {
 	SKB  *SKBContext
 	Mark uint32
 	VLAN [4]byte
+}
+
+// NetNS is the cookie of the network namespace that a run is in, which is that of the
+// packet's interface; 0: the first one.
+func NetNS(s *exec.State) uint64 {
+	if s.Env.Net == nil {
+		return 0
+	}
+	var ifindex uint32
+	switch s.Packet.Type {
+	case ebpf.XDP:
+		ifindex = XDP(s).Ingress
+	case ebpf.SchedCLS, ebpf.SchedACT, ebpf.CGroupSKB, ebpf.SkSKB:
+		ifindex = SKB(s).Ifindex
+	}
+	return s.Env.Net.NetNS(ifindex)
 }
 
 // VLAN is the tag that lies beside the packet, protocol and control information as

@@ -182,6 +182,7 @@ type Interface struct {
 	MTU        int            `yaml:"mtu"` // bytes; 0: 1500
 	Addresses  []netip.Prefix `yaml:"addresses"`
 	Forwarding bool           `yaml:"forwarding"` // passes on what is not for this host
+	NetNS      uint64         `yaml:"netns"`      // cookie of its network namespace; 0: the first one
 }
 
 // Route is a way to a network.
@@ -194,6 +195,7 @@ type Route struct {
 	Metric uint32     `yaml:"metric"`
 	MTU    int        `yaml:"mtu"`
 	Table  uint32     `yaml:"table"` // 0: the main table, 254
+	NetNS  uint64     `yaml:"netns"` // of one without dev; others are in their dev's
 }
 
 // Neighbour is the link-layer address of a host.

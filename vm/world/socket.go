@@ -162,6 +162,9 @@ func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 		if p.ifindex, err = w.device(d.Interface); err != nil {
 			return p, err
 		}
+		if p.netns == 0 {
+			p.netns = w.routes.NetNS(p.ifindex)
+		}
 	}
 	const inet, inet6 = 2, 10
 	s.Family, s.Protocol, s.State = inet, uint32(p.proto), state
@@ -191,7 +194,8 @@ func fill(s *exec.Socket, d *Socket, w *World) (place, error) {
 	if d.PID != 0 && w.tasks.Task(d.PID) == nil {
 		return p, fmt.Errorf("there is no process %d", d.PID)
 	}
-	s.PID, s.UID, s.Cookie, s.NetNS, s.Addr = d.PID, d.UID, d.Cookie, d.NetNS, d.Sock
+	w.conntrack.AddNetNS(p.netns)
+	s.PID, s.UID, s.Cookie, s.NetNS, s.Addr = d.PID, d.UID, d.Cookie, p.netns, d.Sock
 	if s.Cookie == 0 {
 		s.Cookie = uint64(s.Number)
 	}

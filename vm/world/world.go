@@ -116,8 +116,11 @@ func (w *World) network(d *Description) error {
 			return fmt.Errorf("interface %s, index %d: name or index is another's", i.Name, i.Index)
 		}
 		w.routes.Interfaces = append(w.routes.Interfaces, exec.Interface{
-			Index: i.Index, Name: i.Name, MAC: i.MAC, MTU: i.MTU, Addrs: i.Addresses, Forwarding: i.Forwarding,
+			Index: i.Index, Name: i.Name, MAC: i.MAC, MTU: i.MTU, Addrs: i.Addresses, Forwarding: i.Forwarding, NetNS: i.NetNS,
 		})
+	}
+	for _, i := range d.Interfaces {
+		w.conntrack.AddNetNS(i.NetNS)
 	}
 	for _, r := range d.Routes {
 		route, err := w.route(&r)
@@ -148,7 +151,7 @@ func (w *World) route(r *Route) ([]exec.Route, error) {
 		return nil, fmt.Errorf("type %s; there is unicast, blackhole, unreachable, prohibit, local", r.Type)
 	}
 	out := exec.Route{
-		Kind: kind, Gateway: r.Via, Src: r.Src, Metric: r.Metric, MTU: r.MTU, Table: r.Table,
+		Kind: kind, Gateway: r.Via, Src: r.Src, Metric: r.Metric, MTU: r.MTU, Table: r.Table, NetNS: r.NetNS,
 	}
 	if kind == exec.Unicast {
 		var err error

@@ -148,6 +148,49 @@ sched: {cpus: 4, smt: 2, busy: [0], running: {2: 7}, queues: [5]}
 	}
 }
 
+// TestNamespaces: what lies in another network namespace is not there.
+func TestNamespaces(t *testing.T) {
+	w, err := world.Parse("world.yaml", []byte(`
+interfaces:
+- {index: 1, name: eth0, addresses: [10.0.0.1/24], forwarding: true}
+- {index: 2, name: eth1, addresses: [10.0.1.1/24], forwarding: true}
+- {index: 3, name: blue0, addresses: [10.0.0.1/24], forwarding: true, netns: 2}
+- {index: 4, name: blue1, addresses: [10.0.2.1/24], forwarding: true, netns: 2}
+routes:
+- {to: default, via: 10.0.1.254, dev: eth1}
+- {to: 192.168.0.0/16, type: blackhole, netns: 2}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := new(exec.Env)
+	w.Into(env)
+	for _, tt := range []struct {
+		from uint32
+		to   string
+		code int
+		by   uint32
+	}{
+		{1, "10.0.1.9", exec.FIBSuccess, 2},
+		{1, "10.0.2.9", exec.FIBSuccess, 2}, // by the default route
+		{1, "192.168.1.1", exec.FIBSuccess, 2},
+		{3, "10.0.2.9", exec.FIBSuccess, 4},
+		{3, "10.0.0.9", exec.FIBSuccess, 3},
+		{3, "10.0.1.9", exec.FIBNotForwarded, 0},
+		{3, "192.168.1.1", exec.FIBBlackhole, 0},
+	} {
+		if res := env.Net.FIB(exec.FIBQuery{Ifindex: tt.from, Dst: netip.MustParseAddr(tt.to)}); res.Code != tt.code || res.Ifindex != tt.by {
+			t.Errorf("from interface %d to %s: %+v", tt.from, tt.to, res)
+		}
+	}
+	if a, b := env.Net.NetNS(1), env.Net.NetNS(4); a != 0 || b != 2 {
+		t.Errorf("namespaces %d and %d", a, b)
+	}
+	if !env.Conntrack.HasNetNS(2) || env.Conntrack.HasNetNS(3) {
+		t.Error("connections are tracked in other namespaces")
+	}
+}
+
 func TestRefused(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"procceses: []", "world.yaml:1: unknown field procceses; did you mean processes?"},
