@@ -148,6 +148,8 @@ type Run struct {
 	// around it: "send_signal(9, 1200)".
 	Wrote   string
 	Effects []string
+	// Changes are the fields that it changed of the kernel's memory.
+	Changes []string
 }
 
 // Run writes a return code and what a run took.
@@ -165,7 +167,8 @@ func (w *Writer) Run(r *Run) error {
 
 			Wrote   string   `json:"wrote,omitempty"`
 			Effects []string `json:"effects,omitempty"`
-		}{"run", r.Program, r.Return, r.Verdict, r.Repeat, perRun, optional(r.Data), r.Wrote, r.Effects})
+			Changes []string `json:"changes,omitempty"`
+		}{"run", r.Program, r.Return, r.Verdict, r.Repeat, perRun, optional(r.Data), r.Wrote, r.Effects, r.Changes})
 	}
 	verdict := r.Verdict
 	if verdict == "" {
@@ -180,6 +183,9 @@ func (w *Writer) Run(r *Run) error {
 	}
 	for _, e := range r.Effects {
 		w.buf = fmt.Appendf(w.buf, "did %s\n", e)
+	}
+	for _, c := range r.Changes {
+		w.buf = fmt.Appendf(w.buf, "changed %s\n", c)
 	}
 	if r.Wrote != "" {
 		w.buf = fmt.Appendf(w.buf, "wrote:\n%s\n", strings.TrimSuffix(r.Wrote, "\n"))

@@ -21,6 +21,9 @@ import (
 type inputFlags struct {
 	data string
 	ctx  string
+
+	// changes are what runs changed of the memory that ctx describes; nil: none.
+	changes func() []string
 }
 
 func (f *inputFlags) register(cmd *cobra.Command) {
@@ -70,7 +73,7 @@ func (f *inputFlags) read(spec *ebpf.CollectionSpec, name string, link *program.
 	if err != nil {
 		return in, err
 	}
-	in.Ctx, in.Trace = c.Ctx, c.Trace
+	in.Ctx, in.Trace, f.changes = c.Ctx, c.Trace, c.Changes
 	return in, c.Into(env)
 }
 

@@ -182,6 +182,9 @@ func (s *session) once(ctx context.Context, f *runFlags) error {
 	for _, e := range out.Effects {
 		r.Effects = append(r.Effects, e.String())
 	}
+	if f.input.changes != nil {
+		r.Changes = f.input.changes()
+	}
 	if err := s.out.Run(&r); err != nil {
 		return err
 	}

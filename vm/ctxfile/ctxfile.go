@@ -35,7 +35,13 @@ type Context struct {
 	Objects *exec.Objects
 	Task    *exec.Task // that the program runs in; nil: not said
 	Trace   exec.Trace // where a tracing program is attached
+
+	was *memory.Snapshot
 }
+
+// Changes are the fields of the file's objects that programs have changed since it
+// was read: "tcp_sock.snd_cwnd: 20 → 21".
+func (c *Context) Changes() []string { return c.was.Changes() }
 
 // reader is the state of one Parse.
 type reader struct {
@@ -87,7 +93,7 @@ func (r *reader) read(top *entries) (*Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Context{Ctx: ctx, Objects: objects, Task: task, Trace: trace}, nil
+	return &Context{Ctx: ctx, Objects: objects, Task: task, Trace: trace, was: r.memory.Snapshot()}, nil
 }
 
 // context is the context's bytes, of the form that the program's type wants.

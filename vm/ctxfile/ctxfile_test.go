@@ -30,6 +30,10 @@ func kernel(t *testing.T) *btf.Spec {
 	file := &btf.Struct{Name: "file", Size: 16, Members: []btf.Member{{Name: "name", Type: text}, {Name: "flags", Type: unsigned, Offset: 64}}}
 	seq := &btf.Struct{Name: "seq_file", Size: 8, Members: []btf.Member{{Name: "size", Type: number}}}
 	meta := &btf.Struct{Name: "bpf_iter_meta", Size: 8, Members: []btf.Member{{Name: "seq", Type: &btf.Pointer{Target: seq}}}}
+	tcp := &btf.Struct{Name: "tcp_sock", Size: 8, Members: []btf.Member{{Name: "sk_mark", Type: unsigned}, {Name: "snd_cwnd", Type: unsigned, Offset: 32}}}
+	sock := &btf.Struct{Name: "sock", Size: 4, Members: []btf.Member{{Name: "sk_mark", Type: unsigned}}}
+	tcpOps := &btf.Struct{Name: "tcp_congestion_ops", Size: 8, Members: []btf.Member{{Name: "cong_avoid", Type: &btf.Pointer{
+		Target: &btf.FuncProto{Return: (*btf.Void)(nil), Params: []btf.FuncParam{{Type: &btf.Pointer{Target: sock}}, {Type: unsigned}}}}}}}
 	fn := func(name string, result btf.Type, params ...btf.FuncParam) *btf.Func {
 		return &btf.Func{Name: name, Type: &btf.FuncProto{Return: result, Params: params}, Linkage: btf.GlobalFunc}
 	}
@@ -38,6 +42,10 @@ func kernel(t *testing.T) *btf.Spec {
 		fn("do_unlinkat", number, btf.FuncParam{Name: "dfd", Type: number}, btf.FuncParam{Name: "name", Type: text}),
 		fn("__traceiter_exec", number, btf.FuncParam{Name: "__data", Type: &btf.Pointer{Target: (*btf.Void)(nil)}},
 			btf.FuncParam{Name: "p", Type: &btf.Pointer{Target: task}}, btf.FuncParam{Name: "old_pid", Type: number}),
+		tcp, tcpOps,
+		fn("sched_ext_ops__running", (*btf.Void)(nil), btf.FuncParam{Name: "p__nullable", Type: &btf.Pointer{Target: task}}),
+		&btf.Struct{Name: "sched_ext_ops", Size: 8, Members: []btf.Member{{Name: "running", Type: &btf.Pointer{
+			Target: &btf.FuncProto{Return: (*btf.Void)(nil), Params: []btf.FuncParam{{Type: &btf.Pointer{Target: task}}}}}}}},
 		&btf.Struct{Name: "bpf_iter__task", Size: 16, Members: []btf.Member{
 			{Name: "meta", Type: &btf.Pointer{Target: meta}}, {Name: "task", Type: &btf.Pointer{Target: task}, Offset: 64}}},
 		&btf.Struct{Name: "trace_event_raw_exec", Size: 16, Members: []btf.Member{
@@ -113,6 +121,20 @@ memory:
 	c = parse(t, target(t, ebpf.LSM, ebpf.AttachLSMMac, "file_open"), `{"file": {"name": "x", "flags": 32768}}`)
 	if file := c.Objects.Readable(word(c, 0), false); len(file) != 16 || le.Uint32(file[8:]) != 0x8000 {
 		t.Errorf("file % x", file)
+	}
+}
+
+func TestOperations(t *testing.T) {
+	c := parse(t, target(t, ebpf.StructOps, ebpf.AttachStructOps, "tcp_congestion_ops:cong_avoid"), "arg1: {snd_cwnd: 10}\narg2: 3\n")
+	if socket := c.Objects.Readable(word(c, 0), false); len(socket) != 8 || socket[4] != 10 || word(c, 1) != 3 {
+		t.Errorf("context % x, socket % x", c.Ctx, socket)
+	}
+	if got := c.Changes(); got != nil {
+		t.Errorf("nothing ran, and it changed %q", got)
+	}
+	c = parse(t, target(t, ebpf.StructOps, ebpf.AttachStructOps, "sched_ext_ops:running"), "p: {pid: 5}\n")
+	if task := c.Objects.Readable(word(c, 0), false); len(task) == 0 || task[0] != 5 {
+		t.Errorf("task % x", task)
 	}
 }
 
@@ -212,6 +234,7 @@ func TestErrors(t *testing.T) {
 		{lsm(), "attached: {coookie: 1}\n", "ctx.yaml: line 1: attached: there is no coookie; did you mean cookie?"},
 		{lsm(), "attached: 1\n", "ctx.yaml: line 1: attached: want {ip: .., cookie: .., return: .., session: ..}"},
 		{lsm(), "fil: 1\n", "ctx.yaml: line 1: fil: there is no such argument; did you mean file?"},
+		{target(t, ebpf.StructOps, ebpf.AttachStructOps, "tcp_congestion_ops:cong_avoid"), "sk: 1\n", "ctx.yaml: line 1: sk: there is no such argument; there is arg1, arg2"},
 		{lsm(), "file: &x\n", "ctx.yaml: line 1: file: there is no object named x; there are none"},
 		{lsm(), "file: 1\nfile: 2\n", "ctx.yaml: line 2: file is there twice"},
 		{lsm(), "- 1\n", "ctx.yaml: line 1: a context is names with values, as in arg1: 5"},

@@ -34,14 +34,19 @@ func FieldOf(types *btf.Spec, structure, path string) (Field, error) {
 		offset, typ = offset+at.Offset, at.Type
 	}
 	if at.BitfieldSize > 0 {
-		first, end := offset/8, (offset+at.BitfieldSize+7)/8
-		return Field{Offset: uint32(first), Size: uint32(end - first), Bit: uint32(offset % 8), Bits: uint32(at.BitfieldSize)}, nil
+		return bitField(offset, at.BitfieldSize), nil
 	}
 	size, err := btf.Sizeof(typ)
 	if err != nil {
 		return Field{}, fmt.Errorf("field %s of struct %s: %w", path, structure, err)
 	}
 	return Field{Offset: offset.Bytes(), Size: uint32(size)}, nil
+}
+
+// bitField is one that begins at a bit of its structure.
+func bitField(offset, bits btf.Bits) Field {
+	first, end := offset/8, (offset+bits+7)/8
+	return Field{Offset: uint32(first), Size: uint32(end - first), Bit: uint32(offset % 8), Bits: uint32(bits)}
 }
 
 // End is how long a structure must be to have the field, in bytes.

@@ -14,11 +14,8 @@ import (
 
 // typeByName finds a type as C names it.
 func (m *Memory) typeByName(name string) (btf.Type, error) {
-	bare := strings.TrimSpace(name)
-	for _, prefix := range []string{"struct ", "union ", "enum "} {
-		bare = strings.TrimPrefix(bare, prefix)
-	}
-	if elem, count, ok := strings.Cut(strings.TrimSuffix(bare, "]"), "["); ok {
+	tag := bare(strings.TrimSpace(name))
+	if elem, count, ok := strings.Cut(strings.TrimSuffix(tag, "]"), "["); ok {
 		n, err := strconv.ParseUint(count, 0, 32)
 		if err != nil {
 			return nil, fmt.Errorf("type %s: the number of elements is not one", name)
@@ -27,7 +24,7 @@ func (m *Memory) typeByName(name string) (btf.Type, error) {
 		return &btf.Array{Type: t, Nelems: uint32(n)}, err
 	}
 	for _, types := range m.types {
-		all, err := types.AnyTypesByName(bare)
+		all, err := types.AnyTypesByName(tag)
 		if err != nil && !errors.Is(err, btf.ErrNotFound) {
 			return nil, fmt.Errorf("type %s: %w", name, err)
 		}
@@ -38,6 +35,14 @@ func (m *Memory) typeByName(name string) (btf.Type, error) {
 		}
 	}
 	return nil, fmt.Errorf("there is no type %s", name)
+}
+
+// bare is a type's name without what kind of type it is: "task_struct".
+func bare(name string) string {
+	for _, prefix := range []string{"struct ", "union ", "enum "} {
+		name = strings.TrimPrefix(name, prefix)
+	}
+	return name
 }
 
 // isText reports whether a type is one byte of text.
