@@ -15,6 +15,7 @@ import (
 	"github.com/skep-ebpf/skep/internal/verifiersuite"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/verifier"
+	"github.com/skep-ebpf/skep/vm/maps"
 )
 
 // TestMutantsAgainstKernel changes Linux's own tests a little, at random, and holds the
@@ -70,6 +71,11 @@ func (m *mutants) judge(spec *ebpf.CollectionSpec, name string, insns asm.Instru
 	for _, ins := range insns {
 		if ins.IsLoadFromMap() && spec.Maps[ins.Reference()] != nil {
 			one.Maps[ins.Reference()] = spec.Maps[ins.Reference()]
+		}
+	}
+	for _, m := range one.Maps { // whose types cilium/ebpf does not load as programs'
+		if f, err := maps.FieldsOf(m.Value, maps.ValueFields); err != nil || f.Has(maps.FieldListHead|maps.FieldRBRoot) {
+			return "not loaded", err, nil
 		}
 	}
 	img, err := program.Link(&one, name, &program.LinkOptions{KernelTypes: m.types, HasKfunc: func(fn string) bool {
