@@ -17,11 +17,25 @@ func (l *seqLock) lock() {
 			return
 		}
 		switch {
-		case n%8192 == 0: // the system has taken the holder's processor away
+		case n%2048 == 0: // the system has taken the holder's processor away
 			time.Sleep(50 * time.Microsecond)
 		case n%64 == 0:
 			runtime.Gosched() // the holder may be waiting for this processor
+		default:
+			pause(min(n, maxPause))
 		}
+	}
+}
+
+// maxPause bounds how long a waiter does not look at a lock.
+const maxPause = 16
+
+// pause passes the time of some ten cycles for each of n. Who waits for a lock must not
+// look at it all the time: each look takes the cache line away from the holder, who
+// writes to it. So the holder is done earlier, and often takes the lock again
+// while the line is still there.
+func pause(n int) {
+	for range n * 10 {
 	}
 }
 
