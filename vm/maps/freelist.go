@@ -9,8 +9,13 @@ type freeList struct {
 	elems  uintptr
 	stride uintptr
 	n      uint32
-	head   atomic.Uint64 // link of the first free element, and above it a count of changes
-	fresh  atomic.Uint32 // elements handed out for the first time
+	*freeState
+}
+
+// freeState is what changes. It lies where it takes no cache line from who only reads.
+type freeState struct {
+	head  atomic.Uint64 // link of the first free element, and above it a count of changes
+	fresh atomic.Uint32 // elements handed out for the first time
 }
 
 // offFree is where an element has the link after it in the list of free ones.

@@ -48,6 +48,10 @@ type table struct {
 	valueStride uintptr
 	row         uintptr
 	freeList    // elems, stride
+
+	_    [cacheLine]byte
+	free freeState
+	_    [cacheLine]byte
 }
 
 const (
@@ -100,6 +104,7 @@ func newTable(c *common, n, spare uint32) (*table, error) {
 		links:   1<<bits.Len64(total) - 1,
 		keySize: int(info.KeySize),
 	}
+	t.freeState = &t.free
 	t.elems, t.stride, t.n = first-uintptr(stride), uintptr(stride), n
 	if info.Flags&FlagZeroSeed == 0 {
 		t.seed = rand.Uint64()

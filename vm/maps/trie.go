@@ -34,11 +34,13 @@ type trie struct {
 	heads []heads // narrower ones first
 }
 
-// trieControl is the beginning of a trie's memory.
+// trieControl is the beginning of a trie's memory: what every change writes to, in one
+// cache line.
 type trieControl struct {
 	lock    seqLock
 	root    atomic.Uint32
 	entries uint32 // protected by lock
+	free    freeState
 }
 
 const (
@@ -65,6 +67,7 @@ func newTrie(info Info) (Map, error) {
 	}
 	t.mem.Dense()
 	t.trieControl = (*trieControl)(mem.At(t.mem.Addr()))
+	t.freeState = &t.free
 	for i := range t.heads {
 		t.heads[i].base += t.mem.Addr() + cacheLine
 	}
@@ -154,6 +157,20 @@ func (t *trie) wayTo(key []byte) (w way) {
 	return w
 }
 
+// warm reads most of what a change of a key is going to, so that memory is waited for
+// before the lock is held and not while others wait for it. What a cache holds anyway,
+// another writer would take away again.
+func (t *trie) warm(key []byte) {
+	if t.info.MaxEntries <= smallEntries {
+		return
+	}
+	if node, _ := t.longest(key); node != 0 {
+		if above := loadU32(t.elem(node) + offAbove); above != 0 {
+			t.prefix(above)
+		}
+	}
+}
+
 // ends reports whether a way ends at a node for the very key.
 func (t *trie) ends(w way, key []byte) bool {
 	return w.node != 0 && w.matched == t.prefix(w.node) && w.matched == u32(key)
@@ -173,6 +190,7 @@ func (t *trie) Update(_ int, key, value []byte, flags uint64) error {
 	if flags > UpdateExist || u32(key) > t.max {
 		return errno.EINVAL
 	}
+	t.warm(key)
 	t.lock.lock()
 	defer t.lock.unlock()
 	w := t.wayTo(key)
@@ -216,6 +234,7 @@ func (t *trie) Delete(key []byte) error {
 	if u32(key) > t.max {
 		return errno.EINVAL
 	}
+	t.warm(key)
 	t.lock.lock()
 	defer t.lock.unlock()
 	w := t.wayTo(key)
