@@ -16,7 +16,7 @@ HAMMERTIME ?= 60s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build install demo test deep vm vmtest arm64 race bench fuzz cross lint generate
+.PHONY: build install demo test deep vm vmtest arm64 race bench fuzz cross lint generate loaders
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/skep
@@ -88,6 +88,11 @@ BPF_CFLAGS := -target bpfel -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wn
 generate: $(patsubst %.bpf.c,%.bpf.o,$(wildcard examples/*/*.bpf.c vm/testdata/kfunc/*.bpf.c vm/attached/testdata/*.bpf.c internal/cli/testdata/kernel/*.bpf.c internal/bench/testdata/*.bpf.c kernel/testdata/*.bpf.c)) kernel/testdata/probed
 	$(GO) run ./examples/internal/traffic
 	$(GO) generate ./...
+
+# The programs of light skeletons, which need bpftool.
+loaders:
+	cd vm/testdata/loader && $(GO) run generate.go $(abspath examples/protocount/protocount.bpf.o examples/firewall/firewall.bpf.o \
+		examples/mistakes/stale_pointer.bpf.o vm/testdata/kfunc/types.bpf.o)
 
 # These declare kernel functions, which needs clang 19.
 vm/%.bpf.o: vm/%.bpf.c vm/testdata/kfunc/kfunc.h vm/attached/testdata/attached.h vm/attached/testdata/congestion.h
