@@ -41,6 +41,9 @@ type LinkOptions struct {
 	// weak externs only: what a program calls without asking is in
 	// [Image].Kfuncs for the machine to judge. Nil: it has none.
 	HasKfunc func(name string) bool
+	// WhyNoKfunc says in a clause why the machine does not have a kernel function, "needs
+	// ..", for the error of a program that calls it; "": nothing more is known. Optional.
+	WhyNoKfunc func(name string) string
 }
 
 // Link makes a program of a spec ready for a machine. The spec may come from
@@ -313,13 +316,23 @@ func (l *linker) resolveKsym(ins *asm.Instruction, ext *Extern) error {
 
 func (l *linker) resolveKfunc(ins *asm.Instruction, slot int, ext *Extern) {
 	if ext.Weak && !l.hasKfunc(ext.Name) {
-		l.img.Poisoned[slot] = fmt.Sprintf("call of kernel function %s, which this machine does not have", ext.Name)
+		l.img.Poisoned[slot] = fmt.Sprintf("call of kernel function %s, which this machine does not have%s", ext.Name, l.whyNoKfunc(ext.Name))
 		poison(ins)
 		return
 	}
 	if fn, ok := ext.Type.(*btf.Func); ok {
 		l.img.Kfuncs[slot] = fn
 	}
+}
+
+// whyNoKfunc is the end of the sentence that a kernel function is not there.
+func (l *linker) whyNoKfunc(name string) string {
+	if l.opts.WhyNoKfunc != nil {
+		if why := l.opts.WhyNoKfunc(name); why != "" {
+			return ": it " + why
+		}
+	}
+	return ""
 }
 
 func (l *linker) hasKfunc(name string) bool {

@@ -190,6 +190,7 @@ func (l *loader) loadProgram(name string) error {
 	link := l.opts.Programs.Link
 	if link.HasKfunc == nil {
 		link.HasKfunc = func(name string) bool { return helper.Kfunc(name) != nil }
+		link.WhyNoKfunc = func(name string) string { return helper.RefusedKfuncs[name] }
 	}
 	image, err := program.Link(l.spec, name, &link)
 	if err != nil {
