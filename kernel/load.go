@@ -20,6 +20,11 @@ import (
 // loading does, so it is done where they are needed, and once.
 var runningTypes = btf.NewCache()
 
+func hasType[T btf.Type](types *btf.Spec, name string) bool {
+	var t T
+	return types.TypeByName(name, &t) == nil
+}
+
 // Options say how an object is loaded.
 type Options struct {
 	Programs []string // those that are wanted, with what they refer to; none: all

@@ -108,11 +108,6 @@ func folders(dir string) (names []string) {
 	return names
 }
 
-func hasType[T btf.Type](types *btf.Spec, name string) bool {
-	var t T
-	return types.TypeByName(name, &t) == nil
-}
-
 // functions are the kernel's functions that can be probed, where the kernel tells.
 func functions() ([]string, error) {
 	dir, err := tracefs()

@@ -7,7 +7,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
-	skepmaps "github.com/skep-ebpf/skep/vm/maps"
+	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
 // own is what skep loads itself, as cilium/ebpf cannot: it does not tell Linux what
@@ -21,7 +21,7 @@ type own struct {
 // ownOf finds what of a spec is skep's to load; given are maps that exist.
 func ownOf(spec *ebpf.CollectionSpec, given map[string]*ebpf.Map) (o own, err error) {
 	for _, name := range slices.Sorted(maps.Keys(spec.Maps)) {
-		if keeps, err := keepsObjects(spec.Maps[name]); err != nil {
+		if keeps, err := keepsObjects(spec.Maps[name].Value, 0); err != nil {
 			return o, err
 		} else if keeps && given[name] == nil {
 			o.maps = append(o.maps, name)
@@ -60,27 +60,51 @@ func (o *own) leaveTo(spec *ebpf.CollectionSpec) {
 	maps.DeleteFunc(spec.Variables, func(_ string, v *ebpf.VariableSpec) bool { return slices.Contains(o.maps, v.SectionName) })
 }
 
-// keepsObjects reports whether a map's values keep what programs allocate.
-func keepsObjects(m *ebpf.MapSpec) (bool, error) {
-	fields, err := skepmaps.FieldsOf(m.Value, skepmaps.ValueFields)
-	if err != nil || len(fields) == 0 {
-		return false, nil // Linux says what it does not take
+// keepsObjects reports whether values of a type keep what programs allocate: in a list, a
+// tree, or by a pointer to one of the object's own types.
+func keepsObjects(t btf.Type, depth int) (bool, error) {
+	if depth > ctype.MaxDepth {
+		return false, nil
 	}
-	for _, f := range fields {
-		switch f.Kind {
-		case skepmaps.FieldListHead, skepmaps.FieldRBRoot:
+	var parts []btf.Type
+	switch t := btf.UnderlyingType(t).(type) {
+	case *btf.Struct:
+		if t.Name == "bpf_list_head" || t.Name == "bpf_rb_root" {
 			return true, nil
-		case skepmaps.FieldKptr, skepmaps.FieldKptrPercpu:
-			types, err := runningTypes.Kernel()
-			if err != nil {
-				return false, err
-			}
-			if _, err := types.AnyTypesByName(f.Target.Name); err != nil { // of the object's own
-				return true, nil
-			}
+		}
+		for _, m := range t.Members {
+			parts = append(parts, m.Type)
+		}
+	case *btf.Datasec:
+		for _, v := range t.Vars {
+			parts = append(parts, v.Type)
+		}
+	case *btf.Var:
+		parts = append(parts, t.Type)
+	case *btf.Array:
+		parts = append(parts, t.Type)
+	case *btf.Pointer:
+		return isLocalKptr(t)
+	}
+	for _, part := range parts {
+		if keeps, err := keepsObjects(part, depth+1); keeps || err != nil {
+			return keeps, err
 		}
 	}
 	return false, nil
+}
+
+// isLocalKptr reports whether a pointer keeps an object of a type that the kernel lacks.
+func isLocalKptr(p *btf.Pointer) (bool, error) {
+	tag, ok := p.Target.(*btf.TypeTag)
+	if !ok || tag.Value != "kptr" && tag.Value != "percpu_kptr" {
+		return false, nil
+	}
+	types, err := runningTypes.Kernel()
+	if err != nil {
+		return false, err
+	}
+	return !hasType[*btf.Struct](types, btf.UnderlyingType(tag.Type).TypeName()), nil
 }
 
 // contents are the first bytes of a section's map, with what variables were set to.
