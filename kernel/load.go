@@ -10,20 +10,10 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 
 	"github.com/skep-ebpf/skep/hook"
 	"github.com/skep-ebpf/skep/program"
 )
-
-// runningTypes are the running kernel's types. To read them takes longer than all else that
-// loading does, so it is done where they are needed, and once.
-var runningTypes = btf.NewCache()
-
-func hasType[T btf.Type](types *btf.Spec, name string) bool {
-	var t T
-	return types.TypeByName(name, &t) == nil
-}
 
 // Options say how an object is loaded.
 type Options struct {
@@ -125,6 +115,7 @@ func loadAll(spec *ebpf.CollectionSpec, opts *Options, exts []extension, needs [
 		return nil, err
 	}
 	own.leaveTo(&first)
+	numberKfuncs(&first)
 	coll, err := ebpf.NewCollectionWithOptions(&first, opts.collection(&first))
 	if err == nil {
 		if err = own.load(coll, spec, opts); err != nil {

@@ -194,7 +194,6 @@ func loadProgram(coll *ebpf.Collection, spec *ebpf.CollectionSpec, name string, 
 // attachType finds what of the kernel a program is loaded for; 0: nothing.
 func attachType(img *program.Image) (btf.TypeID, error) {
 	var name string
-	var t btf.Type = new(btf.Func)
 	switch {
 	case img.Type == ebpf.StructOps:
 		return 0, errors.New("its maps keep objects that it allocates, which skep does not load for operations of the kernel's structures")
@@ -203,25 +202,13 @@ func attachType(img *program.Image) (btf.TypeID, error) {
 	case img.Type != ebpf.Tracing:
 		return 0, nil
 	case img.Attach == ebpf.AttachTraceRawTp:
-		name, t = "btf_trace_"+img.AttachTo, new(btf.Typedef)
+		return kernelID[*btf.Typedef]("btf_trace_" + img.AttachTo)
 	case img.Attach == ebpf.AttachTraceIter:
 		name = "bpf_iter_" + img.AttachTo
 	default:
 		name = img.AttachTo
 	}
-	return kernelID(name, t)
-}
-
-// kernelID is the number of one of the kernel's types, of the kind of t.
-func kernelID(name string, t btf.Type) (btf.TypeID, error) {
-	types, err := runningTypes.Kernel()
-	if err != nil {
-		return 0, err
-	}
-	if err := types.TypeByName(name, &t); err != nil {
-		return 0, err
-	}
-	return types.TypeID(t)
+	return kernelID[*btf.Func](name)
 }
 
 const funcInfoSize = 8 // struct bpf_func_info
@@ -250,7 +237,7 @@ func encode(img *program.Image, coll *ebpf.Collection) ([]byte, error) {
 		ins := &insns[i]
 		if fn := img.Kfuncs[i]; fn != nil {
 			name, _, _ := strings.Cut(fn.Name, "___")
-			id, err := kernelID(name, new(btf.Func))
+			id, err := kernelID[*btf.Func](name)
 			if err != nil {
 				return nil, fmt.Errorf("program %s: kernel function %s: %w", img.Name, name, err)
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/ctype"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm/progtype"
 )
@@ -140,7 +141,7 @@ func (c *checker) kernelFunction(name string) (*btf.FuncProto, error) {
 	if c.kernelTypes() == nil {
 		return nil, c.fail(CauseUnsupported, "without the kernel's types nothing is known of function %s", name)
 	}
-	for _, t := range named(c.kernelTypes(), name) {
+	for _, t := range ctype.Named(c.kernelTypes(), name) {
 		f, ok := t.(*btf.Func)
 		if !ok {
 			continue
@@ -159,7 +160,7 @@ func (c *checker) attachTracepoint() error {
 		c.target = &target{name: name, proto: proto, hidden: 1}
 		return c.tracepointSleeps(name)
 	}
-	for _, t := range named(c.kernelTypes(), "btf_trace_"+name) {
+	for _, t := range ctype.Named(c.kernelTypes(), "btf_trace_"+name) {
 		ptr, ok := btf.UnderlyingType(t).(*btf.Pointer)
 		if !ok {
 			continue

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/ctype"
 	"github.com/skep-ebpf/skep/isa"
 )
 
@@ -332,7 +333,7 @@ func (c *checker) globalUntrusted(i int, t btf.Type) (globalArg, error) {
 func (c *checker) counterpart(i int, t btf.Type) (*Type, error) {
 	name, _, _ := strings.Cut(t.TypeName(), "___")
 	var found []btf.Type
-	for _, k := range named(c.kernelTypes(), name) {
+	for _, k := range ctype.Named(c.kernelTypes(), name) {
 		if kindName(k) == kindName(t) {
 			found = append(found, k)
 		}

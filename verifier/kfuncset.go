@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/ctype"
 	"github.com/skep-ebpf/skep/verifier/kernels"
 )
 
@@ -274,7 +275,7 @@ func (c *checker) inKernelTypes(proto *btf.FuncProto) *btf.FuncProto {
 		if _, _, ok := members(target); !ok {
 			return t
 		}
-		for _, k := range named(c.kernelTypes(), btf.UnderlyingType(target).TypeName()) {
+		for _, k := range ctype.Named(c.kernelTypes(), btf.UnderlyingType(target).TypeName()) {
 			if _, _, ok := members(k); !ok {
 				continue
 			}
@@ -294,7 +295,7 @@ func (c *checker) inKernelTypes(proto *btf.FuncProto) *btf.FuncProto {
 
 // protoOf gives the prototype of a function, or nil.
 func protoOf(types *btf.Spec, name string) *btf.FuncProto {
-	for _, t := range named(types, name) {
+	for _, t := range ctype.Named(types, name) {
 		if f, ok := t.(*btf.Func); ok {
 			if proto, ok := f.Type.(*btf.FuncProto); ok {
 				return proto

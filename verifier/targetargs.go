@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
+	"github.com/skep-ebpf/skep/internal/ctype"
 )
 
 // describeArguments finds what is known of the target's arguments beyond their types:
@@ -43,7 +44,7 @@ func (c *checker) describeOperation(t *target) {
 		// Where packets are left that are to be dropped, of which programs see no more.
 		t.args = append(t.args, targetArg{index: 2, typ: PtrToBTF, flags: Trusted, btf: drops})
 	}
-	for _, candidate := range named(c.kernelTypes(), t.ops.Name+"__"+t.name) {
+	for _, candidate := range ctype.Named(c.kernelTypes(), t.ops.Name+"__"+t.name) {
 		fn, ok := candidate.(*btf.Func)
 		if !ok {
 			continue

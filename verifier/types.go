@@ -130,7 +130,7 @@ func (c *checker) kernelType(name string) *Type {
 		c.types.named = make(map[string]*Type)
 	}
 	var found *Type
-	for _, t := range named(c.kernelTypes(), name) {
+	for _, t := range ctype.Named(c.kernelTypes(), name) {
 		switch t.(type) {
 		case *btf.Struct, *btf.Union:
 			if found == nil {
@@ -145,21 +145,9 @@ func (c *checker) kernelType(name string) *Type {
 	return found
 }
 
-// named are the types of a name; none where types are unknown.
-func named(spec *btf.Spec, name string) []btf.Type {
-	if spec == nil || name == "" {
-		return nil
-	}
-	types, err := spec.AnyTypesByName(name)
-	if err != nil { // only that there is none
-		return nil
-	}
-	return types
-}
-
 // localStruct gives the program's own struct of a name, or nil.
 func (c *checker) localStruct(name string) *Type {
-	for _, t := range named(c.img.Types, name) {
+	for _, t := range ctype.Named(c.img.Types, name) {
 		if s, ok := t.(*btf.Struct); ok {
 			return c.typeOf(s, false)
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
@@ -35,6 +36,29 @@ func Unqualified(typ btf.Type) btf.Type {
 		}
 	}
 	return typ
+}
+
+// Named gives the types of exactly this name. The Spec's own search gives others beside
+// them, where several differ from it by what is behind three underscores.
+func Named(types *btf.Spec, name string) []btf.Type {
+	if types == nil || name == "" {
+		return nil
+	}
+	all, err := types.AnyTypesByName(name)
+	if err != nil { // only that there is none
+		return nil
+	}
+	return slices.DeleteFunc(all, func(t btf.Type) bool { return t.TypeName() != name })
+}
+
+// Find gives the first type of a name that is of kind T.
+func Find[T btf.Type](types *btf.Spec, name string) (t T, ok bool) {
+	for _, any := range Named(types, name) {
+		if t, ok = any.(T); ok {
+			return t, true
+		}
+	}
+	return t, false
 }
 
 // Members are the fields of a structure or union, none of any other type.
