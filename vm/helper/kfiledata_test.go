@@ -114,7 +114,9 @@ func TestFileAttributes(t *testing.T) {
 	if inode := helper.Kfunc("bpf_real_data_inode").Func(s.State, someFile, 0, 0, 0, 0); inode != 0xffff888000003000 {
 		t.Errorf("the inode is at %#x", inode)
 	}
-	if small := newFileState(t, 6); small.call("bpf_get_file_xattr", someFile, "user.note", make([]byte, 16)) != einval {
+	null, _ := s.Lend(16)
+	clear(null)
+	if s.call("bpf_get_file_xattr", someFile, "user.note", null) != einval {
 		t.Error("an attribute is copied into no dynptr")
 	}
 	if small := newFileState(t, 3); small.call("bpf_get_file_xattr", someFile, "user.note", small.dynptr) != erange {
