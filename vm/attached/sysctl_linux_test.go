@@ -90,9 +90,10 @@ func TestSysctls(t *testing.T) {
 			w := c.w
 			w.prog, w.attach = ebpf.CGroupSysctl, ebpf.AttachCGroupSysctl
 			linux := w.inLinux(t, g.attach(w.attach), func() { _, err = access(c.write) })
-			if len(linux) != 1 {
-				t.Fatalf("the program ran %d times", len(linux))
+			if len(linux) == 0 {
+				t.Fatal("the program did not run")
 			}
+			seen := linux[len(linux)-1] // Linux begins a write of ip_forward again where another holds its lock
 			after, _ := access("")
 			if !errors.Is(err, c.err) || after != c.wanted {
 				t.Errorf("Linux gives %v, and the setting is %q, want %v and %q", err, after, c.err, c.wanted)
@@ -105,7 +106,7 @@ func TestSysctls(t *testing.T) {
 				d.Sysctl.New = c.write
 			}
 			machine, out := w.inMachine(t, &event{world: d, fields: fields})
-			same(t, linux[0], machine)
+			same(t, seen, machine)
 			for _, o := range w.stores {
 				if got := binary.NativeEndian.Uint32(out.Ctx[4:]); int64(got) != o.value {
 					t.Errorf("%s is %d in the machine, want %d", o.field, got, o.value)
