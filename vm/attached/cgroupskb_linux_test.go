@@ -78,12 +78,14 @@ func TestPackets(t *testing.T) {
 			}
 			w := watcher{prog: ebpf.CGroupSKB, attach: c.attach, returns: c.returns, asks: packetAsks}
 			next := capture(t)
-			var sent error
-			linux := w.inLinux(t, g.attach(c.attach), func() { sent = unix.Send(from, []byte("hello, world"), 0) })
+			var sent, err error
+			linux := w.inLinux(t, g.attach(c.attach), func() {
+				sent = unix.Send(from, []byte("hello, world"), 0)
+				_, err = received(to)
+			})
 			if len(linux) != 1 {
 				t.Fatalf("the program ran %d times", len(linux))
 			}
-			_, _, err := unix.Recvfrom(to, make([]byte, 16), unix.MSG_DONTWAIT)
 			if !errors.Is(sent, c.sent) || (err == nil) != c.arrives {
 				t.Errorf("sending gives %v, want %v; receiving %v, want %v", sent, c.sent, err, c.arrives)
 			}

@@ -51,6 +51,21 @@ func bound(t *testing.T, at netip.AddrPort, typ int) (fd int, s *world.Socket) {
 	return fd, s
 }
 
+// hasCome waits a moment for something to come to a socket: what is sent over loopback may
+// be another thread of the kernel's to deliver.
+func hasCome(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	_, _ = unix.Poll(fds, 200)
+	return fds[0].Revents&unix.POLLIN != 0
+}
+
+// received gives the sender of a datagram that has come.
+func received(fd int) (from unix.Sockaddr, err error) {
+	hasCome(fd)
+	_, from, err = unix.Recvfrom(fd, make([]byte, 16), unix.MSG_DONTWAIT)
+	return from, err
+}
+
 // connected gives a socket that has a peer.
 func connected(t *testing.T, p places) (fd int, s *world.Socket) {
 	t.Helper()
@@ -109,7 +124,7 @@ func sendTo(t *testing.T, p places) *happening {
 			return netip.AddrPort{}, err
 		}
 		for a, peer := range peers {
-			if _, _, err := unix.Recvfrom(peer, make([]byte, 16), unix.MSG_DONTWAIT); err == nil {
+			if _, err := received(peer); err == nil {
 				return a, nil
 			}
 		}
@@ -125,7 +140,7 @@ func receiveFrom(t *testing.T, p places) *happening {
 		t.Fatal(err)
 	}
 	return &happening{netip.AddrPortFrom(p.own, peerPort), s, func() (netip.AddrPort, error) {
-		_, a, err := unix.Recvfrom(fd, make([]byte, 16), unix.MSG_DONTWAIT)
+		a, err := received(fd)
 		return addrPort(a), err
 	}}
 }
