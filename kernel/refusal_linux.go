@@ -122,8 +122,8 @@ func hostTells() bool {
 
 // hasFunc reports whether the kernel has a function.
 func hasFunc(name string) bool {
-	types, err := runningTypes.Kernel()
-	return err == nil && hasType[*btf.Func](types, name)
+	_, err := kernelID[*btf.Func](name)
+	return err == nil
 }
 
 // hostLink links a program as the kernel finds it: with its functions and variables.

@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/program"
 	"github.com/skep-ebpf/skep/vm"
 	"github.com/skep-ebpf/skep/vm/ctxfile"
@@ -45,19 +46,7 @@ func hidTypes(t *testing.T, object *btf.Spec) *btf.Spec {
 		}
 		all = append(all, &btf.Func{Name: name, Type: &proto, Linkage: btf.StaticFunc})
 	}
-	b, err := btf.NewBuilder(all, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := b.Marshal(nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	types, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return types
+	return testenv.Types(t, all...)
 }
 
 // TestInputDevice has programs see and change an input device's reports and its

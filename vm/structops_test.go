@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/skep-ebpf/skep/internal/errno"
+	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
 // greeterOps is a structure with a function and a number, with room between them
@@ -33,19 +34,7 @@ func greeterTypes(t *testing.T) *btf.Spec {
 			{Name: "refcnt", Type: unsigned}, {Name: "state", Type: unsigned, Offset: 32}}}},
 		{Name: "data", Type: greeterOps(64, 32), Offset: 64 * 8},
 	}}
-	b, err := btf.NewBuilder([]btf.Type{value}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := b.Marshal(nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	types, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return types
+	return testenv.Types(t, value)
 }
 
 func TestStructOps(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
+	"github.com/skep-ebpf/skep/internal/testenv"
 )
 
 var (
@@ -24,23 +25,6 @@ func field(name string, t btf.Type, bytes btf.Bits) btf.Member {
 }
 func bits(name string, t btf.Type, offset, size btf.Bits) btf.Member {
 	return btf.Member{Name: name, Type: t, Offset: offset, BitfieldSize: size}
-}
-
-func specOf(t *testing.T, types ...btf.Type) *btf.Spec {
-	t.Helper()
-	b, err := btf.NewBuilder(types, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := b.Marshal(nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
 }
 
 // TestWrite holds declarations, without what surrounds them, against C as one would
@@ -329,7 +313,7 @@ extern void bpf_task_release(struct task_struct *p) __weak __ksym;
 `},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			spec := specOf(t, tt.types...)
+			spec := testenv.Types(t, tt.types...)
 			var out strings.Builder
 			if err := Write(&out, spec); err != nil {
 				t.Fatal(err)
@@ -381,7 +365,7 @@ func TestWriteRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
-			err := Write(&out, specOf(t, tt.types...))
+			err := Write(&out, testenv.Types(t, tt.types...))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v, want %q in it", err, tt.want)
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/testenv"
 	"github.com/skep-ebpf/skep/vm/ctxfile"
 	"github.com/skep-ebpf/skep/vm/exec"
 	"github.com/skep-ebpf/skep/vm/progtype"
@@ -37,7 +38,7 @@ func kernel(t *testing.T) *btf.Spec {
 	fn := func(name string, result btf.Type, params ...btf.FuncParam) *btf.Func {
 		return &btf.Func{Name: name, Type: &btf.FuncProto{Return: result, Params: params}, Linkage: btf.GlobalFunc}
 	}
-	b, err := btf.NewBuilder([]btf.Type{
+	return testenv.Types(t,
 		fn("bpf_lsm_file_open", number, btf.FuncParam{Name: "file", Type: &btf.Pointer{Target: file}}),
 		fn("do_unlinkat", number, btf.FuncParam{Name: "dfd", Type: number}, btf.FuncParam{Name: "name", Type: text}),
 		fn("__traceiter_exec", number, btf.FuncParam{Name: "__data", Type: &btf.Pointer{Target: (*btf.Void)(nil)}},
@@ -50,19 +51,7 @@ func kernel(t *testing.T) *btf.Spec {
 			{Name: "meta", Type: &btf.Pointer{Target: meta}}, {Name: "task", Type: &btf.Pointer{Target: task}, Offset: 64}}},
 		&btf.Struct{Name: "trace_event_raw_exec", Size: 16, Members: []btf.Member{
 			{Name: "__data_loc_filename", Type: unsigned, Offset: 64}, {Name: "pid", Type: number, Offset: 96}}},
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := b.Marshal(nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
+	)
 }
 
 // target is a program of a type, attached to something of kernel's.

@@ -1,12 +1,12 @@
 package helper_test
 
 import (
-	"bytes"
 	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/skep-ebpf/skep/internal/testenv"
 	kmemory "github.com/skep-ebpf/skep/vm/memory"
 )
 
@@ -16,22 +16,10 @@ func fileTypes(t *testing.T) *btf.Spec {
 	mode := &btf.Int{Name: "unsigned short", Size: 2}
 	inode := &btf.Struct{Name: "inode", Size: 16, Members: []btf.Member{{Name: "i_mode", Type: mode}}}
 	socket := &btf.Struct{Name: "socket", Size: 8, Members: []btf.Member{{Name: "state", Type: mode}}}
-	b, err := btf.NewBuilder([]btf.Type{socket, &btf.Struct{Name: "file", Size: 32, Members: []btf.Member{
+	return testenv.Types(t, socket, &btf.Struct{Name: "file", Size: 32, Members: []btf.Member{
 		{Name: "private_data", Type: &btf.Pointer{Target: (*btf.Void)(nil)}, Offset: 64},
 		{Name: "f_inode", Type: &btf.Pointer{Target: inode}, Offset: 128},
-	}}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := b.Marshal(nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
+	}})
 }
 
 func TestSockFromFile(t *testing.T) {
